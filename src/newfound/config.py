@@ -1,0 +1,217 @@
+"""What decides a run's result (`Config`), what does not (`Runtime`), and the named presets.
+
+Every field of `Config` is written to `RUN/config.json`, and a run is only continued with the
+same values. `Runtime` may differ from one start to the next: it decides speed, not meaning.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from newfound.errors import InputError
+
+Mu = int | float | Literal["share", "heldout"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Config(_Frozen):
+    """Every setting that decides what a run finds. Defaults are the paper's (section 4)."""
+
+    preset: str = Field("images", description="the preset these settings started from")
+    seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice of the run")
+
+    # Data
+    px: int = Field(224, ge=8, le=1024, description="side of the square the network sees, pixels")
+    channels: Literal[1, 3] = Field(3, description="1 reads images as grey, 3 as colour")
+    held_out: float = Field(
+        0.1, ge=0, lt=0.9, description="share of labelled items kept from training to measure on"
+    )
+    max_bad: float = Field(
+        0.05, ge=0, le=1, description="share of unreadable files above which the run stops"
+    )
+
+    # Views (SimCLR's, which the paper follows)
+    crop_scale: tuple[float, float] = Field(
+        (0.08, 1.0), description="least and largest area of the random crop, share of the image"
+    )
+    crop_ratio: tuple[float, float] = Field(
+        (3 / 4, 4 / 3), description="least and largest width / height of the random crop"
+    )
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a left-right flip")
+    rotate_degrees: float = Field(0.0, ge=0, le=180, description="largest rotation either way")
+    jitter: float = Field(0.8, ge=0, le=1, description="probability of the colour distortion")
+    brightness: float = Field(0.8, ge=0, le=1, description="strength of the brightness change")
+    contrast: float = Field(0.8, ge=0, le=1, description="strength of the contrast change")
+    saturation: float = Field(0.8, ge=0, le=1, description="strength of the saturation change")
+    hue: float = Field(0.2, ge=0, le=0.5, description="strength of the hue change, in turns")
+    grey: float = Field(0.2, ge=0, le=1, description="probability of dropping all colour")
+    blur: float = Field(0.5, ge=0, le=1, description="probability of a Gaussian blur")
+    blur_sigma: tuple[float, float] = Field(
+        (0.1, 2.0), description="least and largest standard deviation of the blur, pixels"
+    )
+
+    # Network (Figure 1)
+    width: int = Field(64, ge=4, le=256, description="channels of ResNet-18's first stage")
+    projection_hidden: int = Field(512, ge=1, description="hidden size of the contrastive MLP h")
+    projection_size: int = Field(128, ge=2, description="output size of the contrastive MLP h")
+
+    # Objective (Eqs. 1-10)
+    temperature: float = Field(0.1, gt=0, description="tau of Eqs. 1 and 2")
+    hashes: int = Field(512, ge=1, description="H, the number of WTA permutations")
+    window: int = Field(4, ge=2, description="k, the elements each WTA hash compares")
+    mu: Mu = Field(
+        240,
+        description="WTA codes that must agree for a positive pair: a count, a fraction of H, "
+        "`share` (follow the share of positive pairs of balanced categories) or `heldout` "
+        "(search on known classes first, section 4.4)",
+    )
+    share_factor: float = Field(
+        0.6, gt=0, le=2, description="with mu `share`: times 1/C_u gives the share of positives"
+    )
+    heldout_epochs: int = Field(
+        20, ge=1, description="with mu `heldout`: epochs of each run of the search"
+    )
+    same_view_pairs: bool = Field(False, description="p and q of Eq. 7 both from the first view")
+    ce_weight: float = Field(1.0, ge=0, description="weight of the cross-entropy")
+    bce_weight: float = Field(1.0, ge=0, description="weight of the pairwise loss, Eqs. 7-8")
+    instance_weight: float = Field(1.0, ge=0, description="weight of NCE-I inside Eq. 3")
+    category_weight: float = Field(1.0, ge=0, description="weight of NCE-C inside Eq. 3")
+    consistency_weight: float = Field(1.0, ge=0, description="weight of Eq. 9, besides omega")
+    ramp_scale: float = Field(
+        1.0, ge=0, le=1, description="lambda of omega(r); at most 1, as NCE's weight is 1 - omega"
+    )
+
+    # Training
+    epochs: int = Field(200, ge=1, description="T, passes over the data")
+    batch: int = Field(1024, ge=4, description="items in a batch, two views of each")
+    unlabelled_share: float | None = Field(
+        None, gt=0, lt=1, description="share of unlabelled items in each batch; unset = uniform"
+    )
+    lr: float = Field(0.1, gt=0, description="SGD's learning rate")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD's momentum")
+    weight_decay: float = Field(1e-4, ge=0, description="SGD's weight decay")
+    warmup_epochs: float = Field(0.0, ge=0, description="epochs of linear warm-up")
+    schedule: Literal["step", "cosine"] = Field(
+        "step", description="step: x 0.1 at 85% of the epochs; cosine: to zero at the end"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 autocast where the device computes in it"
+    )
+
+    @model_validator(mode="after")
+    def _ranges_fit_together(self) -> "Config":
+        for name in ("crop_scale", "crop_ratio", "blur_sigma"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name} is ({low}, {high}); give 0 < least <= largest")
+        if self.crop_scale[1] > 1:
+            raise ValueError(f"crop_scale ends at {self.crop_scale[1]}; a crop is at most 1")
+        feature_size = 8 * self.width
+        if self.window > feature_size:
+            raise ValueError(
+                f"window is {self.window}, more than the {feature_size} features of width "
+                f"{self.width}; make the window smaller or the network wider"
+            )
+        if not isinstance(self.mu, str):
+            self.mu_count()
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs is {self.warmup_epochs} of {self.epochs} epochs; make it shorter"
+            )
+        return self
+
+    def mu_count(self) -> float:
+        """Mu as a count of codes, for a `mu` given as a number.
+
+        A float up to 1 is a fraction of H. Unrelated items agree on H/k codes by chance, so
+        mu must lie above that and at most at H. Raises ValueError.
+        """
+        assert not isinstance(self.mu, str), "a searched mu has no count before the search"
+        is_fraction = isinstance(self.mu, float) and self.mu <= 1
+        count = self.mu * self.hashes if is_fraction else float(self.mu)
+        chance = self.hashes / self.window
+        if not chance < count <= self.hashes:
+            raise ValueError(
+                f"mu is {self.mu}: unrelated items agree on {chance:g} of H = {self.hashes} codes "
+                f"by chance (H/k), so give a count above {chance:g} and at most {self.hashes}, "
+                f"or a fraction above {1 / self.window:g} and at most 1"
+            )
+        return count
+
+
+class Runtime(_Frozen):
+    """What decides how fast a run goes and what it shows, not what it finds."""
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+    cache: Literal["auto", "device", "memory", "none"] = Field(
+        "auto", description="where decoded images are kept; auto: wherever they fit"
+    )
+    workers: int | None = Field(
+        None, ge=0, description="decoding processes; unset = one per core, up to 8"
+    )
+    checkpoint_seconds: float = Field(60.0, ge=0, description="least time between checkpoints")
+
+
+PRESETS: dict[str, Config] = {
+    "images": Config(),
+    "small-images": Config(preset="small-images", px=32, batch=256, blur=0.0),
+    "digits": Config(
+        preset="digits",
+        px=32,
+        channels=1,
+        batch=128,
+        epochs=60,
+        width=16,
+        mu="share",
+        crop_scale=(0.6, 1.0),
+        crop_ratio=(0.8, 1.25),
+        flip=0.0,
+        rotate_degrees=15,
+        jitter=0.8,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.0,
+        hue=0.0,
+        grey=0.0,
+        blur=0.0,
+        schedule="cosine",
+        warmup_epochs=3,
+    ),
+}
+
+
+def make_config(preset: str, **overrides: Any) -> Config:
+    """A preset with some settings replaced; None leaves the preset's value.
+
+    Raises InputError that names the setting, its value and what it may be.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"no preset is named {preset!r}; there are {', '.join(PRESETS)}")
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Config.model_validate(PRESETS[preset].model_dump() | given)
+    except ValidationError as error:
+        raise InputError(_explain(error)) from None
+
+
+def make_runtime(**settings: Any) -> Runtime:
+    """Runtime settings; None leaves the default. Raises InputError like `make_config`."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    try:
+        return Runtime.model_validate(given)
+    except ValidationError as error:
+        raise InputError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    """Pydantic's findings, one line each, without its links and type names."""
+    lines = []
+    for finding in error.errors():
+        name = ".".join(str(part) for part in finding["loc"][:1])
+        message = finding["msg"].removeprefix("Value error, ")
+        given = f" (given: {finding['input']!r})" if name else ""
+        lines.append(f"{name}: {message}{given}" if name else message)
+    return "; ".join(dict.fromkeys(lines))

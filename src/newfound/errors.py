@@ -1,0 +1,13 @@
+"""What can go wrong through no fault of the program: each error names the value and the cure."""
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the command line prints it and exits with 2."""
+
+
+class RunFolderError(InputError):
+    """A run folder cannot be written, read or continued."""
+
+
+class NonFiniteLossError(InputError):
+    """A loss term became NaN or infinite; training stopped and kept its last good checkpoint."""
