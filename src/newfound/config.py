@@ -145,7 +145,7 @@ class Config(_Frozen):
 class Runtime(_Frozen):
     """What decides how fast a run goes and what it shows, not what it finds."""
 
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:1")
     cache: Literal["auto", "device", "memory", "none"] = Field(
         "auto", description="where decoded images are kept; auto: wherever they fit"
     )

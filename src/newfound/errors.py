@@ -11,3 +11,7 @@ class RunFolderError(InputError):
 
 class NonFiniteLossError(InputError):
     """A loss term became NaN or infinite; training stopped and kept its last good checkpoint."""
+
+
+class Stopped(Exception):
+    """The user stopped the run; its work is on disk and the message says how to go on."""

@@ -1,0 +1,282 @@
+"""The command line: parse, call, print. What is done is done elsewhere."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.extras import SubcommandApp
+
+from newfound.config import PRESETS, Config, Runtime
+from newfound.data.catalogue import open_catalogue
+from newfound.data.manifest import read_truth
+from newfound.discovery import Discovery, choose_preset, load, start
+from newfound.errors import InputError, Stopped
+from newfound.files import write_atomically, write_text
+from newfound.predict import predict, sort_files
+from newfound.progress import Progress
+from newfound.report import write_report
+from newfound.run_folder import RunFolder
+
+USER_ERROR, OWN_ERROR, INTERRUPTED = 2, 1, 130
+
+Call = Callable[[], None]
+"""What a parsed command line asks for, not done yet."""
+
+
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Run `newfound` with these arguments. Returns the exit code; errors go to stderr."""
+    debug = "--debug" in arguments
+    try:
+        _parse([a for a in arguments if a != "--debug"])()
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            raise
+        return _explain(error)
+    return 0
+
+
+def _explain(error: BaseException) -> int:
+    match error:
+        case InputError():
+            text, code = f"newfound: {error}", USER_ERROR
+        case Stopped():
+            text, code = f"newfound: {error}", INTERRUPTED
+        case KeyboardInterrupt():
+            text, code = "newfound: stopped", INTERRUPTED
+        case _:
+            text = (
+                f"newfound: a mistake of its own: {type(error).__name__}: {error}\n"
+                "The same command with --debug shows where. Please report it."
+            )
+            code = OWN_ERROR
+    print(text, file=sys.stderr)
+    return code
+
+
+def _parse(arguments: Sequence[str]) -> Call:
+    """Arguments -> the call they ask for. Exits with 2 after a message if they make no sense."""
+    named = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    named.add_argument("--preset", choices=list(PRESETS))
+    preset = named.parse_known_args(arguments)[0].preset
+    call: Call = _commands(arguments, preset).cli(
+        prog="newfound",
+        description="Novel category discovery: sort unlabelled images into new categories.",
+        args=list(arguments),
+    )
+    return call
+
+
+def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
+    """The sub-commands; a preset's settings are the flags' defaults."""
+    app, discover_app = SubcommandApp(), SubcommandApp()
+    defaults = PRESETS[preset or "images"]
+
+    @discover_app.command(name="images")
+    def discover_images(
+        data: Positional[str | None] = None,
+        /,
+        *,
+        num_novel: int,
+        out: Path,
+        labelled: Path | None = None,
+        unlabelled: Path | None = None,
+        labelled_classes: int | None = None,
+        download: bool = False,
+        compare_labelled_only: bool = False,
+        quiet: bool = False,
+        settings: OmitArgPrefixes[Config] = defaults,
+        runtime: OmitArgPrefixes[Runtime] = Runtime(),
+    ) -> Call:
+        """Sort unlabelled images into new categories, learning from labelled ones of others.
+
+        Without --preset it is chosen by the data: `digits` for the built-in digits,
+        `small-images` up to 64 px, else `images`, whose settings are the defaults shown here.
+        The same command again continues a run that was stopped.
+
+        Args:
+            data: a folder (labelled/<class>/ and unlabelled/, or class folders with
+                --labelled-classes), a .csv or .parquet table (path, label), or a built-in set:
+                digits, cifar10, cifar100
+            num_novel: number of categories to discover
+            out: the run folder
+            labelled: a folder of class folders, instead of DATA
+            unlabelled: a folder of unlabelled images, instead of DATA
+            labelled_classes: DATA has class folders: so many in name order are labelled, the
+                others are treated as unlabelled and scored at the end
+            download: let torchvision fetch cifar10 or cifar100
+            compare_labelled_only: train on labels alone too, to compare with k-means on that
+            quiet: print nothing but errors
+        """
+
+        def call() -> None:
+            catalogue, truth = open_catalogue(
+                data,
+                labelled=labelled,
+                unlabelled=unlabelled,
+                labelled_classes=labelled_classes,
+                download=download,
+            )
+            if preset is None and (chosen := choose_preset(catalogue)) != defaults.preset:
+                _parse([*arguments, "--preset", chosen])()
+                return
+            with Progress(quiet=quiet) as progress:
+                found = start(
+                    catalogue,
+                    truth,
+                    RunFolder(out),
+                    num_novel,
+                    settings,
+                    runtime,
+                    compare_labelled_only,
+                    progress,
+                )
+            if not quiet:
+                _print_summary(found)
+
+        return call
+
+    app.command(discover_app, name="discover", help="Discover the categories in a data set.")
+
+    @app.command(name="predict")
+    def predict_command(
+        run: Positional[Path],
+        path: Positional[Path],
+        /,
+        *,
+        out: Path,
+        copy_to: Path | None = None,
+        link: bool = False,
+        quiet: bool = False,
+        runtime: OmitArgPrefixes[Runtime] = Runtime(),
+    ) -> Call:
+        """Name the category, known or discovered, of new images.
+
+        Args:
+            run: the folder of a finished run
+            path: an image, or a folder of images
+            out: the table to write, .csv or .parquet
+            copy_to: also sort the files into one folder per category here
+            link: with --copy-to, links instead of copies
+            quiet: print nothing but errors
+        """
+
+        def call() -> None:
+            write = _table_writer(out)
+            with Progress(quiet=quiet) as progress:
+                prediction = predict(RunFolder(run), path, runtime, progress)
+                write(prediction.table)
+                if copy_to is not None:
+                    sort_files(prediction, copy_to, "link" if link else "copy")
+                for name, reason in prediction.skipped.itertuples(index=False):
+                    progress.message(f"left out: {name}: {reason}")
+                progress.message(f"{len(prediction.table)} images -> {out}")
+
+        return call
+
+    @app.command
+    def evaluate(
+        run: Positional[Path],
+        /,
+        *,
+        truth: Path | None = None,
+        json: Annotated[bool, arg(name="json")] = False,
+    ) -> Call:
+        """Score a finished run: ACC, NMI, ARI and each category, by one Hungarian matching.
+
+        Args:
+            run: the folder of a finished run
+            truth: a .csv or .parquet table with the columns path (as in items.csv) and label;
+                unset: the scores of the data set's own protocol
+            json: print JSON
+        """
+
+        def call() -> None:
+            _print_evaluation(load(run), truth, as_json=json)
+
+        return call
+
+    @app.command
+    def report(run: Positional[Path], /) -> Call:
+        """Write the page of a finished run anew.
+
+        Args:
+            run: the folder of a finished run
+        """
+        return lambda: print(write_report(run))
+
+    return app
+
+
+def _table_writer(out: Path) -> Callable[[pd.DataFrame], None]:
+    """How to write a table to `out`. Raises InputError before the work if it cannot be."""
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent} is no folder; --out goes into one that is there")
+    match out.suffix.lower():
+        case ".csv":
+            return lambda table: write_text(out, table.to_csv(index=False))
+        case ".parquet":
+            return lambda table: write_atomically(
+                out, lambda beside: table.to_parquet(beside, index=False)
+            )
+        case other:
+            raise InputError(f"--out ends in {other!r}; give a name ending in .csv or .parquet")
+
+
+def _print_summary(found: Discovery) -> None:
+    console = Console()
+    table = Table("category", "items", "mean confidence")
+    for row in found.categories().itertuples():
+        table.add_row(str(row.category), f"{row.size:,}", f"{row.mean_confidence:.2f}")
+    console.print(table)
+    for line in _scores_in_words(found.result_):
+        console.print(line)
+    for warning in found.result_["warnings"]:
+        console.print(f"warning: {warning}", markup=False)
+    console.print(f"report: {found.folder.report}", markup=False, soft_wrap=True)
+
+
+def _scores_in_words(result: dict[str, Any]) -> list[str]:
+    lines = []
+    if "novel" in result:
+        lines.append(
+            "novel: ACC {acc:.3f}  NMI {nmi:.3f}  ARI {ari:.3f}".format(**result["novel"])
+        )
+    for name, scores in result["baselines"].items():
+        if "acc" in scores:
+            lines.append(f"{name}: ACC {scores['acc']:.3f}")
+    if "known" in result:
+        known = result["known"]
+        lines.append(f"known: ACC {known['acc']:.3f} on {known['items']:,} held-out items")
+    return lines
+
+
+def _print_evaluation(found: Discovery, truth: Path | None, *, as_json: bool) -> None:
+    result = found.result_
+    if truth is not None:
+        result = result | {"novel": found.evaluate(read_truth(truth))}
+    if "novel" not in result:
+        raise InputError(
+            f"the truth of {found.folder.path} is not known; give --truth with a table of path "
+            "and label"
+        )
+    if as_json:
+        shown = {name: result[name] for name in ("novel", "known") if name in result}
+        print(json.dumps(shown, indent=2, ensure_ascii=False))
+        return
+    console = Console()
+    for line in _scores_in_words(result | {"baselines": {} if truth else result["baselines"]}):
+        console.print(line)
+    table = Table("category", "matched to", "items", "correct", "share of class found")
+    for row in result["novel"]["per_category"]:
+        found_share = "" if row["acc"] is None else f"{row['acc']:.3f}"
+        table.add_row(
+            row["category"], row["truth"], f"{row['size']:,}", f"{row['correct']:,}", found_share
+        )
+    console.print(table)

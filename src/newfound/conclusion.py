@@ -1,0 +1,227 @@
+"""The end of a run: from a trained network to everything in the run folder that people read."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+
+from newfound.answer import calibrate
+from newfound.baselines.kmeans import kmeans
+from newfound.config import Config
+from newfound.data.catalogue import Catalogue, Truth
+from newfound.data.loader import Pixels, decode_all
+from newfound.evaluate import assessment, scores
+from newfound.files import write_atomically, write_text
+from newfound.inference import Answers, ask
+from newfound.model_file import save_model
+from newfound.models.network import Network
+from newfound.progress import Progress
+from newfound.report import write_report
+from newfound.run_folder import RunFolder
+from newfound.tables import (
+    Categories,
+    categories_table,
+    choose_members,
+    items_table,
+    map_positions,
+    sort_into_categories,
+)
+from newfound.warning_signs import find_warnings
+
+FEWEST_TO_CALIBRATE = 20
+"""With fewer held-out labelled items, the training ones join them in the calibration."""
+
+PIXEL_BASELINE_PX = 32
+"""k-means on pixels sees images shrunk to this side."""
+
+THUMBNAIL_PX = 64
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A trained network, what it was trained on, and how long each stage took.
+
+    labelled_only: (n_unlabelled, d) features of the network trained on labels alone, or None.
+    skipped: items that could not be read.  seconds: stage -> seconds.
+    """
+
+    folder: RunFolder
+    catalogue: Catalogue
+    truth: Truth | None
+    config: Config
+    network: Network
+    pixels: Pixels
+    device: torch.device
+    bfloat16: bool
+    workers: int
+    labelled_only: np.ndarray | None
+    skipped: int
+    seconds: dict[str, float]
+
+
+def conclude(finding: Finding, progress: Progress) -> None:
+    """Sort, calibrate, compare; write model, tables, result and report, in this order.
+
+    `result.json` marks the run complete. Raises RunFolderError if the disk is full.
+    """
+    began = time.monotonic()
+    folder, catalogue, config = finding.folder, finding.catalogue, finding.config
+    measured = rows_to_calibrate_on(catalogue)
+    progress.stage("Sorting", len(catalogue.unlabelled) + len(measured))
+    unlabelled = _ask(finding, catalogue.unlabelled, progress)
+    labelled = _ask(finding, measured, progress)
+
+    categories, order = sort_into_categories(unlabelled.novel)
+    finding.network.order_novel(order)
+    calibration = calibrate(
+        labelled.known,
+        catalogue.labels[measured],
+        labelled.novel[:, order],
+        unlabelled.known,
+        unlabelled.novel[:, order],
+    )
+    save_model(folder.model, finding.network, calibration)
+
+    progress.stage("Comparing with k-means", 1)
+    clusters = kmeans(unlabelled.features, len(categories.names), config.seed)
+    baselines = _baselines(finding, categories, clusters)
+    progress.stage("Drawing the map", 1)
+    positions = map_positions(unlabelled.features, config.seed)
+    items = items_table(catalogue.names[catalogue.unlabelled], categories, positions, clusters)
+    _write_tables(finding, items, unlabelled, categories)
+
+    result = {
+        "counts": _counts(finding, categories),
+        "seconds": finding.seconds | {"sorting": time.monotonic() - began},
+        "baselines": baselines,
+        "warnings": find_warnings(items, categories.names, folder.epochs()),
+        **_quality(finding, categories, labelled, measured),
+    }
+    result["seconds"]["total"] = sum(result["seconds"].values())
+    write_text(folder.result_file, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    folder.log("end", seconds=result["seconds"]["total"])
+    write_report(folder.path)
+
+
+def rows_to_calibrate_on(catalogue: Catalogue) -> np.ndarray:
+    """The held-out labelled items, and the others too where the held-out ones are few."""
+    held_out = np.flatnonzero(catalogue.held_out)
+    if len(held_out) >= FEWEST_TO_CALIBRATE:
+        return held_out
+    return np.concatenate([held_out, catalogue.labelled])
+
+
+def _ask(finding: Finding, rows: np.ndarray, progress: Progress) -> Answers:
+    return ask(
+        finding.network,
+        finding.pixels,
+        rows,
+        px=finding.config.px,
+        device=finding.device,
+        bfloat16=finding.bfloat16,
+        advance=progress.advance,
+    )
+
+
+def _quality(
+    finding: Finding, categories: Categories, labelled: Answers, measured: np.ndarray
+) -> dict[str, Any]:
+    """What can be measured: `known` on held-out items, `novel` where the truth is known."""
+    quality: dict[str, Any] = {}
+    held_out = finding.catalogue.held_out[measured]
+    if held_out.any():
+        right = labelled.known.argmax(axis=1) == finding.catalogue.labels[measured]
+        quality["known"] = {"acc": float(right[held_out].mean()), "items": int(held_out.sum())}
+    if finding.truth is not None:
+        quality["novel"] = assessment(
+            finding.truth.labels,
+            categories.assigned,
+            finding.truth.class_names,
+            categories.names,
+        )
+    return quality
+
+
+def _baselines(finding: Finding, categories: Categories, clusters: np.ndarray) -> dict[str, Any]:
+    """k-means on our features, and where the truth is known on pixels and labelled-only features."""
+    count, seed = len(categories.names), finding.config.seed
+    found = {"kmeans_features": clusters}
+    if finding.truth is not None:
+        found["kmeans_pixels"] = kmeans(_plain_pixels(finding), count, seed)
+    if finding.labelled_only is not None:
+        found["kmeans_labelled_only"] = kmeans(finding.labelled_only, count, seed)
+    return {name: _compared(finding, categories, labels) for name, labels in found.items()}
+
+
+def _compared(finding: Finding, categories: Categories, clusters: np.ndarray) -> dict[str, float]:
+    agreement = {"agreement": scores(categories.assigned, clusters)["ari"]}
+    if finding.truth is None:
+        return agreement
+    return scores(finding.truth.labels, clusters) | agreement
+
+
+def _plain_pixels(finding: Finding) -> np.ndarray:
+    """The unlabelled images, shrunk to at most 32 pixels: (n, channels * side^2) float32."""
+    batches = list(torch.from_numpy(finding.catalogue.unlabelled).split(256))
+    side = min(finding.config.px, PIXEL_BASELINE_PX)
+    small = [
+        F.interpolate(decoded.float(), size=(side, side), mode="area").flatten(1).cpu()
+        for decoded in finding.pixels.batches(batches)
+    ]
+    return torch.cat(small).numpy()
+
+
+def _counts(finding: Finding, categories: Categories) -> dict[str, int]:
+    catalogue = finding.catalogue
+    return {
+        "known_classes": len(catalogue.class_names),
+        "novel_categories": len(categories.names),
+        "labelled": len(catalogue.labelled),
+        "unlabelled": len(catalogue.unlabelled),
+        "held_out": int(catalogue.held_out.sum()),
+        "skipped": finding.skipped,
+    }
+
+
+def _write_tables(
+    finding: Finding, items: pd.DataFrame, unlabelled: Answers, categories: Categories
+) -> None:
+    folder = finding.folder
+    margin = items["margin"].to_numpy()
+    members = [
+        choose_members(unlabelled.features, margin, categories.assigned, category)
+        for category in range(len(categories.names))
+    ]
+    by_category = categories_table(items, categories.names, members)
+    write_text(folder.items_csv, items.to_csv(index=False))
+    write_atomically(folder.items, lambda beside: items.to_parquet(beside, index=False))
+    write_text(folder.categories, by_category.to_csv(index=False))
+
+    on_map = np.flatnonzero(items["x"].notna())
+    shown = np.unique(np.concatenate([on_map, *(m.typical for m in members), *(m.doubtful for m in members)]))
+    _write_arrays(folder.thumbnails, row=shown, pixels=_thumbnails(finding, shown))
+    _write_arrays(
+        folder.embedding, features=unlabelled.features, probabilities=categories.probabilities
+    )
+
+
+def _thumbnails(finding: Finding, shown: np.ndarray) -> np.ndarray:
+    """(m, 64, 64, 3) uint8 of the given rows of the items table."""
+    images = finding.catalogue.images.subset(finding.catalogue.unlabelled[shown])
+    pixels, skipped = decode_all(images, THUMBNAIL_PX, 3, finding.workers)
+    assert not skipped, "what cannot be read was left out before"
+    return pixels.permute(0, 2, 3, 1).numpy()
+
+
+def _write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    def write(beside: Path) -> None:
+        with beside.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    write_atomically(path, write)

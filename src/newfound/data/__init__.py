@@ -1,0 +1,1 @@
+"""What goes in: items and their labels, decoded pixels, batches."""

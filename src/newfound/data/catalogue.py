@@ -1,0 +1,513 @@
+"""What there is to learn from: items, their labels, and (apart, for evaluation only) the truth.
+
+Of the novel items a catalogue knows names and images alone. Where a protocol knows their
+classes, those are in a separate `Truth`, which training never receives.
+"""
+
+import difflib
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.datasets import load_digits
+from torchvision import datasets
+
+from newfound.batch import UNLABELLED
+from newfound.data.folders import class_folders, files_below, folders_in, some
+from newfound.data.images import ArrayImages, FileImages, ImageSource, printable
+from newfound.data.manifest import read_manifest
+from newfound.errors import InputError
+
+LAYOUTS = """\
+newfound reads
+  DATA/labelled/<class>/** and DATA/unlabelled/**
+  --labelled DIR (of class folders) and --unlabelled DIR
+  DATA/<class>/** with --labelled-classes N (the first N in name order are labelled)
+  a .csv or .parquet table with the columns path and label (empty = unlabelled)
+  the built-in sets digits, cifar10, cifar100"""
+
+BUILT_IN = ("digits", "cifar10", "cifar100")
+
+_CIFAR_KNOWN = {"cifar10": 5, "cifar100": 80}  # section 4: the other 5 and 20 are novel
+_SPLITS = {"train", "test", "val"}
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """All items of a data set, as columns of n rows.
+
+    names: (n,) str, unique and printable: paths relative to the data, with "/".
+    labels: (n,) int64, 0..C_l-1 or -1 = unlabelled.
+    class_names: the C_l known classes by label.
+    held_out: (n,) bool, labelled items that are never trained on, only measured on.
+    images: the n images.  source: what the user gave, for the log.
+    """
+
+    names: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    held_out: NDArray[np.bool_]
+    images: ImageSource
+    source: str
+
+    def __post_init__(self) -> None:
+        n = len(self.names)
+        assert self.labels.shape == self.held_out.shape == (n,) and len(self.images) == n
+        assert self.labels.dtype == np.int64 and self.held_out.dtype == np.bool_
+        assert ((self.labels >= UNLABELLED) & (self.labels < len(self.class_names))).all()
+        assert not (self.held_out & (self.labels == UNLABELLED)).any()
+        assert len(np.unique(self.names)) == n
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def labelled(self) -> NDArray[np.int64]:
+        """Rows of the labelled items to train on."""
+        return np.flatnonzero((self.labels != UNLABELLED) & ~self.held_out)
+
+    @property
+    def unlabelled(self) -> NDArray[np.int64]:
+        """Rows of the unlabelled items."""
+        return np.flatnonzero(self.labels == UNLABELLED)
+
+    @property
+    def trainable(self) -> NDArray[np.int64]:
+        """Rows that training may see: all but the held-out ones."""
+        return np.flatnonzero(~self.held_out)
+
+    def fingerprint(self) -> str:
+        """16 hex digits of names, labels and file sizes (or pixels): equal for equal data."""
+        digest = hashlib.sha256()
+        for text in (*self.names, *self.class_names):
+            digest.update(str(text).encode() + b"\0")
+        digest.update(self.labels.tobytes() + self.images.stamps().tobytes())
+        return digest.hexdigest()[:16]
+
+    def subset(self, rows: NDArray[np.int64]) -> "Catalogue":
+        """The items of these rows, in their order, with the same classes."""
+        return replace(
+            self,
+            names=self.names[rows],
+            labels=self.labels[rows],
+            held_out=self.held_out[rows],
+            images=self.images.subset(rows),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The classes of the unlabelled items, where a protocol knows them. For evaluation only.
+
+    labels: (n_unlabelled,) int64 in the order of `Catalogue.unlabelled`, 0..len(class_names)-1.
+    """
+
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+
+def open_catalogue(
+    data: str | os.PathLike[str] | Catalogue | tuple[ArrayLike, ArrayLike] | None,
+    *,
+    labelled: str | os.PathLike[str] | None = None,
+    unlabelled: str | os.PathLike[str] | None = None,
+    labelled_classes: int | None = None,
+    download: bool = False,
+    root: str | os.PathLike[str] = "data",
+) -> tuple[Catalogue, Truth | None]:
+    """The items of a folder, a manifest, a built-in set, arrays or a catalogue (see `LAYOUTS`).
+
+    data: a path; a built-in name (a folder of that name is `./digits`); (pixels, labels) as
+    for `from_arrays`; a catalogue; or None with the folders `labelled` and `unlabelled`.
+    labelled_classes: with a folder of class folders, how many in name order are labelled; the
+    rest become unlabelled and their truth is returned. Such a folder may also hold just
+    `train` and `test` (or `val`), each with the class folders: the known classes of the
+    second are held out.
+    root, download: where torchvision's sets are kept, and whether they may be fetched.
+
+    Raises InputError if there is nothing to read, less than two labelled classes, or no
+    unlabelled item.
+    """
+    if labelled is not None or unlabelled is not None:
+        if data is not None or labelled is None or unlabelled is None:
+            raise InputError(
+                "--labelled and --unlabelled go together and replace DATA; give both folders, "
+                "or DATA alone"
+            )
+        source = printable(f"{labelled} and {unlabelled}")
+        catalogue = _two_folders(_existing(labelled), _existing(unlabelled), source)
+        return _checked(catalogue), None
+    if data is None:
+        raise InputError(f"no data given\n{LAYOUTS}")
+    if isinstance(data, str | os.PathLike) and data not in BUILT_IN:
+        return _from_path(_existing(data), labelled_classes)
+    if labelled_classes is not None:
+        raise InputError(
+            "labelled_classes goes with a folder of class folders alone; leave it out here"
+        )
+    if isinstance(data, Catalogue):
+        return _checked(data), None
+    if isinstance(data, tuple):
+        return from_arrays(*data), None
+    return digits_catalogue() if data == "digits" else _cifar(str(data), Path(root), download)
+
+
+def from_arrays(pixels: ArrayLike, labels: ArrayLike | Sequence[Any]) -> Catalogue:
+    """A catalogue of images in memory.
+
+    pixels: uint8, (n, h, w) grey or (n, h, w, 3) RGB.
+    labels: (n,) ints with -1 = unlabelled, or strings with "" or None = unlabelled; known
+    classes are numbered in their order (ints by value, strings by name).
+
+    Raises InputError for other pixels or labels, less than two labelled classes, or no
+    unlabelled item.
+    """
+    images = ArrayImages(np.asarray(pixels))
+    values = _label_values(labels)
+    if len(values) != len(images):
+        raise InputError(
+            f"there are {len(images)} images and {len(values)} labels; give each image one, "
+            "-1 for unlabelled"
+        )
+    numbers, class_names = _numbered(values)
+    names = _row_names("", len(images))
+    return _checked(_catalogue(names, numbers, class_names, images, "arrays"))
+
+
+def digits_catalogue() -> tuple[Catalogue, Truth]:
+    """Scikit-learn's 1,797 handwritten digits, 8 x 8 grey: 0-4 labelled, 5-9 to be discovered."""
+    digits = load_digits()
+    pixels = (digits.images * (255 / 16)).round().astype(np.uint8)
+    return _split_classes(
+        names=_row_names("digits/", len(pixels)),
+        classes=digits.target.astype(np.int64),
+        class_names=[str(digit) for digit in digits.target_names],
+        known=5,
+        images=ArrayImages(pixels),
+        source="digits",
+    )
+
+
+def files_in(path: str | os.PathLike[str]) -> tuple[NDArray[np.str_], FileImages]:
+    """The names and images of all files in and below a folder, or of one file, labels or not.
+
+    Names are made like a catalogue's. Raises InputError if there is none.
+    """
+    place = _existing(path)
+    folder = place if place.is_dir() else place.parent
+    files = files_below([place])[0] if place.is_dir() else [str(place)]
+    if not files:
+        raise InputError(f"{printable(str(place))!r} holds no files; give a folder of images")
+    return _names([_below(file, folder) for file in files]), FileImages(files)
+
+
+def hold_out(catalogue: Catalogue, share: float, seed: int) -> Catalogue:
+    """Marks a random `share` of each class's labelled items as held out, rounded.
+
+    Every class keeps at least one item to train on. A set that brings held-out items of its
+    own (a test split) is returned as it is.
+    """
+    if catalogue.held_out.any():
+        return catalogue
+    generator = np.random.default_rng(seed)
+    held_out = catalogue.held_out.copy()
+    for label in range(len(catalogue.class_names)):
+        rows = np.flatnonzero(catalogue.labels == label)
+        n_held_out = min(round(share * len(rows)), len(rows) - 1)
+        held_out[generator.permutation(rows)[:n_held_out]] = True
+    return replace(catalogue, held_out=held_out)
+
+
+def drop(
+    catalogue: Catalogue, truth: Truth | None, rows: Iterable[int]
+) -> tuple[Catalogue, Truth | None]:
+    """Both without these rows, which cannot be read; a class left without items goes too.
+
+    Raises InputError if too little is left, as `open_catalogue` does.
+    """
+    keep = np.ones(len(catalogue), dtype=np.bool_)
+    keep[list(rows)] = False
+    if truth is not None:
+        truth = replace(truth, labels=truth.labels[keep[catalogue.unlabelled]])
+    kept = catalogue.subset(np.flatnonzero(keep))
+    labels, class_names = _renumbered(kept.labels, kept.class_names)
+    return _checked(replace(kept, labels=labels, class_names=class_names)), truth
+
+
+def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
+    """Whether the items suffice for this many categories and this batch.
+
+    Raises InputError if they do not; returns warnings in plain words.
+    """
+    if num_novel < 2:
+        raise InputError(
+            f"num_novel is {num_novel}; discovery tells categories apart, so give at least 2"
+        )
+    n_unlabelled = len(catalogue.unlabelled)
+    if n_unlabelled < num_novel:
+        raise InputError(
+            f"num_novel is {num_novel}, but there are only {n_unlabelled} unlabelled items; "
+            "ask for fewer categories or add items"
+        )
+    largest = len(catalogue.trainable)
+    if batch > largest:
+        raise InputError(
+            f"batch is {batch}, but there are only {largest} items to train on; give --batch "
+            f"{largest} or less"
+        )
+    sizes = np.bincount(catalogue.labels[catalogue.labels != UNLABELLED])
+    return [
+        f"the labelled class {name!r} has a single image: little can be learnt of it, and "
+        "nothing of it is held out to measure on"
+        for name, size in zip(catalogue.class_names, sizes)
+        if size == 1
+    ]
+
+
+def _from_path(path: Path, labelled_classes: int | None) -> tuple[Catalogue, Truth | None]:
+    shown = printable(str(path))
+    if not path.is_dir():
+        return _manifest(path, labelled_classes), None
+    parts = [part for part in ("labelled", "unlabelled") if (path / part).is_dir()]
+    if parts and labelled_classes is not None:
+        raise InputError(f"{shown!r} has {parts[0]}/, so leave --labelled-classes out")
+    if len(parts) == 2:
+        return _checked(_two_folders(path / "labelled", path / "unlabelled", shown)), None
+    if parts:
+        missing = "unlabelled" if parts == ["labelled"] else "labelled"
+        raise InputError(
+            f"{shown!r} has {parts[0]}/ but no {missing}/; add that folder, or give both with "
+            f"--labelled and --unlabelled\n{LAYOUTS}"
+        )
+    found = [printable(folder.name) for folder in folders_in(path)]
+    if not found:
+        raise InputError(f"{shown!r} holds no folders of images\n{LAYOUTS}")
+    if labelled_classes is None:
+        raise InputError(
+            f"{shown!r} has neither labelled/ nor unlabelled/ but {some(found)}; if these are "
+            f"class folders, say with --labelled-classes N how many are labelled\n{LAYOUTS}"
+        )
+    return _class_folders(path, labelled_classes)
+
+
+def _two_folders(labelled: Path, unlabelled: Path, source: str) -> Catalogue:
+    """labelled/<class>/** and unlabelled/**."""
+    classes = class_folders(labelled)
+    *members, heap = files_below([*classes, unlabelled])
+    names: list[str] = []
+    files: list[str] = []
+    labels: list[str | None] = []
+    for folder, of_class in zip(classes, members):
+        names += ["labelled/" + _below(file, labelled) for file in of_class]
+        files += of_class
+        labels += [printable(folder.name)] * len(of_class)
+    names += ["unlabelled/" + _below(file, unlabelled) for file in heap]
+    files += heap
+    labels += [None] * len(heap)
+    numbers, class_names = _numbered(labels)
+    return _catalogue(_names(names), numbers, class_names, FileImages(files), source)
+
+
+def _class_folders(path: Path, labelled_classes: int) -> tuple[Catalogue, Truth]:
+    """<class>/**; or that in train/, with the known classes of test/ or val/ held out."""
+    splits = {folder.name for folder in folders_in(path)}
+    is_split = "train" in splits and splits <= _SPLITS
+    train = path / "train" if is_split else path
+    members = _files_by_class(train)
+    class_names = sorted(members)
+    if not 2 <= labelled_classes <= len(class_names) - 2:
+        raise InputError(
+            f"labelled_classes is {labelled_classes}, and {printable(str(train))!r} has "
+            f"{len(class_names)} class folders with files ({some(class_names)}); at least two "
+            "must be labelled and at least two left to discover"
+        )
+    files = [file for name in class_names for file in members[name]]
+    classes = [label for label, name in enumerate(class_names) for _ in members[name]]
+    n_train = len(files)
+    if is_split and len(splits) > 1:
+        tested = _files_by_class(path / ("test" if "test" in splits else "val"))
+        for label, name in enumerate(class_names[:labelled_classes]):
+            files += tested.get(name, [])
+            classes += [label] * len(tested.get(name, []))
+    return _split_classes(
+        names=_names([_below(file, path) for file in files]),
+        classes=np.array(classes, dtype=np.int64),
+        class_names=class_names,
+        known=labelled_classes,
+        images=FileImages(files),
+        source=printable(str(path)),
+        held_out=np.arange(len(files)) >= n_train,
+    )
+
+
+def _files_by_class(folder: Path) -> dict[str, list[str]]:
+    """Class folders' printable names and files, empty ones left out."""
+    classes = class_folders(folder)
+    return {
+        printable(of_class.name): files
+        for of_class, files in zip(classes, files_below(classes))
+        if files
+    }
+
+
+def _manifest(path: Path, labelled_classes: int | None) -> Catalogue:
+    shown = printable(str(path))
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"{shown!r} is neither a folder nor a table\n{LAYOUTS}")
+    if labelled_classes is not None:
+        raise InputError(
+            f"{shown!r} says in its label column what is labelled; leave --labelled-classes out"
+        )
+    names, files, labels = read_manifest(path)
+    numbers, class_names = _numbered([label or None for label in labels])
+    return _checked(_catalogue(_names(names), numbers, class_names, FileImages(files), shown))
+
+
+def _cifar(name: str, root: Path, download: bool) -> tuple[Catalogue, Truth]:
+    """CIFAR by torchvision; the test split's known classes are held out."""
+    opener = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
+    try:
+        train, test = (opener(root, train=part, download=download) for part in (True, False))
+    except (RuntimeError, OSError) as error:
+        cure = "see to the connection" if download else "pass --download to fetch it"
+        raise InputError(f"{name} cannot be read from {str(root)!r} ({error}); {cure}") from error
+    known = _CIFAR_KNOWN[name]
+    tested = np.flatnonzero(np.array(test.targets) < known)
+    n_train = len(train.targets)
+    train_names = _row_names("train/", n_train)
+    test_names = _row_names("test/", len(test.targets))[tested]
+    return _split_classes(
+        names=np.concatenate([train_names, test_names]),
+        classes=np.concatenate([train.targets, np.array(test.targets)[tested]]).astype(np.int64),
+        class_names=train.classes,
+        known=known,
+        images=ArrayImages(np.concatenate([train.data, test.data[tested]])),
+        source=name,
+        held_out=np.arange(n_train + len(tested)) >= n_train,
+    )
+
+
+def _split_classes(
+    *,
+    names: NDArray[np.str_],
+    classes: NDArray[np.int64],
+    class_names: Sequence[str],
+    known: int,
+    images: ImageSource,
+    source: str,
+    held_out: NDArray[np.bool_] | None = None,
+) -> tuple[Catalogue, Truth]:
+    """A protocol: the first `known` classes are labelled, the others become the truth."""
+    is_known = classes < known
+    labels = np.where(is_known, classes, UNLABELLED)
+    catalogue = _catalogue(names, labels, tuple(class_names[:known]), images, source)
+    if held_out is not None:
+        catalogue = replace(catalogue, held_out=held_out)
+    return catalogue, Truth(classes[~is_known] - known, tuple(class_names[known:]))
+
+
+def _catalogue(
+    names: NDArray[np.str_],
+    labels: NDArray[np.int64],
+    class_names: tuple[str, ...],
+    images: ImageSource,
+    source: str,
+) -> Catalogue:
+    """With nothing held out."""
+    nothing = np.zeros(len(names), dtype=np.bool_)
+    return Catalogue(names, labels, class_names, nothing, images, source)
+
+
+def _checked(catalogue: Catalogue) -> Catalogue:
+    """The same; raises InputError if there is too little to learn from or to discover."""
+    if len(catalogue) == 0:
+        raise InputError(f"{catalogue.source!r} holds no images\n{LAYOUTS}")
+    present = np.unique(catalogue.labels[catalogue.labelled])
+    if len(present) < 2:
+        found = f"only {catalogue.class_names[present[0]]!r}" if len(present) else "none"
+        raise InputError(
+            f"{catalogue.source!r} needs at least two labelled classes, to learn what tells "
+            f"categories apart, and has {found}; label images of more classes"
+        )
+    if len(catalogue.unlabelled) == 0:
+        raise InputError(
+            f"{catalogue.source!r} has no unlabelled image, so there is nothing to discover; "
+            "add the images to sort"
+        )
+    return catalogue
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    """The path; raises InputError, with a near name if there is one, if nothing is there."""
+    place = Path(path)
+    shown = printable(str(place))
+    try:
+        if place.exists():
+            return place
+        neighbours = [entry.name for entry in place.parent.iterdir()]
+    except FileNotFoundError:
+        neighbours = []
+    except OSError as error:
+        raise InputError(
+            f"{shown!r} cannot be opened ({error.strerror}); give a path that can be read"
+        ) from error
+    near = difflib.get_close_matches(place.name, [*sorted(neighbours), *BUILT_IN], n=1)
+    cure = f"did you mean {printable(near[0])!r}?" if near else "see how it is spelt"
+    raise InputError(f"{shown!r} does not exist; {cure}")
+
+
+def _label_values(labels: ArrayLike | Sequence[Any]) -> list[Any]:
+    """Labels as ints or strings, None = unlabelled. Raises InputError for any other type."""
+    values = np.asarray(labels).astype(object)
+    if values.ndim != 1:
+        raise InputError(f"the labels have the shape {values.shape}; give one axis, (n,)")
+    unlabelled: Any = UNLABELLED
+    if not all(isinstance(value, int) for value in values):
+        unlabelled = ""
+        odd = [value for value in values if not (value is None or isinstance(value, str))]
+        if odd:
+            raise InputError(
+                f"the labels hold {odd[0]!r}; give ints with -1 for unlabelled, or strings with "
+                "'' for unlabelled"
+            )
+    return [None if value == unlabelled else value for value in values]
+
+
+def _numbered(values: Sequence[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """(n,) int64 numbers of the labels in their order, -1 for None; and the classes' names."""
+    known = sorted({value for value in values if value is not None})
+    number_of = {value: number for number, value in enumerate(known)}
+    numbers = [number_of.get(value, UNLABELLED) for value in values]
+    return np.array(numbers, dtype=np.int64), tuple(printable(str(value)) for value in known)
+
+
+def _renumbered(
+    labels: NDArray[np.int64], class_names: tuple[str, ...]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Labels and names without the classes that have no item."""
+    present = np.unique(labels[labels != UNLABELLED])
+    numbers = np.where(labels == UNLABELLED, UNLABELLED, np.searchsorted(present, labels))
+    return numbers, tuple(class_names[label] for label in present)
+
+
+def _names(paths: Sequence[str]) -> NDArray[np.str_]:
+    r"""Printable, unique names: one that spells out another's \xNN has its row added."""
+    names = [printable(path) for path in paths]
+    uses = Counter(names)
+    unique = [name if uses[name] == 1 else f"{name} ({row})" for row, name in enumerate(names)]
+    return np.array(unique, dtype=np.str_)
+
+
+def _row_names(prefix: str, n: int) -> NDArray[np.str_]:
+    width = len(str(n))
+    return np.array([f"{prefix}{row:0{width}}" for row in range(n)], dtype=np.str_)
+
+
+def _below(file: str, folder: Path) -> str:
+    return Path(file).relative_to(folder).as_posix()

@@ -1,0 +1,272 @@
+"""Images of any kind to uint8 squares: one path from a file or an array to pixels."""
+
+import os
+import stat
+import warnings
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
+
+from newfound.errors import InputError
+
+MAX_PIXELS = 178_956_970
+"""Images of more pixels are refused unread, as decompression bombs: Pillow's own limit."""
+
+_NO_MARGIN_UP_TO = 64
+
+_REASONS: dict[type[Exception], str] = {
+    FileNotFoundError: "no such file",
+    PermissionError: "permission denied",
+    UnidentifiedImageError: "not an image that Pillow reads",
+    Image.DecompressionBombError: f"more than {MAX_PIXELS:,} pixels, a decompression bomb",
+    MemoryError: "not enough memory to decode it",
+}
+
+
+class UnreadableImageError(Exception):
+    """One image cannot be read. `reason` fits in a table; `path` is printable."""
+
+    def __init__(self, reason: str, path: str) -> None:
+        super().__init__(reason, path)
+        self.reason = reason
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class ImageSource(Protocol):
+    """Images by row, wherever they lie. Rows count from 0."""
+
+    def __len__(self) -> int: ...
+
+    def load(self, i: int, px: int, channels: int) -> Tensor:
+        """(channels, S, S) uint8 with S = `decode_side(px)`. Raises UnreadableImageError."""
+        ...
+
+    def shorter_side(self, i: int) -> int:
+        """Pixels along the shorter side, without decoding. Raises UnreadableImageError."""
+        ...
+
+    def stamps(self) -> NDArray[np.int64]:
+        """(n,) numbers that change with an image's content: file sizes, or checksums."""
+        ...
+
+    def subset(self, rows: NDArray[np.int64]) -> "ImageSource":
+        """The images of these rows, in their order."""
+        ...
+
+
+class FileImages:
+    """Images in files, in any format that Pillow reads.
+
+    Paths are kept as one array of bytes: it is small, workers share it, and names that are
+    not UTF-8 survive.
+    """
+
+    def __init__(self, paths: Sequence[str | bytes | os.PathLike[str]] | NDArray[np.bytes_]):
+        if not isinstance(paths, np.ndarray):
+            paths = np.array([os.fsencode(path) for path in paths], dtype=np.bytes_)
+        self.paths: NDArray[np.bytes_] = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, i: int, px: int, channels: int) -> Tensor:
+        """See ImageSource."""
+        side = decode_side(px)
+        path = self.path(i)
+        try:
+            # Pillow warns of odd metadata, and of sizes that `_opened` judges itself.
+            with warnings.catch_warnings(action="ignore"), _opened(path) as image:
+                # Lets a JPEG be decoded at 1/2, 1/4 or 1/8 when that is still ample.
+                image.draft(None, (2 * side, 2 * side))
+                upright = ImageOps.exif_transpose(image)
+                return square_pixels(upright, side, channels)
+        except Exception as error:  # Pillow's parsers raise nearly anything on damaged files
+            raise UnreadableImageError(_reason(error), printable(path)) from error
+
+    def shorter_side(self, i: int) -> int:
+        """See ImageSource."""
+        path = self.path(i)
+        try:
+            with warnings.catch_warnings(action="ignore"), _opened(path) as image:
+                return min(image.size)
+        except Exception as error:
+            raise UnreadableImageError(_reason(error), printable(path)) from error
+
+    def stamps(self) -> NDArray[np.int64]:
+        """See ImageSource: sizes in bytes, -1 where there is no file."""
+        return np.array([_file_size(self.path(i)) for i in range(len(self))], dtype=np.int64)
+
+    def subset(self, rows: NDArray[np.int64]) -> "FileImages":
+        """See ImageSource."""
+        return FileImages(self.paths[rows])
+
+    def path(self, i: int) -> str:
+        """The path to open; bytes that are not UTF-8 appear as surrogates."""
+        return os.fsdecode(bytes(self.paths[i]))
+
+
+class ArrayImages:
+    """Images in memory: (n, h, w) grey or (n, h, w, 3) RGB, uint8.
+
+    Raises InputError for any other type or shape, and says how to convert it.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8]):
+        pixels = np.asarray(pixels)
+        if pixels.dtype != np.uint8:
+            raise InputError(
+                f"the pixels are {pixels.dtype}; give uint8, 0 to 255 (from floats in 0 to 1: "
+                "(pixels * 255).round().astype('uint8'))"
+            )
+        is_grey = pixels.ndim == 3
+        is_colour = pixels.ndim == 4 and pixels.shape[3] == 3
+        if not (is_grey or is_colour) or 0 in pixels.shape[1:]:
+            raise InputError(
+                f"the pixels have the shape {pixels.shape}; give (n, h, w) for grey or "
+                f"(n, h, w, 3) for colour{_shape_cure(pixels.shape)}"
+            )
+        self.pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def load(self, i: int, px: int, channels: int) -> Tensor:
+        """See ImageSource; never raises."""
+        return square_pixels(Image.fromarray(self.pixels[i]), decode_side(px), channels)
+
+    def shorter_side(self, i: int) -> int:  # noqa: ARG002 - all are of one size
+        """See ImageSource; never raises."""
+        height, width = self.pixels.shape[1:3]
+        return int(min(height, width))
+
+    def stamps(self) -> NDArray[np.int64]:
+        """See ImageSource: the CRC-32 of each image's pixels."""
+        return np.array([zlib.crc32(image.tobytes()) for image in self.pixels], dtype=np.int64)
+
+    def subset(self, rows: NDArray[np.int64]) -> "ArrayImages":
+        """See ImageSource."""
+        return ArrayImages(self.pixels[rows])
+
+
+def decode_side(px: int) -> int:
+    """Side of the decoded square for a network that sees `px` pixels.
+
+    Large images keep the usual margin (256 for 224) for the centre crop of evaluation; up to
+    64 pixels nothing can be spared, and the square is what the network sees.
+    """
+    return px if px <= _NO_MARGIN_UP_TO else round(px * 256 / 224)
+
+
+def square_pixels(image: Image.Image, side: int, channels: int) -> Tensor:
+    """(channels, side, side) uint8: the shorter side resized to `side`, centre cropped.
+
+    Bicubic, with antialiasing when shrinking. channels: 3 = RGB, 1 = grey.
+    """
+    eight_bits = to_eight_bits(image, "RGB" if channels == 3 else "L")
+    square = ImageOps.fit(eight_bits, (side, side), Image.Resampling.BICUBIC)
+    pixels: Tensor = pil_to_tensor(square)
+    return pixels.contiguous()
+
+
+def to_eight_bits(image: Image.Image, mode: str) -> Image.Image:
+    """Any mode of Pillow's as "RGB" or "L"; what is transparent becomes white."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _scaled_to_eight_bits(image)
+    if image.mode == "LAB":
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
+        assert converted is not None
+        image = converted
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)
+
+
+def image_sides(source: ImageSource, sample: int = 64) -> float:
+    """Median shorter side in pixels of up to `sample` images spread over the source.
+
+    Reads headers only. Raises InputError if none of the sample can be read.
+    """
+    sides = []
+    for i in np.unique(np.linspace(0, len(source) - 1, sample).astype(int)):
+        try:
+            sides.append(source.shorter_side(int(i)))
+        except UnreadableImageError as error:
+            last_error = error
+    if not sides:
+        raise InputError(f"none of the images can be read; the last one tried: {last_error}")
+    return float(np.median(sides))
+
+
+def printable(path: str) -> str:
+    r"""A path as valid UTF-8: bytes that are not appear as \xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _opened(path: str) -> Image.Image:
+    """An image with only its header read. Raises what `_reason` can put in words."""
+    status = Path(path).stat()
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise OSError("not a regular file")
+    if status.st_size == 0:
+        raise OSError("empty file")
+    image = Image.open(path)
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise Image.DecompressionBombError
+    return image
+
+
+def _reason(error: Exception) -> str:
+    """Why an image cannot be read, in a few printable words without its path."""
+    for kind, reason in _REASONS.items():
+        if isinstance(error, kind):
+            return reason
+    system_text = error.strerror if isinstance(error, OSError) else None
+    text = " ".join((system_text or str(error)).split()) or type(error).__name__
+    return printable(text)[:200]
+
+
+def _scaled_to_eight_bits(image: Image.Image) -> Image.Image:
+    """Grey images of 16 or 32 bits or of floats as "L", scaled to 0-255, not clipped.
+
+    White is the least usual full scale (1 for floats, 255 for floats, 65,535) that holds the
+    brightest pixel; beyond those, the brightest pixel itself.
+    """
+    values = np.asarray(image, dtype=np.float64)
+    brightest = float(values.max())
+    if not np.isfinite(values).all():
+        raise ValueError("its pixels are not finite numbers")
+    full_scales = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
+    white = next((scale for scale in full_scales if brightest <= scale), brightest)
+    return Image.fromarray((values.clip(0, white) * (255 / white)).round().astype(np.uint8))
+
+
+def _shape_cure(shape: tuple[int, ...]) -> str:
+    if len(shape) == 4 and shape[1] == 3:
+        return " (channels last: pixels.transpose(0, 2, 3, 1))"
+    if len(shape) == 4 and shape[3] == 1:
+        return " (drop the last axis: pixels[..., 0])"
+    if len(shape) == 4 and shape[1] == 1:
+        return " (drop the second axis: pixels[:, 0])"
+    if len(shape) == 4 and shape[3] == 4:
+        return " (drop the transparency: pixels[..., :3])"
+    return ""
+
+
+def _file_size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return -1

@@ -1,0 +1,46 @@
+"""Which device computes, and in which precision."""
+
+import os
+from typing import Literal
+
+import torch
+
+from newfound.errors import InputError
+
+
+def choose_device(wish: str) -> torch.device:
+    """`auto` takes CUDA where there is one. Raises InputError for a device that is not there."""
+    if wish == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wish)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise InputError(
+            f"device {wish!r} is not on this machine; give auto, cpu, cuda or cuda:1"
+        ) from None
+    return device
+
+
+def uses_bfloat16(
+    precision: Literal["auto", "float32", "bfloat16"], device: torch.device
+) -> bool:
+    """Whether to run the network under bfloat16 autocast; `auto` where the device computes in it."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
+def describe(device: torch.device) -> str:
+    """The hardware in words, for logs and results."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = torch.cpu.get_capabilities().get("cpu_name", "CPU")
+    return f"{device.type.upper()}, {name}, {torch.get_num_threads()} threads"
+
+
+def choose_workers(wish: int | None) -> int:
+    """Decoding processes: the number wished for, else one for each usable core, up to 8."""
+    return min(8, len(os.sched_getaffinity(0))) if wish is None else wish

@@ -1,0 +1,197 @@
+"""The main job as one call, and what it found as one object."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from newfound.config import Config, Runtime, make_config, make_runtime
+from newfound.data.catalogue import Catalogue, Truth, open_catalogue
+from newfound.data.images import image_sides
+from newfound.errors import InputError, RunFolderError
+from newfound.evaluate import assessment
+from newfound.predict import predict
+from newfound.progress import Progress
+from newfound.report import write_report
+from newfound.run import Job, run
+from newfound.run_folder import RunFolder
+from newfound.tables import category_names
+
+Data = str | os.PathLike[str] | Catalogue | tuple[ArrayLike, ArrayLike]
+
+SMALL_IMAGE_PX = 64
+"""Without a preset, images up to this side get `small-images`, larger ones `images`."""
+
+
+class Discovery:
+    """A finished run: what was found in the unlabelled items, which are rows of every array."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        header = folder.read_config()
+        self.known_: tuple[str, ...] = tuple(header["known"])
+        self.categories_: tuple[str, ...] = category_names(header["num_novel"])
+        self.result_: dict[str, Any] = folder.result()
+        self._items = _read_table(folder.items)
+
+    def table(self) -> pd.DataFrame:
+        """One row per unlabelled item: path, category, confidence, second, margin, x, y, ..."""
+        return self._items.copy()
+
+    def categories(self) -> pd.DataFrame:
+        """One row per category: category, size, mean_confidence, typical, doubtful members."""
+        return pd.read_csv(self.folder.categories)
+
+    @property
+    def labels_(self) -> np.ndarray:
+        """(n,) int64: the category of each unlabelled item, a position in `categories_`."""
+        codes = pd.Categorical(self._items["category"], categories=self.categories_).codes
+        return codes.astype(np.int64)
+
+    @property
+    def probabilities_(self) -> np.ndarray:
+        """(n, C_u) float64: phi_u of each unlabelled item, columns as in `categories_`."""
+        return self._array("probabilities")
+
+    @property
+    def embedding_(self) -> np.ndarray:
+        """(n, d) float32: the shared representation z-bar of each unlabelled item."""
+        return self._array("features")
+
+    def predict(self, data: str | os.PathLike[str], **runtime: Any) -> pd.DataFrame:
+        """Known and discovered categories of new files; unreadable ones have no row.
+
+        data: a file or a folder.  runtime: fields of `newfound.Runtime`.
+        """
+        with Progress(quiet=True) as progress:
+            return predict(self.folder, Path(data), make_runtime(**runtime), progress).table
+
+    def evaluate(self, truth: dict[str, str]) -> dict[str, Any]:
+        """ACC, NMI, ARI, per category, against true class names by the table's paths.
+
+        Raises InputError if not every item's truth is given.
+        """
+        missing = [path for path in self._items["path"] if path not in truth]
+        if missing:
+            raise InputError(
+                f"the truth lacks {len(missing)} of {len(self._items)} items, first "
+                f"{missing[0]!r}; give path and label for every row of items.csv"
+            )
+        names = [truth[path] for path in self._items["path"]]
+        classes = tuple(sorted(set(names)))
+        numbers = np.array([classes.index(name) for name in names])
+        return assessment(numbers, self.labels_, classes, self.categories_)
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write the page anew, and a copy to `path` if given. Returns where it is."""
+        written = write_report(self.folder.path)
+        return written if path is None else Path(shutil.copyfile(written, path))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Copy the run folder to a new place. Raises InputError if something is there."""
+        if Path(path).exists():
+            raise InputError(f"{path} is there already; save to a new folder")
+        shutil.copytree(self.folder.path, path, ignore=shutil.ignore_patterns(".lock"))
+
+    def __repr__(self) -> str:
+        sizes = self._items["category"].value_counts().reindex(self.categories_, fill_value=0)
+        found = ", ".join(f"{name}: {size}" for name, size in sizes.items())
+        return f"Discovery({len(self._items)} items; {found})"
+
+    def _array(self, name: str) -> np.ndarray:
+        with np.load(self.folder.embedding, allow_pickle=False) as arrays:
+            array: np.ndarray = arrays[name]
+            return array
+
+
+def load(run: str | os.PathLike[str]) -> Discovery:
+    """A finished run from its folder; runs no code from it.
+
+    Raises RunFolderError if there is none, it has not ended, is damaged or too new.
+    """
+    return Discovery(RunFolder(Path(run)))
+
+
+def discover(
+    data: Data | None = None,
+    *,
+    num_novel: int,
+    out: str | os.PathLike[str] | None = None,
+    preset: str = "auto",
+    labelled: str | os.PathLike[str] | None = None,
+    unlabelled: str | os.PathLike[str] | None = None,
+    labelled_classes: int | None = None,
+    download: bool = False,
+    compare_labelled_only: bool = False,
+    quiet: bool = False,
+    runtime: Runtime | None = None,
+    **settings: Any,
+) -> Discovery:
+    """Train on labelled and unlabelled items together, and sort the unlabelled ones.
+
+    data: see `newfound.open_catalogue`, as are labelled, unlabelled, labelled_classes, download.
+    num_novel: C_u, the number of categories to discover.
+    out: the run folder; the same call continues it. None: a temporary one, gone with the program
+    unless the result is saved.
+    preset: a name in `newfound.PRESETS`, or `auto` to choose by the data.
+    compare_labelled_only: also train on labels alone, for the k-means baseline on its features.
+    settings: fields of `newfound.Config` that replace the preset's.
+
+    Raises InputError for what cannot be used, Stopped when the user interrupts.
+    """
+    catalogue, truth = open_catalogue(
+        data,
+        labelled=labelled,
+        unlabelled=unlabelled,
+        labelled_classes=labelled_classes,
+        download=download,
+    )
+    config = make_config(choose_preset(catalogue) if preset == "auto" else preset, **settings)
+    folder = RunFolder(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="newfound-")))
+    with Progress(quiet=quiet) as progress:
+        return start(
+            catalogue,
+            truth,
+            folder,
+            num_novel,
+            config,
+            runtime or Runtime(),
+            compare_labelled_only,
+            progress,
+        )
+
+
+def start(
+    catalogue: Catalogue,
+    truth: Truth | None,
+    folder: RunFolder,
+    num_novel: int,
+    config: Config,
+    runtime: Runtime,
+    compare_labelled_only: bool,
+    progress: Progress,
+) -> Discovery:
+    """`discover` for what is opened and chosen already."""
+    run(
+        Job(folder, catalogue, truth, num_novel, config, runtime, compare_labelled_only), progress
+    )
+    return Discovery(folder)
+
+
+def choose_preset(catalogue: Catalogue) -> str:
+    """`digits` for the built-in digits, else by the size of the images: see `SMALL_IMAGE_PX`."""
+    if catalogue.source == "digits":
+        return "digits"
+    return "small-images" if image_sides(catalogue.images) <= SMALL_IMAGE_PX else "images"
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path} is absent or damaged: {error}") from None

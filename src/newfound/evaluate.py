@@ -1,0 +1,101 @@
+"""How good a discovery is, where the truth is known. Nothing here is read by training."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
+
+
+@dataclass(frozen=True)
+class Match:
+    """One Hungarian matching of discovered categories to true classes (section 4).
+
+    truth, category: (m,) int, class and category of each matched pair, in the order of the
+    classes.  counts: (C, K) int, items of class i in category j.
+    """
+
+    truth: np.ndarray
+    category: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def correct(self) -> int:
+        """Items whose category is matched to their class."""
+        return int(self.counts[self.truth, self.category].sum())
+
+
+def match(truth: np.ndarray, predicted: np.ndarray, classes: int, categories: int) -> Match:
+    """The matching that makes most items correct, over all items at once.
+
+    truth: (U,) int in 0..classes-1.  predicted: (U,) int in 0..categories-1.
+    """
+    counts = np.zeros((classes, categories), dtype=np.int64)
+    np.add.at(counts, (truth, predicted), 1)
+    rows, columns = linear_sum_assignment(counts, maximize=True)
+    return Match(rows, columns, counts)
+
+
+def clustering_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """ACC of section 4: the share of items correct under the best one-to-one matching, 0..1.
+
+    truth, predicted: (U,) of any labels; their numbers of distinct values may differ.
+    """
+    counts = contingency_matrix(truth, predicted)
+    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(truth))
+
+
+def scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """ACC, NMI and ARI of a clustering. truth, predicted: (U,) of any labels."""
+    return {
+        "acc": clustering_accuracy(truth, predicted),
+        "nmi": float(normalized_mutual_info_score(truth, predicted)),
+        "ari": float(adjusted_rand_score(truth, predicted)),
+    }
+
+
+def assessment(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    class_names: tuple[str, ...],
+    category_names: tuple[str, ...],
+) -> dict[str, object]:
+    """`scores`, each category's own, and the confusion matrix with matched ones on its diagonal.
+
+    truth, predicted: (U,) int, positions in the names.  JSON-ready.
+    """
+    matched = match(truth, predicted, len(class_names), len(category_names))
+    rows = _matched_first(matched.truth, len(class_names))
+    columns = _matched_first(matched.category, len(category_names))
+    return {
+        **scores(truth, predicted),
+        "per_category": [
+            _category_row(matched, int(i), int(j), class_names, category_names)
+            for i, j in zip(matched.truth, matched.category)
+        ],
+        "confusion": {
+            "truth": [class_names[i] for i in rows],
+            "category": [category_names[j] for j in columns],
+            "counts": matched.counts[np.ix_(rows, columns)].tolist(),
+        },
+    }
+
+
+def _matched_first(matched: np.ndarray, total: int) -> list[int]:
+    """The matched positions in their order, then those without a partner."""
+    return [*matched.tolist(), *sorted(set(range(total)) - set(matched.tolist()))]
+
+
+def _category_row(
+    matched: Match, i: int, j: int, class_names: tuple[str, ...], category_names: tuple[str, ...]
+) -> dict[str, object]:
+    size, correct = int(matched.counts[:, j].sum()), int(matched.counts[i, j])
+    in_class = int(matched.counts[i].sum())
+    return {
+        "category": category_names[j],
+        "truth": class_names[i],
+        "size": size,
+        "correct": correct,
+        "acc": correct / in_class if in_class else None,
+    }

@@ -1,0 +1,55 @@
+"""Writing files so that a reader never meets half of one."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from newfound.errors import RunFolderError
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a new file beside `path`, then put it in place of `path` in one move.
+
+    Whatever happens, `path` holds either its old content or all of the new.
+    Raises RunFolderError if the disk is full, read-only or gone.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    beside = Path(name)
+    try:
+        write(beside)
+        _to_disk(beside)
+        beside.chmod(0o666 & ~_umask())
+        beside.replace(path)
+    except (OSError, RuntimeError) as error:  # torch and safetensors report a full disk as theirs
+        raise unwritable(path, error) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_atomically` for text, UTF-8."""
+    write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def unwritable(path: Path, error: Exception) -> RunFolderError:
+    """The error for a file that could not be written, with its cure."""
+    return RunFolderError(
+        f"cannot write {path}: {error}. What was written before is whole; free the disk or make "
+        "it writable, then give the same command again to go on"
+    )
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Encoders and the network of Figure 1."""

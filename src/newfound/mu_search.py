@@ -1,0 +1,96 @@
+"""The threshold mu found on known classes: the search of section 4.4.
+
+Some labelled classes are treated as if they were unlabelled; for each candidate a network is
+trained on that smaller problem, and the candidate that sorts them best is taken. The unlabelled
+items of the run take no part.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from newfound.batch import UNLABELLED
+from newfound.config import Config
+from newfound.data.loader import Pixels
+from newfound.errors import InputError
+from newfound.evaluate import clustering_accuracy
+from newfound.inference import ask
+from newfound.models.network import make_network
+from newfound.train import Training, train
+
+CANDIDATES = (0.35, 0.47, 0.55, 0.65, 0.75)
+"""Fractions of H that are tried; the paper's 240 of 512 is 0.47."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A discovery problem made of labelled items only.
+
+    labels: (n,) int64 of the whole catalogue, -1 for pretended-unlabelled items and all others.
+    rows: those that take part.  pretended: the rows whose label is hidden.  hidden: their labels.
+    """
+
+    labels: np.ndarray
+    rows: np.ndarray
+    pretended: np.ndarray
+    hidden: np.ndarray
+    known: int
+    novel: int
+
+
+def make_rehearsal(labels: np.ndarray, labelled: np.ndarray, num_novel: int) -> Rehearsal:
+    """Hide the labels of the last classes: as many as the run has novel ones, or half of all.
+
+    labels: (n,) int64.  labelled: rows with a label to train on.  Raises InputError with fewer
+    than 4 classes, as 2 must stay known and 2 are to be discovered.
+    """
+    classes = int(labels[labelled].max()) + 1
+    novel = min(num_novel, classes // 2)
+    if novel < 2:
+        raise InputError(
+            f"mu `heldout` needs at least 4 labelled classes to search on, there are {classes}; "
+            "give --mu share or a number"
+        )
+    known = classes - novel
+    hidden_from = labels[labelled] >= known
+    rehearsed = np.full_like(labels, UNLABELLED)
+    rehearsed[labelled[~hidden_from]] = labels[labelled[~hidden_from]]
+    pretended = labelled[hidden_from]
+    return Rehearsal(rehearsed, labelled, pretended, labels[pretended], known, novel)
+
+
+def rehearse(
+    rehearsal: Rehearsal,
+    fraction: float,
+    pixels: Pixels,
+    config: Config,
+    device: torch.device,
+    after_step: Callable[[Training], bool],
+) -> float | None:
+    """Train on the rehearsal with mu = `fraction` of H; ACC on the pretended-unlabelled items.
+
+    None if `after_step` stopped it.
+    """
+    network = make_network(config, rehearsal.known, rehearsal.novel)
+    shorter = config.model_copy(
+        update={
+            "epochs": config.heldout_epochs,
+            "batch": min(config.batch, len(rehearsal.rows)),
+            "warmup_epochs": min(config.warmup_epochs, config.heldout_epochs / 4),
+        }
+    )
+    mu = fraction * config.hashes
+    training = Training(network, shorter, rehearsal.labels, rehearsal.rows, mu, device)
+    if not train(training, pixels, after_step=after_step):
+        return None
+    answers = ask(
+        network,
+        pixels,
+        rehearsal.pretended,
+        px=config.px,
+        device=device,
+        bfloat16=training.bfloat16,
+    )
+    return clustering_accuracy(rehearsal.hidden, answers.novel.argmax(axis=1))

@@ -1,0 +1,85 @@
+"""Which pairs of items are taken for one category: Winner-Take-All hashing, Eq. 6 (section 3.2)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def wta_windows(size: int, hashes: int, window: int, generator: torch.Generator) -> Tensor:
+    """The first k elements of H random permutations of the features; no more of them is used.
+
+    Returns (H, k) int64 on the CPU, each row without repetition, values 0..size-1.
+    """
+    return torch.rand(hashes, size, generator=generator).argsort(dim=1)[:, :window].contiguous()
+
+
+def wta_agreement(features: Tensor, windows: Tensor) -> Tensor:
+    """How many WTA codes each pair of items shares: the count inside Eq. 6.
+
+    After ReLU, features are sparse, and a window may hold its greatest value more than once. The
+    count is then the expected one if each item broke its ties at random, so that a window of
+    zeros is worth the 1/k of chance and no evidence; without ties it is the paper's count.
+
+    features: (M, d) floating.  windows: (H, k) int64 of `wta_windows`.  Returns (M, M) float32
+    (float64 for float64 features), symmetric, between 0 and H, H on the diagonal.  One matrix
+    product; memory O(M H k + M^2).  Call it outside autocast: bfloat16 cannot count to 512.
+    """
+    hashes, window = windows.shape
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    values = features.index_select(1, windows.flatten()).unflatten(1, (hashes, window))
+    winners = (values == values.amax(dim=2, keepdim=True)).to(dtype)
+    codes = (winners / winners.sum(dim=2, keepdim=True)).flatten(1)
+    return (codes @ codes.T).fill_diagonal_(hashes)
+
+
+def share_threshold(agreement: Tensor, rows: Tensor, share: float) -> Tensor:
+    """The agreement that a given share of the pairs of different items reaches.
+
+    agreement: (M, M).  rows: (M,) bool, the items whose pairs count.  share: 0..1.
+    Returns 0-d; NaN if fewer than two rows count.
+    """
+    counted = _off_diagonal(rows)
+    return agreement.where(counted, torch.nan).nanquantile(1 - share)
+
+
+def follow_threshold(current: Tensor, batch: Tensor, momentum: float = 0.99) -> Tensor:
+    """A running mean of the batches' thresholds, all 0-d; NaN is "none yet" on either side."""
+    followed = torch.lerp(batch, current, momentum)
+    return torch.where(current.isnan(), batch, torch.where(batch.isnan(), current, followed))
+
+
+class PairCounts(NamedTuple):
+    """Counts of ordered pairs of different items in a batch, each a 0-d tensor.
+
+    `labelled_*` speak of pairs of labelled items, whose truth is ours to know.
+    """
+
+    unlabelled: Tensor
+    unlabelled_positive: Tensor
+    labelled: Tensor
+    labelled_positive: Tensor
+    labelled_same: Tensor
+    labelled_same_positive: Tensor
+
+
+def count_pairs(positive: Tensor, labels: Tensor) -> PairCounts:
+    """What the pseudo-labels are like, and on labelled pairs how good they are.
+
+    positive: (M, M) bool.  labels: (M,) int64, -1 = unlabelled.
+    """
+    unlabelled, labelled = _off_diagonal(labels < 0), _off_diagonal(labels >= 0)
+    same = labelled & (labels[:, None] == labels)
+    return PairCounts(
+        unlabelled.sum(),
+        (unlabelled & positive).sum(),
+        labelled.sum(),
+        (labelled & positive).sum(),
+        same.sum(),
+        (same & positive).sum(),
+    )
+
+
+def _off_diagonal(rows: Tensor) -> Tensor:
+    """(M,) bool -> (M, M) bool: the pairs of different counted rows."""
+    return (rows[:, None] & rows).fill_diagonal_(False)

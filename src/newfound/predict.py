@@ -1,0 +1,121 @@
+"""What a finished run says of new files."""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+
+from newfound.answer import one_answer
+from newfound.config import Runtime
+from newfound.data.catalogue import files_in
+from newfound.data.images import FileImages
+from newfound.data.loader import StreamedPixels, check_all
+from newfound.device import choose_device, choose_workers, uses_bfloat16
+from newfound.errors import InputError
+from newfound.inference import ask
+from newfound.model_file import load_model
+from newfound.progress import Progress
+from newfound.run_folder import RunFolder
+from newfound.tables import category_names
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Answers for new files.
+
+    table: one row per readable file: path, category, kind (known or novel), confidence (0..1),
+    second, margin (0..1).  skipped: path and reason of the others.  files: (n,) full paths of
+    the table's rows.
+    """
+
+    table: pd.DataFrame
+    skipped: pd.DataFrame
+    files: FileImages
+
+
+def predict(folder: RunFolder, data: str | Path, runtime: Runtime, progress: Progress) -> Prediction:
+    """The category, known or discovered, of one file or of every file below a folder.
+
+    Raises InputError if there is nothing to read, RunFolderError if the run has not ended.
+    """
+    header, config = folder.read_config(), folder.config()
+    known, novel = tuple(header["known"]), category_names(header["num_novel"])
+    network, calibration = load_model(folder.model, config, len(known), len(novel))
+    device = choose_device(runtime.device)
+    workers = choose_workers(runtime.workers)
+    names, images = files_in(data)
+
+    progress.stage("Reading images", 1)
+    bad = check_all(images, config.px, config.channels, workers)
+    progress.stage("Predicting", len(images) - len(bad))
+    bad_rows = np.array([b.index for b in bad], dtype=np.int64)
+    rows = np.setdiff1d(np.arange(len(images)), bad_rows)
+    readable = images.subset(rows)
+    answers = ask(
+        network.to(device, memory_format=torch.channels_last),
+        StreamedPixels(readable, config.px, config.channels, workers, device.type == "cuda"),
+        np.arange(len(rows)),
+        px=config.px,
+        device=device,
+        bfloat16=uses_bfloat16(config.precision, device),
+        advance=progress.advance,
+    )
+    probabilities = one_answer(answers.known, answers.novel, calibration)
+    skipped = pd.DataFrame({"path": names[bad_rows], "reason": [b.reason for b in bad]})
+    return Prediction(_table(names[rows], probabilities, known, novel), skipped, readable)
+
+
+def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"]) -> None:
+    """One folder per category below `into`, with a copy of, or a symbolic link to, each file.
+
+    Raises InputError if `into` is there already and not empty.
+    """
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise InputError(f"{into} is not empty; give a new folder to --copy-to")
+    for i, category in enumerate(prediction.table["category"]):
+        source = Path(prediction.files.path(i)).absolute()
+        target = _free_name(into / _folder_name(category) / source.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if how == "link":
+            target.symlink_to(source)
+        else:
+            shutil.copy2(source, target)
+
+
+def _table(
+    names: np.ndarray, probabilities: np.ndarray, known: tuple[str, ...], novel: tuple[str, ...]
+) -> pd.DataFrame:
+    categories = np.array(known + novel, dtype=object)
+    kinds = np.repeat(np.array(["known", "novel"], dtype=object), [len(known), len(novel)])
+    second, best = np.argsort(probabilities, axis=1, kind="stable")[:, -2:].T
+    rows = np.arange(len(names))
+    confidence = probabilities[rows, best]
+    return pd.DataFrame(
+        {
+            "path": names,
+            "category": categories[best],
+            "kind": kinds[best],
+            "confidence": confidence,
+            "second": categories[second],
+            "margin": confidence - probabilities[rows, second],
+        }
+    )
+
+
+def _folder_name(category: str) -> str:
+    """A class name as one folder's name: a label may hold anything, "../" too."""
+    return re.sub(r"[/\\\0]", "_", category).strip(".") or "_"
+
+
+def _free_name(path: Path) -> Path:
+    """The path, or with -2, -3, ... before its ending if files of one name meet."""
+    candidate, count = path, 1
+    while candidate.exists() or candidate.is_symlink():
+        count += 1
+        candidate = path.with_name(f"{path.stem}-{count}{path.suffix}")
+    return candidate

@@ -1,0 +1,268 @@
+"""RUN/report.html: one page that shows what a run found and opens without a network."""
+
+import base64
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+from scipy.optimize import linear_sum_assignment
+
+from newfound import charts
+from newfound.errors import RunFolderError
+from newfound.files import write_text
+from newfound.inline_pictures import SHEET_COLUMNS, InlinePictures
+from newfound.run_folder import RunFolder
+from newfound.warning_signs import SURE
+
+MAP_PICTURES = 1000  # about 2 MB of the page
+SHOWN_SKIPPED = 200
+
+METHODS = {
+    "kmeans_features": "k-means on the same features",
+    "kmeans_labelled_only": "k-means on features learned from the labelled pictures only",
+    "kmeans_pixels": "k-means on the plain pixels",
+}
+
+
+def write_report(run: Path, to: Path | None = None) -> Path:
+    """Render a finished run's page to `to` (RUN/report.html if not given) and return its path.
+
+    Reads the run folder's files alone and runs nothing in them. The page is complete or, on any
+    failure, what it was before. Raises RunFolderError for a folder that is no finished run, whose
+    files are damaged or whose page cannot be written.
+    """
+    folder = RunFolder(run)
+    page = _environment().get_template("report.html.jinja").render(_page(folder))
+    destination = to or folder.report
+    write_text(destination, page)
+    return destination
+
+
+def _page(folder: RunFolder) -> dict[str, Any]:
+    """What the template shows; names are still raw, the template escapes them."""
+    header, result = folder.read_config(), folder.result()
+    items, categories, skipped, pictures = _tables(folder)
+    names = categories["category"].tolist()
+    map_rows = _rows_with_picture_and_position(items, pictures)
+    shown_charts = _charts(items, names, folder.epochs(), map_rows)
+    scripts = [Markup(get_plotlyjs()), Markup(_asset("report.js"))]
+    return {
+        "header": header,
+        "result": result,
+        "items": len(items),
+        "sure": int((items["confidence"] >= SURE).sum()),
+        "sure_from": SURE,
+        "mean_confidence": float(items["confidence"].mean()),
+        "comparison": _comparison(result),
+        "kmeans": result.get("baselines", {}).get("kmeans_features", {}),
+        "categories": _categories(items, categories, result, pictures),
+        "warnings": _warnings(result, folder.records()),
+        "figures": shown_charts,
+        "payload": {
+            "figures": shown_charts,
+            "sheet": {
+                "source": pictures.sheet(map_rows) if map_rows else None,
+                "columns": SHEET_COLUMNS,
+            },
+        },
+        "confusion": _confusion(result),
+        "skipped": skipped.head(SHOWN_SKIPPED).to_dict("records"),
+        "skipped_reasons": Counter(skipped["reason"]).most_common(),
+        "skipped_total": len(skipped),
+        "style": Markup(_asset("report.css")),
+        "scripts": scripts,
+        "policy": _content_policy(scripts),
+    }
+
+
+def _tables(
+    folder: RunFolder,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, InlinePictures]:
+    """Items, categories, skipped files and thumbnails."""
+    try:
+        items = pd.read_parquet(folder.items)
+        categories = pd.read_csv(folder.categories, dtype={"category": str})
+        skipped = pd.read_csv(folder.skipped, dtype=str, keep_default_na=False)
+        with np.load(folder.thumbnails, allow_pickle=False) as arrays:
+            pictures = InlinePictures(arrays["row"], arrays["pixels"])
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+        raise RunFolderError(
+            f"{folder.path} has no complete result: {error}. Give its command again"
+        ) from error
+    return items, categories, skipped, pictures
+
+
+def _warnings(result: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The result's warnings, then those logged on the way, each once."""
+    logged = [record["message"] for record in records if record["event"] == "warning"]
+    return list(dict.fromkeys([*result.get("warnings", []), *logged]))
+
+
+def _rows_with_picture_and_position(items: pd.DataFrame, pictures: InlinePictures) -> list[int]:
+    """Rows whose picture the map shows, at most `MAP_PICTURES`, spread evenly."""
+    placed = np.isfinite(items["x"].to_numpy()) & np.isfinite(items["y"].to_numpy())
+    rows = np.sort(pictures.rows[placed[pictures.rows]])
+    if len(rows) > MAP_PICTURES:
+        rows = rows[np.linspace(0, len(rows) - 1, MAP_PICTURES).round().astype(int)]
+    return [int(row) for row in rows]
+
+
+def _charts(
+    items: pd.DataFrame,
+    names: Sequence[str],
+    epochs: charts.Epochs,
+    map_rows: Sequence[int],
+) -> dict[str, charts.Figure]:
+    """The charts that have something to show."""
+    cells = {row: cell for cell, row in enumerate(map_rows)}
+    figures = {
+        "map": charts.category_map(items, names, cells),
+        "sizes": charts.sizes(items, names),
+        "confidences": charts.confidences(items),
+        "losses": charts.losses(epochs),
+        "pairs": charts.pairs(epochs),
+        "steadiness": charts.steadiness(epochs),
+        "accuracy": charts.accuracy(epochs),
+    }
+    return {name: f for name, f in figures.items() if any(trace["x"] for trace in f["data"])}
+
+
+def _comparison(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Our row, then one per baseline that was computed; figures that are unknown are None."""
+    baselines = result.get("baselines", {})
+    rows = [("newfound", result.get("novel") or {})]
+    rows += [(METHODS[key], baselines[key]) for key in METHODS if baselines.get(key)]
+    return [
+        {"method": method} | {name: row.get(name) for name in ("acc", "nmi", "ari", "agreement")}
+        for method, row in rows
+    ]
+
+
+def _categories(
+    items: pd.DataFrame,
+    categories: pd.DataFrame,
+    result: Mapping[str, Any],
+    pictures: InlinePictures,
+) -> list[dict[str, Any]]:
+    row_of = {path: row for row, path in enumerate(items["path"])}
+    confidence = items["confidence"].tolist()
+    uris = pictures.uris()
+    novel = result.get("novel") or {}
+    matched = {entry["category"]: entry for entry in novel.get("per_category", [])}
+    shared = _kmeans_shares(items)
+
+    def members(paths: str) -> list[dict[str, Any]]:
+        rows = [row_of[path] for path in json.loads(paths)]
+        return [
+            {"path": items["path"][row], "confidence": confidence[row], "uri": uris.get(row)}
+            for row in rows
+        ]
+
+    return [
+        {
+            "name": entry["category"],
+            "colour": charts.colour(position),
+            "size": int(entry["size"]),
+            "share": entry["size"] / max(len(items), 1),
+            "confidence": _finite_or_none(entry["mean_confidence"]),
+            "kmeans_share": shared.get(entry["category"]),
+            "truth": matched.get(entry["category"]),
+            "typical": members(entry["typical"]),
+            "doubtful": members(entry["doubtful"]),
+        }
+        for position, entry in enumerate(categories.to_dict("records"))
+    ]
+
+
+def _kmeans_shares(items: pd.DataFrame) -> dict[str, float]:
+    """Per category, the share of its members in the one k-means cluster matched to it."""
+    table = pd.crosstab(items["category"], items["features_kmeans"])
+    counts = table.to_numpy()
+    rows, columns = linear_sum_assignment(counts, maximize=True)
+    return {
+        str(table.index[row]): float(counts[row, column] / counts[row].sum())
+        for row, column in zip(rows, columns)
+    }
+
+
+def _confusion(result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Truth by category, each cell with its share of the row."""
+    confusion = (result.get("novel") or {}).get("confusion")
+    if not confusion:
+        return None
+    lines = [
+        {
+            "truth": truth,
+            "cells": [{"count": c, "share": c / max(sum(counts), 1)} for c in counts],
+        }
+        for truth, counts in zip(confusion["truth"], confusion["counts"])
+    ]
+    return {"categories": confusion["category"], "lines": lines}
+
+
+def _content_policy(scripts: Sequence[str]) -> str:
+    """A policy under which only these scripts run and nothing is fetched.
+
+    Should a name ever slip through the escaping, the browser still refuses to run it.
+    """
+    digests = [hashlib.sha256(script.encode()).digest() for script in scripts]
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("newfound"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Callable[..., str]] = {
+        "count": lambda number: f"{number:,}",
+        "percent": _percent,
+        "figure": lambda number: "–" if number is None else f"{number:.3f}",
+        "duration": _duration,
+        "printable": _printable,
+    }
+    environment.filters.update(filters)
+    return environment
+
+
+def _asset(name: str) -> str:
+    return (files("newfound") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _percent(share: float | None, digits: int = 1) -> str:
+    return "–" if share is None else f"{share:.{digits}%}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = {"h": hours, "min": minutes, "s": seconds}
+    shown = [f"{number} {unit}" for unit, number in parts.items() if number]
+    return " ".join(shown[:2]) or "less than a second"
+
+
+def _printable(text: object) -> str:
+    """Text in which line breaks, direction marks and other unseen characters are spelt out."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
+def _finite_or_none(number: float) -> float | None:
+    return number if math.isfinite(number) else None

@@ -1,0 +1,180 @@
+"""The run folder: what it holds, that it is ours to continue, and its log."""
+
+import fcntl
+import json
+import math
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from newfound.config import Config
+from newfound.errors import RunFolderError
+from newfound.files import unwritable, write_text
+from newfound.version import __version__
+
+FORMAT = 1
+"""Raised when older programs can no longer read a run folder."""
+
+VERSIONS_OF = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
+
+
+class RunFolder:
+    """Paths and small files of one run. Nothing here is ever executed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.json"
+        self.model = path / "model.safetensors"
+        self.checkpoint = path / "checkpoint.pt"
+        self.labelled_only = path / "labelled_only.pt"
+        self.log_file = path / "log.jsonl"
+        self.items = path / "items.parquet"
+        self.items_csv = path / "items.csv"
+        self.categories = path / "categories.csv"
+        self.skipped = path / "skipped.csv"
+        self.thumbnails = path / "thumbnails.npz"
+        self.embedding = path / "embedding.npz"
+        self.result_file = path / "result.json"
+        self.report = path / "report.html"
+
+    def claim(self, identity: dict[str, Any], about: dict[str, Any]) -> bool:
+        """Make the folder, or check that it holds the run that `identity` describes.
+
+        identity: what makes two runs the same one; about: what else `config.json` tells; both
+        JSON-ready.  Returns whether there was a run already.  Raises RunFolderError where the
+        folder holds another run, shows the difference, and changes nothing.
+        """
+        if self.config_file.exists():
+            self._refuse_other(self.read_config(), identity)
+            return True
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise RunFolderError(
+                f"{self.path} is there but is no run of newfound; give --out a new folder"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        made_by = {"format": FORMAT, "newfound": __version__, "versions": _versions()}
+        header = made_by | identity | about
+        write_text(self.config_file, json.dumps(header, indent=2) + "\n")
+        return False
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second process out of the folder. Raises RunFolderError if one is at work."""
+        try:
+            file = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise unwritable(self.path / ".lock", error) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunFolderError(
+                    f"another process is working on {self.path}; wait for it or give another --out"
+                ) from None
+            yield
+
+    def read_config(self) -> dict[str, Any]:
+        """`config.json`. Raises RunFolderError for no run, a damaged one or a newer format."""
+        header = _read_json(self.config_file, f"{self.path} holds no run of newfound")
+        if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+            raise RunFolderError(f"{self.config_file} is no configuration of newfound")
+        if header["format"] > FORMAT:
+            raise RunFolderError(
+                f"{self.path} was written by newfound {header.get('newfound')} in format "
+                f"{header['format']}; this is {__version__} and reads up to format {FORMAT}. "
+                "Upgrade newfound"
+            )
+        return header
+
+    def config(self) -> Config:
+        """The run's settings. Raises RunFolderError as `read_config` does."""
+        try:
+            return Config.model_validate(self.read_config()["config"])
+        except (ValidationError, KeyError) as error:
+            raise RunFolderError(f"{self.config_file} is damaged: {error}") from None
+
+    def result(self) -> dict[str, Any]:
+        """`result.json`. Raises RunFolderError if the run has not ended."""
+        result: dict[str, Any] = _read_json(
+            self.result_file, f"the run in {self.path} has not ended; give its command again"
+        )
+        return result
+
+    def log(self, event: str, **figures: Any) -> None:
+        """Append one line to `log.jsonl`. Raises RunFolderError if the disk is full."""
+        line = json.dumps({"event": event, **_json_ready(figures)}, ensure_ascii=False)
+        try:
+            with self.log_file.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise unwritable(self.log_file, error) from error
+
+    def records(self) -> list[dict[str, Any]]:
+        """The log's lines; one cut short by a crash is left out."""
+        if not self.log_file.exists():
+            return []
+        lines = self.log_file.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """The log's epochs in order."""
+        return [record for record in self.records() if record["event"] == "epoch"]
+
+    def forget_after(self, step: int) -> None:
+        """Drop the log's epochs after `step`: training goes on from there and logs them again."""
+        kept = [r for r in self.records() if r["event"] != "epoch" or r["step"] <= step]
+        lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in kept]
+        write_text(self.log_file, "".join(lines))
+
+    def _refuse_other(self, header: dict[str, Any], identity: dict[str, Any]) -> None:
+        there = _flat({name: header.get(name) for name in identity})
+        asked = _flat(json.loads(json.dumps(identity)))
+        different = [
+            f"  {name}: {there.get(name)!r} there, {asked.get(name)!r} asked"
+            for name in sorted(there.keys() | asked.keys())
+            if there.get(name) != asked.get(name)
+        ]
+        if different:
+            raise RunFolderError(
+                f"{self.path} holds a run with other settings or data; nothing was changed. Give "
+                "another --out, or these as they were:\n" + "\n".join(different)
+            )
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _read_json(path: Path, if_absent: str) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunFolderError(if_absent) from None
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"cannot read {path}: {error}") from None
+
+
+def _json_ready(figures: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: a figure that is none is null."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in figures.items()
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS_OF}}

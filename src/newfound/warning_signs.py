@@ -1,0 +1,124 @@
+"""What a run shows that its owner should know before trusting it, in plain words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+SURE = 0.8
+"""The confidence from which an item counts as sure, here and in the report."""
+
+NEARLY_EMPTY = 0.1  # of the size that every category would have if all were equal
+FEW_SURE = 0.5  # of all items
+CLOSE_MARGIN = 0.5  # the best category at most 0.75, the second at least 0.25 with two in play
+CLOSE_SHARE = 0.5  # of either category's members
+COLLAPSED = 0.6  # entropy, share of log C_u; five categories of which only two are used have 0.43
+RESTLESS = 0.1  # share of items that change category in an epoch
+RISING = 1.5  # times the churn of the stretch before
+STILL = 0.02  # churn below this is rest, however it rose
+FALLEN = 0.03  # accuracy
+
+
+def find_warnings(
+    items: pd.DataFrame, categories: Sequence[str], epochs: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Sentences that each say what is wrong, with numbers, and what to do; [] if nothing is.
+
+    items: one row per unlabelled item with the columns category, confidence (0-1), second (a
+    category) and margin (0-1, confidence less the second's).  categories: all C_u names, those
+    without members too.  epochs: the log's `epoch` records in order, possibly none.
+    """
+    return [
+        *_nearly_empty(items, categories),
+        *_twins(items, categories),
+        *_collapse(epochs),
+        *_few_sure(items),
+        *_restless(epochs),
+        *_fallen(epochs),
+    ]
+
+
+def _nearly_empty(items: pd.DataFrame, categories: Sequence[str]) -> Iterator[str]:
+    sizes = items["category"].value_counts()
+    even = len(items) / len(categories)
+    for name in categories:
+        size = int(sizes.get(name, 0))
+        if size < NEARLY_EMPTY * even:
+            holds = f"holds only {size:,} of {len(items):,} pictures" if size else "is empty"
+            yield (
+                f"{name} {holds}, where an even split would give {even:,.0f}. "
+                f"Perhaps there are fewer new categories: try --num-novel {len(categories) - 1}."
+            )
+
+
+def _twins(items: pd.DataFrame, categories: Sequence[str]) -> Iterator[str]:
+    """Pairs of categories most of whose members name the other one a close second."""
+    sizes = items["category"].value_counts()
+    close = items[items["margin"] < CLOSE_MARGIN]
+    named = close.groupby(["category", "second"]).size()
+    for one, other in combinations(categories, 2):
+        towards = [(one, other), (other, one)]
+        shares = [named.get(pair, 0) / max(sizes.get(pair[0], 0), 1) for pair in towards]
+        if min(shares) >= CLOSE_SHARE:
+            yield (
+                f"{one} and {other} may be one category: {shares[0]:.0%} of the first and "
+                f"{shares[1]:.0%} of the second could almost as well be in the other. Compare "
+                f"their pictures; if they are the same, try --num-novel {len(categories) - 1}."
+            )
+
+
+def _collapse(epochs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    entropy = epochs[-1].get("entropy") if epochs else None
+    if entropy is not None and entropy < COLLAPSED:
+        yield (
+            f"The result has collapsed into few categories: the evenness of the predictions is "
+            f"{entropy:.2f}, where 1 is an even split and 0 a single category. "
+            f"Too many pairs are probably taken for alike: raise --mu, or let --mu share find it."
+        )
+
+
+def _few_sure(items: pd.DataFrame) -> Iterator[str]:
+    sure = int((items["confidence"] >= SURE).sum())
+    if sure < FEW_SURE * len(items):
+        yield (
+            f"Few pictures are placed with confidence: {sure:,} of {len(items):,} reach "
+            f"{SURE:.0%}. Training for more --epochs usually helps; treat the table as a "
+            f"first sorting until then."
+        )
+
+
+def _restless(epochs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Categories that still change at the end, measured over the last tenth of the epochs."""
+    churn = [record["churn"] for record in epochs if record.get("churn") is not None]
+    stretch = max(2, len(churn) // 10)
+    if len(churn) < 2 * stretch:
+        return
+    before = float(np.mean(churn[-2 * stretch : -stretch]))
+    last = float(np.mean(churn[-stretch:]))
+    if last > max(STILL, RISING * before):
+        yield (
+            f"Training grew restless at its end: in the last {stretch} epochs {last:.1%} of the "
+            f"pictures changed category per epoch, up from {before:.1%} in the {stretch} before. "
+            f"A smaller --ramp-scale keeps the contrastive term, which steadies it, to the end."
+        )
+    elif last > RESTLESS:
+        yield (
+            f"Training had not settled: in the last {stretch} epochs {last:.1%} of the pictures "
+            f"still changed category per epoch. Train for more --epochs."
+        )
+
+
+def _fallen(epochs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    known = [record for record in epochs if record.get("novel_acc") is not None]
+    if not known:
+        return
+    best, last = max(known, key=lambda record: record["novel_acc"]), known[-1]
+    if best["novel_acc"] - last["novel_acc"] > FALLEN:
+        yield (
+            f"The accuracy seen in training fell before the end, from {best['novel_acc']:.1%} at "
+            f"epoch {best['epoch']} to {last['novel_acc']:.1%} at epoch {last['epoch']}. The "
+            f"contrastive term fades as training goes on; a smaller --ramp-scale keeps it alive to "
+            f"the end."
+        )

@@ -1,0 +1,263 @@
+"""Decoding loses nothing in silence and never hangs; batches are what their definition says."""
+
+import os
+import signal
+from collections import Counter
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch.utils.data import get_worker_info
+
+from newfound.data import loader
+from newfound.data.images import ArrayImages, FileImages
+from newfound.data.loader import (
+    CachedPixels,
+    Skipped,
+    StreamedPixels,
+    check_all,
+    check_share_bad,
+    choose_cache,
+    decode_all,
+    epoch_batches,
+)
+from newfound.errors import InputError
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+WORKERS = pytest.mark.parametrize("workers", [0, 2])
+
+
+def write_images(folder: Path, n: int) -> list[Path]:
+    """n images, each with its row's number in every pixel."""
+    paths = [folder / f"{i}.png" for i in range(n)]
+    for i, path in enumerate(paths):
+        Image.new("L", (12, 10), i).save(path)
+    return paths
+
+
+@WORKERS
+def test_decoding_keeps_the_order_and_lists_what_it_skips(tmp_path, workers):
+    paths = write_images(tmp_path, 40)
+    paths[3].write_bytes(b"")
+    paths[20].unlink()
+    progress = []
+    source = FileImages(paths)
+
+    def note(done: int, total: int) -> None:
+        progress.append((done, total))
+
+    pixels, skipped = decode_all(source, 8, 3, workers, note)
+    assert skipped == [Skipped(3, "empty file"), Skipped(20, "no such file")]
+    assert pixels.shape == (38, 3, 8, 8) and pixels.dtype == torch.uint8
+    expected = [i for i in range(40) if i not in (3, 20)]
+    assert torch.equal(pixels.amin(dim=(1, 2, 3)), torch.tensor(expected, dtype=torch.uint8))
+    assert torch.equal(pixels, pixels.amin(dim=(1, 2, 3), keepdim=True).expand_as(pixels))
+    assert progress[-1] == (40, 40) and progress == sorted(progress) and len(progress) > 1
+    assert check_all(source, 8, 3, workers) == skipped
+
+
+def test_decoding_everything_equals_loading_one_by_one():
+    colours = np.random.default_rng(0).integers(0, 256, (37, 9, 11, 3), dtype=np.uint8)
+    source = ArrayImages(colours)
+    pixels, skipped = decode_all(source, 16, 3, workers=0)
+    assert skipped == []
+    assert torch.equal(pixels, torch.stack([source.load(i, 16, 3) for i in range(37)]))
+
+
+def test_all_may_be_unreadable(tmp_path):
+    pixels, skipped = decode_all(FileImages([tmp_path / "a", tmp_path / "b"]), 8, 1, 0)
+    assert pixels.shape == (0, 1, 8, 8) and len(skipped) == 2
+
+
+def test_a_forbidden_file_is_skipped_and_listed(tmp_path, monkeypatch):
+    paths = write_images(tmp_path, 3)
+    really = Image.open
+
+    def refuse_one(path):
+        if str(path) == str(paths[1]):
+            raise PermissionError(13, "Permission denied", path)
+        return really(path)
+
+    monkeypatch.setattr(Image, "open", refuse_one)
+    assert check_all(FileImages(paths), 8, 1, 0) == [Skipped(1, "permission denied")]
+
+
+def test_too_large_a_share_of_bad_images_is_an_error_with_the_cure():
+    names = np.array([f"{i}.png" for i in range(60)])
+    bad = [Skipped(i, "empty file") for i in range(4)]
+    check_share_bad(bad[:3], names, max_bad=0.05)
+    check_share_bad([], names, max_bad=0)
+    with pytest.raises(InputError, match=r"4 of 60 .*: '0.png' \(empty file\), .*--max-bad 0.067"):
+        check_share_bad(bad, names, max_bad=0.05)
+    check_share_bad(bad, names, max_bad=0.067)
+
+
+class Deadly(ArrayImages):
+    """Its seventh image kills the process that decodes it, as the system does out of memory."""
+
+    def __init__(self) -> None:
+        super().__init__(np.zeros((40, 8, 8), np.uint8))
+
+    def load(self, i: int, px: int, channels: int) -> torch.Tensor:
+        if i == 7 and get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().load(i, px, channels)
+
+
+@pytest.mark.timeout(60)
+def test_a_killed_worker_is_an_error_not_an_endless_wait():
+    with pytest.raises(InputError, match=r"killed.*--workers than 2"):
+        decode_all(Deadly(), 8, 1, workers=2)
+    with pytest.raises(InputError, match=r"killed.*--workers than 1"):
+        list(StreamedPixels(Deadly(), 8, 1, workers=1, pin=False).batches([torch.arange(10)]))
+
+
+class Broken(ArrayImages):
+    """Has a mistake of ours in it."""
+
+    def load(self, *_: int) -> torch.Tensor:
+        raise RuntimeError("our own mistake")
+
+
+@WORKERS
+def test_our_own_mistakes_are_not_taken_for_killed_workers(workers):
+    with pytest.raises(RuntimeError, match="our own mistake"):
+        decode_all(Broken(np.zeros((2, 8, 8), np.uint8)), 8, 1, workers)
+
+
+def test_what_a_worker_sends_needs_no_shared_memory():
+    decoded = loader._Decoding(ArrayImages(np.ones((4, 8, 8), np.uint8)), 8, 1).__getitems__([3, 1])
+    sent = bytes(ForkingPickler.dumps(decoded))
+    assert sent.count(b"\1" * 2 * 8 * 8) == 1
+    assert torch.equal(ForkingPickler.loads(sent).pixels, decoded.pixels)
+
+
+@WORKERS
+def test_streamed_pixels_equal_cached_ones(tmp_path, workers):
+    source = FileImages(write_images(tmp_path, 30))
+    cached = CachedPixels(decode_all(source, 8, 1, workers=0)[0])
+    streamed = StreamedPixels(source, 8, 1, workers, pin=False)
+    rows = [torch.tensor([5, 2, 29]), torch.tensor([0]), torch.tensor([2, 2, 7, 11])]
+    assert cached.device == streamed.device == CPU
+    for _ in range(2):  # either can be gone through again
+        pairs = list(zip(cached.batches(rows), streamed.batches(rows), strict=True))
+        assert [pixels.shape[0] for pixels, _ in pairs] == [3, 1, 4]
+        assert all(torch.equal(kept, decoded) for kept, decoded in pairs)
+        assert pairs[0][0][:, 0, 0, 0].tolist() == [5, 2, 29]
+
+
+@WORKERS
+def test_streaming_leaves_the_global_generator_alone(tmp_path, workers):
+    source = FileImages(write_images(tmp_path, 3))
+    before = torch.get_rng_state()
+    list(StreamedPixels(source, 8, 1, workers, pin=False).batches([torch.arange(3)]))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@WORKERS
+def test_an_image_that_vanishes_while_streaming_is_named(tmp_path, workers):
+    paths = write_images(tmp_path, 4)
+    streamed = StreamedPixels(FileImages(paths), 8, 1, workers, pin=False)
+    paths[2].unlink()
+    batches = streamed.batches([torch.tensor([0, 1]), torch.tensor([2, 3])])
+    assert next(batches).shape == (2, 1, 8, 8)
+    with pytest.raises(InputError, match=r"no longer can: .*2\.png: no such file"):
+        next(batches)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_batches_are_pinned_or_on_the_device(tmp_path):
+    source = FileImages(write_images(tmp_path, 4))
+    rows = [torch.tensor([3, 1])]
+    (streamed,) = StreamedPixels(source, 8, 1, 0, pin=True).batches(rows)
+    (cached,) = CachedPixels(decode_all(source, 8, 1, 0)[0].to(CUDA)).batches(rows)
+    assert streamed.is_pinned() and cached.is_cuda
+    assert torch.equal(streamed, cached.cpu())
+
+
+@pytest.mark.parametrize(
+    ("n_items", "device", "wish", "expected"),
+    [
+        (400, CUDA, "auto", "device"),
+        (600, CUDA, "auto", "memory"),
+        (6000, CUDA, "auto", "none"),
+        (400, CPU, "auto", "memory"),
+        (6000, CPU, "auto", "none"),
+        (6000, CUDA, "device", "device"),
+        (6000, CPU, "device", "memory"),
+        (6000, CPU, "memory", "memory"),
+        (1, CUDA, "none", "none"),
+    ],
+)
+def test_the_cache_is_where_it_fits_or_where_it_is_wished(
+    monkeypatch, n_items, device, wish, expected
+):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000 * 10, 0))
+    monkeypatch.setattr(loader, "_free_memory", lambda: 10_000 * 10)
+    assert choose_cache(n_items, 10, device, wish) == expected
+
+
+def test_free_memory_is_plausible():
+    assert 2**20 < loader._free_memory() < 2**50
+
+
+def random_labels(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-1, 3, n)
+
+
+@given(
+    n=st.integers(4, 60), n_rows=st.integers(4, 60), batch=st.integers(1, 20), seed=st.integers(0)
+)
+def test_uniform_batches_are_rows_without_replacement(n, n_rows, batch, seed):
+    rows = np.random.default_rng(0).permutation(n)[:n_rows]
+    batch = min(batch, len(rows))
+    batches = epoch_batches(random_labels(n, 1), rows, batch, 0, seed)
+    assert len(batches) == len(rows) // batch
+    assert all(b.shape == (batch,) and b.dtype == torch.int64 for b in batches)
+    used = torch.cat(batches).tolist()
+    assert len(set(used)) == len(used) and set(used) <= set(rows.tolist())
+
+
+@given(share=st.floats(0.01, 0.99), batch=st.integers(2, 16), seed=st.integers(0, 99))
+def test_two_streams_keep_the_share_and_cycle_evenly(share, batch, seed):
+    labels = random_labels(50, 1)
+    rows = np.flatnonzero(np.random.default_rng(2).random(50) < 0.8)
+    batches = epoch_batches(labels, rows, batch, 3, seed, unlabelled_share=share)
+    assert len(batches) == len(rows) // batch
+    n_unlabelled = min(max(round(share * batch), 1), batch - 1)
+    for drawn in batches:
+        assert (labels[drawn] == -1).sum() == n_unlabelled and len(drawn) == batch
+    times = Counter(torch.cat(batches).tolist())
+    assert set(times) <= set(rows.tolist())
+    for stream in (rows[labels[rows] == -1], rows[labels[rows] != -1]):
+        assert max(times[row] for row in stream) - min(times[row] for row in stream) <= 1
+
+
+def test_batches_follow_seed_and_epoch_and_nothing_else():
+    labels, rows = random_labels(40, 0), np.arange(40)
+
+    def order(epoch: int, seed: int) -> list[int]:
+        return torch.cat(epoch_batches(labels, rows, 8, epoch, seed)).tolist()
+
+    first = order(0, 0)
+    torch.manual_seed(1)
+    np.random.seed(1)
+    assert order(0, 0) == first
+    assert len({tuple(order(epoch, seed)) for epoch in range(4) for seed in range(4)}) == 16
+
+
+def test_every_row_is_equally_likely_to_be_dropped():
+    labels, rows = np.zeros(10, np.int64), np.arange(10)
+    dropped = Counter(
+        row
+        for epoch in range(2000)
+        for row in set(range(10))
+        - set(torch.cat(epoch_batches(labels, rows, 4, epoch, 0)).tolist())
+    )
+    assert sum(dropped.values()) == 2 * 2000
+    assert all(abs(dropped[row] - 400) < 5 * np.sqrt(2000 * 0.2 * 0.8) for row in range(10))

@@ -1,0 +1,480 @@
+"""Views against torchvision, one operation at a time; what is drawn against what was asked."""
+
+import math
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest, kstest
+from torch import Tensor
+from torch.profiler import profile
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as reference
+
+from newfound.augment import (
+    GREY_MEAN,
+    GREY_STD,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    LUMA,
+    Colours,
+    Crops,
+    Views,
+    blur,
+    change_colours,
+    crop,
+    draw_colours,
+    draw_crops,
+    draw_sigmas,
+    hue_rotation,
+    normalise,
+    plain_view,
+    two_views,
+)
+from newfound.config import PRESETS, Config
+
+UNCHANGED = Views(
+    px=32,
+    crop_scale=(1, 1),
+    crop_ratio=(1, 1),
+    flip=0,
+    rotate_degrees=0,
+    jitter=0,
+    brightness=0,
+    contrast=0,
+    saturation=0,
+    hue=0,
+    grey=0,
+    blur=0,
+    blur_sigma=(0.1, 2),
+)
+PHOTOS = replace(
+    UNCHANGED,
+    crop_scale=(0.08, 1),
+    crop_ratio=(3 / 4, 4 / 3),
+    flip=0.5,
+    jitter=0.8,
+    brightness=0.8,
+    contrast=0.8,
+    saturation=0.8,
+    hue=0.2,
+    grey=0.2,
+    blur=0.5,
+)
+EVERYTHING = replace(PHOTOS, rotate_degrees=15)
+STRENGTHS = ("brightness", "contrast", "saturation", "hue")
+SHARES = st.floats(0, 1)
+WAITS = {"aten::item", "aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select"}
+"""Operations whose result the host waits for on a GPU."""
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def random_pixels(count: int = 4, channels: int = 3, side: int = 32) -> Tensor:
+    shape = (count, channels, side, side)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=seeded(9))
+
+
+def random_images(count: int = 4, channels: int = 3, side: int = 32) -> Tensor:
+    return random_pixels(count, channels, side) / 255
+
+
+def smooth_images(count: int = 1, side: int = 32) -> Tensor:
+    """Images whose neighbouring pixels are near enough that a wrong place shows, and no more."""
+    return reference.resize(random_images(count, side=5), [side, side], antialias=False)
+
+
+def crops(count: int = 1, **values: float) -> Crops:
+    whole = {"width": 1.0, "height": 1.0, "left": 0.0, "top": 0.0, "mirror": 1.0, "turn": 0.0}
+    return Crops(**{name: torch.full((count,), v) for name, v in (whole | values).items()})
+
+
+def colours(count: int = 1, **values: Tensor | float) -> Colours:
+    unchanged = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0, "grey": False}
+    return Colours(
+        **{
+            name: value if isinstance(value, Tensor) else torch.full((count,), value)
+            for name, value in (unchanged | values).items()
+        }
+    )
+
+
+def stack(images: Tensor, values: Tensor, change) -> Tensor:
+    """`change(image, value)` of each image by itself: the slow twin of a batched operation."""
+    return torch.stack([change(image, value) for image, value in zip(images, values.tolist())])
+
+
+def assert_same(actual: Tensor, expected: Tensor, atol: float = 1e-5) -> None:
+    torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
+
+
+def assert_share(hits: Tensor, probability: float) -> None:
+    test = binomtest(int(hits.sum()), hits.numel(), probability)
+    assert test.pvalue > 1e-6, f"{int(hits.sum())} of {hits.numel()} at {probability}"
+
+
+def assert_uniform(values: Tensor, low: float, high: float) -> None:
+    test = kstest(values.numpy(), "uniform", args=(low, high - low))
+    assert test.pvalue > 1e-6, f"not uniform in ({low}, {high}): {test}"
+
+
+class TestTwoViews:
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize(("side", "px"), [(32, 32), (36, 32), (20, 32)])
+    def test_shape_type_and_finite(self, channels, side, px):
+        made = two_views(random_pixels(5, channels, side), replace(EVERYTHING, px=px), seeded())
+        assert made.shape == (10, channels, px, px)
+        assert made.dtype == torch.float32
+        assert made.isfinite().all()
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_nothing_asked_leaves_the_images(self, channels):
+        pixels = random_pixels(channels=channels)
+        made = two_views(pixels, UNCHANGED, seeded())
+        assert_same(made, plain_view(pixels, 32).repeat(2, 1, 1, 1), atol=1e-4)
+
+    def test_same_generator_state_same_views_to_the_bit(self):
+        pixels = random_pixels()
+        first = two_views(pixels, EVERYTHING, seeded(3))
+        assert torch.equal(first, two_views(pixels, EVERYTHING, seeded(3)))
+        assert not torch.equal(first, two_views(pixels, EVERYTHING, seeded(4)))
+
+    def test_generator_moves_on(self):
+        generator = seeded(3)
+        pixels = random_pixels()
+        first = two_views(pixels, EVERYTHING, generator)
+        assert not torch.equal(first, two_views(pixels, EVERYTHING, generator))
+
+    def test_the_two_views_of_each_item_differ(self):
+        first, second = two_views(random_pixels(), EVERYTHING, seeded()).chunk(2)
+        assert ((first - second).abs().amax(dim=(1, 2, 3)) > 0.1).all()
+
+    def test_rows_are_view_0_then_view_1_in_the_items_order(self):
+        levels = torch.tensor([0, 100, 200], dtype=torch.uint8)
+        pixels = levels[:, None, None, None].expand(3, 3, 32, 32)
+        still = replace(PHOTOS, jitter=0, rotate_degrees=180)
+        made = two_views(pixels, still, seeded())
+        assert_same(made, plain_view(pixels, 32).repeat(2, 1, 1, 1))
+
+    @pytest.mark.parametrize("preset", PRESETS)
+    def test_settings_are_those_of_config(self, preset):
+        config = PRESETS[preset]
+        names = [field.name for field in fields(Views)]
+        assert set(names) <= set(Config.model_fields)
+        views = replace(Views(**{name: getattr(config, name) for name in names}), px=32)
+        made = two_views(random_pixels(channels=config.channels), views, seeded())
+        assert made.shape == (8, config.channels, 32, 32)
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        views=st.builds(
+            Views,
+            px=st.just(16),
+            crop_scale=st.tuples(st.floats(0.01, 1), st.just(1)),
+            crop_ratio=st.tuples(st.floats(0.2, 1), st.floats(1, 5)),
+            flip=SHARES,
+            rotate_degrees=st.floats(0, 180),
+            jitter=SHARES,
+            brightness=SHARES,
+            contrast=SHARES,
+            saturation=SHARES,
+            hue=st.floats(0, 0.5),
+            grey=SHARES,
+            blur=SHARES,
+            blur_sigma=st.tuples(st.floats(1e-6, 2), st.just(2)),
+        ),
+        level=st.integers(0, 255),
+        channels=st.sampled_from([1, 3]),
+    )
+    def test_stays_between_black_and_white(self, views, level, channels):
+        pixels = torch.full((3, channels, 20, 20), level, dtype=torch.uint8)
+        made = two_views(pixels, views, seeded())
+        black = normalise(torch.zeros(1, channels, 1, 1))
+        white = normalise(torch.ones(1, channels, 1, 1))
+        assert (made >= black - 1e-4).all() and (made <= white + 1e-4).all()
+
+    def test_nothing_waits_for_the_device(self):
+        assert not WAITS & operations(EVERYTHING)
+
+    def test_what_is_off_costs_no_pass_over_the_pixels(self):
+        assert {"aten::baddbmm", "aten::conv2d"} <= operations(EVERYTHING)
+        assert "aten::conv2d" not in operations(replace(EVERYTHING, blur=0))
+        for off in ({"jitter": 0.0, "grey": 0.0}, dict.fromkeys((*STRENGTHS, "grey"), 0.0)):
+            assert "aten::baddbmm" not in operations(replace(EVERYTHING, **off))
+        only_colour = replace(EVERYTHING, brightness=0, contrast=0)
+        assert "aten::baddbmm" in operations(only_colour)
+        assert "aten::baddbmm" not in operations(only_colour, channels=1)
+
+
+def operations(views: Views, channels: int = 3) -> set[str]:
+    pixels, generator = random_pixels(channels=channels), seeded()
+    with profile() as recorded:
+        two_views(pixels, views, generator)
+    return {event.key for event in recorded.key_averages()}
+
+
+class TestPlainView:
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize("side", [32, 36, 37])
+    def test_middle_of_the_square(self, channels, side):
+        pixels = random_pixels(channels=channels, side=side)
+        expected = normalise(reference.center_crop(pixels, [32, 32]) / 255)
+        if side % 2 == 0:  # torchvision rounds half a pixel the other way
+            assert_same(plain_view(pixels, 32), expected)
+        assert plain_view(pixels, 32).shape == expected.shape
+
+    def test_unchanged_when_the_side_fits(self):
+        pixels = random_pixels()
+        assert_same(plain_view(pixels, 32), normalise(pixels / 255))
+
+    def test_enlarges_what_is_smaller(self):
+        pixels = random_pixels(side=20)
+        expected = normalise(reference.resize(pixels / 255, [32, 32], antialias=False))
+        assert_same(plain_view(pixels, 32), expected)
+
+
+class TestNormalise:
+    def test_imagenet(self):
+        images = random_images()
+        assert_same(normalise(images), reference.normalize(images, IMAGENET_MEAN, IMAGENET_STD))
+
+    def test_grey_constants_are_the_luma_of_imagenet(self):
+        images = random_images(channels=1)
+        assert_same(normalise(images), reference.normalize(images, GREY_MEAN, GREY_STD))
+        for grey, coloured in ((GREY_MEAN, IMAGENET_MEAN), (GREY_STD, IMAGENET_STD)):
+            assert grey[0] == pytest.approx(sum(w * c for w, c in zip(LUMA, coloured)), abs=5e-4)
+        assert sum(LUMA) == pytest.approx(1)
+
+
+class TestCrop:
+    def test_on_whole_pixels_is_a_plain_crop(self):
+        images = random_images(side=40)
+        cut = crops(4, width=16 / 40, height=16 / 40, left=7 / 40, top=21 / 40)
+        assert_same(crop(images, cut, 16), images[..., 21:37, 7:23])
+
+    def test_resizes_as_torchvision_away_from_the_rim(self):
+        # At the rim torchvision's crop has no neighbours; ours sees those the image has.
+        images = random_images(side=40)
+        cut = crops(4, width=10 / 40, height=20 / 40, left=7 / 40, top=11 / 40)
+        expected = reference.resized_crop(images, 11, 7, 20, 10, [40, 40], antialias=True)
+        assert_same(crop(images, cut, 40)[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2])
+
+    def test_enlarges_the_whole_as_torchvision_to_the_rim(self):
+        images = random_images(side=20)
+        assert_same(crop(images, crops(4), 50), reference.resize(images, [50, 50]))
+
+    def test_flip(self):
+        images = random_images(side=40)
+        where = {"width": 10 / 40, "height": 16 / 40, "left": 7 / 40, "top": 11 / 40}
+        flipped = crop(images, crops(4, **where, mirror=-1), 32)
+        assert_same(flipped, reference.horizontal_flip(crop(images, crops(4, **where), 32)))
+
+    @pytest.mark.parametrize("degrees", [90, 180, -90])
+    def test_quarter_turns(self, degrees):
+        images = random_images()
+        turned = crop(images, crops(4, turn=math.radians(degrees)), 32)
+        assert_same(turned, reference.rotate(images, degrees), atol=1e-4)
+
+    @pytest.mark.parametrize("degrees", [15, -40])
+    def test_turns_as_torchvision_inside_the_image(self, degrees):
+        images = smooth_images()
+        turned = crop(images, crops(turn=math.radians(degrees)), 32)
+        expected = reference.rotate(images, degrees, InterpolationMode.BILINEAR)
+        axis = torch.linspace(-1, 1, 32)
+        inside = axis[:, None].square() + axis.square() < 0.9
+        assert_same(turned[..., inside], expected[..., inside], atol=1e-4)
+
+    def test_flips_before_it_turns(self):
+        images = random_images()
+        both = crop(images, crops(4, mirror=-1, turn=math.radians(90)), 32)
+        assert_same(both, reference.rotate(reference.horizontal_flip(images), 90), atol=1e-4)
+
+    def test_no_foreign_colour_comes_in_at_the_corners(self):
+        white = torch.ones(1, 3, 32, 32)
+        assert_same(crop(white, crops(turn=math.radians(45)), 32), white)
+
+    def test_each_image_has_its_own(self):
+        images = random_images(6)
+        drawn = draw_crops(EVERYTHING, 6, seeded())
+        alone = [
+            crop(images[i : i + 1], Crops(**{k: v[i : i + 1] for k, v in vars(drawn).items()}), 24)
+            for i in range(6)
+        ]
+        assert_same(crop(images, drawn, 24), torch.cat(alone))
+
+
+class TestDrawCrops:
+    COUNT = 4000
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        least=st.floats(0.01, 1),
+        more=st.floats(0, 1),
+        narrow=st.floats(0.3, 1),
+        wide=st.floats(1, 3),
+        seed=st.integers(0, 2**31),
+    )
+    def test_areas_ratios_and_places_in_range(self, least, more, narrow, wide, seed):
+        scale = (least, least + more * (1 - least))
+        views = replace(UNCHANGED, crop_scale=scale, crop_ratio=(narrow, wide))
+        drawn = draw_crops(views, 200, seeded(seed))
+        area, ratio = drawn.width * drawn.height, drawn.width / drawn.height
+        assert (area > scale[0] * (1 - 1e-5)).all() and (area < scale[1] * (1 + 1e-5)).all()
+        assert (ratio > narrow * (1 - 1e-5)).all() and (ratio < wide * (1 + 1e-5)).all()
+        assert_inside(drawn)
+
+    @pytest.mark.parametrize("ratios", [(1.5, 2.0), (0.4, 0.5)])
+    def test_ratios_no_large_crop_has_give_way_to_the_area(self, ratios):
+        views = replace(UNCHANGED, crop_scale=(0.5, 1), crop_ratio=ratios)
+        drawn = draw_crops(views, self.COUNT, seeded())
+        assert_inside(drawn)
+        assert_uniform(drawn.width * drawn.height, 0.5, 1)
+
+    def test_uniform_area_log_ratio_and_place(self):
+        views = replace(UNCHANGED, crop_scale=(0.1, 0.5), crop_ratio=(0.5, 2))
+        drawn = draw_crops(views, self.COUNT, seeded())
+        assert_uniform(drawn.width * drawn.height, 0.1, 0.5)
+        assert_uniform((drawn.width / drawn.height).log(), -math.log(2), math.log(2))
+        assert_uniform(drawn.left / (1 - drawn.width), 0, 1)
+        assert_uniform(drawn.top / (1 - drawn.height), 0, 1)
+
+    def test_ratios_of_large_crops_are_uniform_among_those_that_fit(self):
+        views = replace(UNCHANGED, crop_scale=(0.8, 0.8), crop_ratio=(0.5, 2))
+        drawn = draw_crops(views, self.COUNT, seeded())
+        assert_uniform((drawn.width / drawn.height).log(), math.log(0.8), -math.log(0.8))
+
+    @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+    def test_flips_as_often_as_asked(self, probability):
+        drawn = draw_crops(replace(UNCHANGED, flip=probability), self.COUNT, seeded())
+        assert drawn.mirror.abs().eq(1).all()
+        assert_share(drawn.mirror == -1, probability)
+
+    def test_turns_either_way(self):
+        drawn = draw_crops(replace(UNCHANGED, rotate_degrees=30), self.COUNT, seeded())
+        assert_uniform(drawn.turn.rad2deg(), -30, 30)
+
+
+def assert_inside(drawn: Crops) -> None:
+    for start, size in ((drawn.left, drawn.width), (drawn.top, drawn.height)):
+        assert (size > 0).all()
+        assert (start >= -1e-6).all() and (start + size <= 1 + 1e-6).all()
+
+
+FACTORS = torch.tensor([0.0, 0.4, 1.0, 1.3, 2.0])
+
+
+class TestChangeColours:
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize("name", ["brightness", "contrast"])
+    def test_like_torchvision(self, name, channels):
+        images = random_images(5, channels)
+        expected = stack(images, FACTORS, getattr(reference, f"adjust_{name}"))
+        assert_same(change_colours(images, colours(5, **{name: FACTORS})), expected, atol=2e-4)
+
+    def test_saturation_like_torchvision(self):
+        images = random_images(5)
+        expected = stack(images, FACTORS, reference.adjust_saturation)
+        assert_same(change_colours(images, colours(5, saturation=FACTORS)), expected, atol=2e-4)
+
+    def test_grey_like_torchvision(self):
+        images = random_images(4)
+        which = torch.tensor([True, False, True, False])
+        expected = stack(images, which, lambda x, on: reference.to_grayscale(x, 3) if on else x)
+        assert_same(change_colours(images, colours(4, grey=which)), expected, atol=2e-4)
+
+    def test_in_order_like_torchvision_where_nothing_is_clamped(self):
+        images = 0.4 + 0.2 * random_images(3)
+        for grey in (False, True):
+            changed = change_colours(
+                images,
+                colours(3, brightness=1.3, contrast=0.6, saturation=1.5, hue=1 / 3, grey=grey),
+            )
+            expected = reference.adjust_brightness(images, 1.3)
+            expected = reference.adjust_contrast(expected, 0.6)
+            expected = reference.adjust_saturation(expected, 1.5)
+            expected = reference.adjust_hue(expected, 1 / 3)
+            expected = reference.to_grayscale(expected, 3) if grey else expected
+            assert_same(changed, expected, atol=5e-4)
+
+    def test_one_channel_has_no_saturation_hue_or_grey(self):
+        images = random_images(channels=1)
+        assert_same(change_colours(images, colours(4, saturation=0.3, hue=0.2, grey=True)), images)
+
+    @pytest.mark.parametrize("turns", [-1 / 3, 0, 1 / 3])
+    def test_hue_is_torchvisions_at_thirds_of_a_turn(self, turns):
+        images = random_images()
+        changed = change_colours(images, colours(4, hue=turns))
+        assert_same(changed, reference.adjust_hue(images, turns))
+
+    @pytest.mark.parametrize("turns", [-0.5, -0.2, -0.05, 0.01, 0.05, 0.1, 0.2, 0.5])
+    def test_hue_is_near_torchvisions(self, turns):
+        levels = torch.linspace(0, 1, 17)
+        every = torch.stack(torch.meshgrid(levels, levels, levels, indexing="ij")).flatten(2)[None]
+        changed = change_colours(every, colours(hue=turns))
+        spread = every.amax(dim=1) - every.amin(dim=1)
+        error = (changed - reference.adjust_hue(every, turns)).abs().amax(dim=1)
+        bound = min(1 / 3, 2 * math.pi / math.sqrt(3) * abs(turns))
+        assert (error <= bound * spread + 1e-5).all()
+
+    def test_hue_keeps_greys_and_turns_back(self):
+        forth, back = hue_rotation(torch.tensor([0.17, -0.17]))
+        assert_same(forth @ torch.ones(3), torch.ones(3))
+        assert_same(forth @ back, torch.eye(3))
+        assert torch.linalg.det(forth) == pytest.approx(1)
+
+
+class TestDrawColours:
+    COUNT = 4000
+
+    @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+    def test_jitters_and_drops_colour_as_often_as_asked(self, probability):
+        views = replace(PHOTOS, jitter=probability, grey=probability)
+        drawn = draw_colours(views, self.COUNT, seeded())
+        assert_share(drawn.grey, probability)
+        for name in STRENGTHS:
+            assert_share(getattr(drawn, name) != (0 if name == "hue" else 1), probability)
+
+    def test_jitter_is_all_or_nothing(self):
+        drawn = draw_colours(PHOTOS, self.COUNT, seeded())
+        changed = [getattr(drawn, name) != (0 if name == "hue" else 1) for name in STRENGTHS]
+        agree = torch.stack(changed).float().mean(dim=0)
+        # A factor may round to 1 by itself, but hardly ever does.
+        assert ((agree == 0) | (agree == 1)).float().mean() > 0.999
+
+    def test_factors_are_uniform_in_the_strength(self):
+        views = replace(PHOTOS, jitter=1, brightness=0.8, contrast=0.4, saturation=1.0, hue=0.2)
+        drawn = draw_colours(views, self.COUNT, seeded())
+        assert_uniform(drawn.brightness, 0.2, 1.8)
+        assert_uniform(drawn.contrast, 0.6, 1.4)
+        assert_uniform(drawn.saturation, 0.0, 2.0)
+        assert_uniform(drawn.hue, -0.2, 0.2)
+
+    def test_changes_are_unrelated(self):
+        drawn = draw_colours(replace(PHOTOS, jitter=1), self.COUNT, seeded())
+        related = torch.corrcoef(torch.stack([getattr(drawn, name) for name in STRENGTHS]))
+        assert (related - torch.eye(4)).abs().max() < 0.1
+
+
+class TestBlur:
+    @pytest.mark.parametrize(("side", "kernel"), [(16, 3), (32, 3), (64, 7), (224, 23)])
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_like_torchvision(self, side, kernel, channels):
+        images = random_images(3, channels, side)
+        sigmas = torch.tensor([0.1, 0.8, 2.0])
+        expected = stack(images, sigmas, lambda x, s: reference.gaussian_blur(x, kernel, s))
+        assert_same(blur(images, sigmas), expected)
+
+    def test_none_at_sigma_0(self):
+        images = random_images()
+        assert torch.equal(blur(images, torch.zeros(4)), images)
+
+    @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+    def test_blurs_as_often_as_asked(self, probability):
+        sigmas = draw_sigmas(replace(PHOTOS, blur=probability), 4000, seeded())
+        assert_share(sigmas > 0, probability)
+        if probability == 1:
+            assert_uniform(sigmas, 0.1, 2)

@@ -1,0 +1,622 @@
+import base64
+import io
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw
+
+from newfound.config import PRESETS
+from newfound.errors import RunFolderError
+from newfound.report import write_report
+from newfound.warning_signs import find_warnings
+
+HOSTILE = [
+    "<script>alert(1)</script>.png",
+    "</script><img src=x onerror=alert(2)>.png",
+    "quotes \" and ' and `ticks`.png",
+    "new\nline \u2028 and \u202egnp.tfel.png",
+    "{{7*7}} {% raw %}.png",
+    "<!-- comment --> &amp; <b>bold</b> %{x}.png",
+]
+HOSTILE_CLASS = "<b>cat</b></script><script>alert(3)</script>"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A run folder made up without any training, and what was written into it."""
+
+    path: Path
+    items: pd.DataFrame
+    categories: list[str]
+
+
+def make_run(
+    path: Path,
+    *,
+    sizes: tuple[int, ...] = (60, 45, 40, 30, 25),
+    truth: bool = True,
+    epochs: int = 30,
+    skipped: tuple[tuple[str, str], ...] = (),
+    positions: bool = True,
+    pictures: bool = True,
+    warnings: tuple[str, ...] = (),
+    source: str = "photos/",
+) -> Made:
+    path.mkdir()
+    random = np.random.default_rng(0)
+    names = [f"novel-{k + 1}" for k in range(len(sizes))]
+    items = _items(random, sizes, names, positions)
+    items.to_parquet(path / "items.parquet")
+    items.to_csv(path / "items.csv", index=False)
+    categories = _categories(items, names)
+    categories.to_csv(path / "categories.csv", index=False)
+    pd.DataFrame(skipped, columns=["path", "reason"]).to_csv(path / "skipped.csv", index=False)
+    rows = np.arange(len(items) if pictures else 0)
+    np.savez(path / "thumbnails.npz", row=rows, pixels=_pictures(items["category"], names, rows))
+    header = {
+        "format": 1,
+        "newfound": "0.1.0",
+        "config": PRESETS["images"].model_dump(),
+        "data": {
+            "source": source,
+            "fingerprint": "0" * 16,
+            "items": len(items) + 100,
+            "labelled": 100,
+            "unlabelled": len(items),
+            "held_out": 10,
+            "skipped": len(skipped),
+        },
+        "known": ["dog", HOSTILE_CLASS],
+        "num_novel": len(sizes),
+        "versions": {"python": "3.11"},
+        "hardware": "2 cores",
+    }
+    (path / "config.json").write_text(json.dumps(header))
+    (path / "result.json").write_text(json.dumps(_result(items, names, truth, warnings)))
+    log = [{"event": "start"}] + [_epoch(e, epochs, truth) for e in range(1, epochs + 1)]
+    (path / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
+    return Made(path, items, names)
+
+
+def _items(random, sizes, names, positions):
+    n = sum(sizes)
+    category = np.repeat(np.arange(len(sizes)), sizes)
+    confidence = 1 - 0.6 * random.random(n) ** 3
+    angle = 2 * np.pi * category / max(len(sizes), 1)
+    centre = 12 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    position = centre + random.normal(size=(n, 2)) * (2 + 3 * (1 - confidence[:, None]))
+    paths = [f"unlabelled/IMG_{i:04d}.jpg" for i in range(n)]
+    paths[: len(HOSTILE)] = HOSTILE[:n]
+    return pd.DataFrame(
+        {
+            "path": paths,
+            "category": [names[k] for k in category],
+            "confidence": confidence,
+            "second": [names[(k + 1) % len(names)] for k in category],
+            "margin": confidence - (1 - confidence),
+            "x": position[:, 0] if positions else np.nan,
+            "y": position[:, 1] if positions else np.nan,
+            "features_kmeans": np.where(
+                random.random(n) < 0.85, category, random.permutation(category)
+            ),
+        }
+    )
+
+
+def _categories(items, names):
+    rows = []
+    for name in names:
+        members = items[items["category"] == name].sort_values("confidence", ascending=False)
+        rows.append(
+            {
+                "category": name,
+                "size": len(members),
+                "mean_confidence": members["confidence"].mean(),
+                "typical": json.dumps(members["path"].head(24).tolist()),
+                "doubtful": json.dumps(members["path"].tail(24)[::-1].tolist()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _pictures(category, names, rows):
+    """A disc whose hue says which category and whose place says which item."""
+    pixels = np.zeros((len(rows), 64, 64, 3), np.uint8)
+    for row in rows:
+        hue = 360 * names.index(category[row]) // len(names)
+        picture = Image.new("RGB", (64, 64), f"hsl({hue}, 45%, 30%)")
+        x, y = row * 7 % 30, row * 13 % 30
+        ImageDraw.Draw(picture).ellipse((x, y, x + 32, y + 32), f"hsl({hue}, 70%, 65%)")
+        pixels[row] = np.asarray(picture)
+    return pixels
+
+
+def _result(items, names, truth, warnings):
+    sizes = items["category"].value_counts().reindex(names, fill_value=0)
+    baselines = {"kmeans_features": {"agreement": 0.81}, "kmeans_pixels": {"agreement": 0.32}}
+    result = {
+        "counts": {},
+        "seconds": {"training": 83.2, "total": 101.0},
+        "baselines": baselines,
+        "warnings": list(warnings),
+    }
+    if truth:
+        classes = [HOSTILE_CLASS, *(f"class {k}" for k in range(1, len(names)))]
+        counts = np.diag(sizes).astype(int)
+        counts[0, -1] += 5
+        per_category = [
+            {"category": c, "truth": t, "size": int(s), "correct": int(s), "acc": 0.97}
+            for c, t, s in zip(names, classes, sizes)
+        ]
+        result["novel"] = {
+            "acc": 0.9425,
+            "nmi": 0.88,
+            "ari": 0.869,
+            "per_category": per_category,
+            "confusion": {"truth": classes, "category": names, "counts": counts.tolist()},
+        }
+        result["known"] = {"acc": 0.981}
+        baselines["kmeans_features"] |= {"acc": 0.853, "nmi": 0.8, "ari": 0.75}
+        baselines["kmeans_pixels"] |= {"acc": 0.611, "nmi": 0.5, "ari": 0.4}
+        baselines["kmeans_labelled_only"] = {"acc": 0.7, "nmi": 0.6, "ari": 0.5, "agreement": 0.5}
+    return result
+
+
+def _epoch(epoch, epochs, truth):
+    r = epoch / epochs
+    record = {
+        "event": "epoch",
+        "epoch": epoch,
+        "step": 14 * epoch,
+        "total": 9 - 4 * r,
+        "ce": 1.6 * np.exp(-4 * r),
+        "bce": 0.6 - 0.3 * r,
+        "nce_instance": 5 - 1.5 * r,
+        "nce_category": 4 - 2 * r,
+        "mse": 0.02 * r,
+        "omega": float(np.exp(-5 * (1 - r) ** 2)),
+        "pairs_share": 0.13 - 0.01 * np.sin(9 * r),
+        "pairs_labelled_share": 0.18,
+        "pairs_precision": 0.5 + 0.45 * r,
+        "pairs_recall": 0.3 + 0.5 * r,
+        "entropy": 0.99,
+        "churn": None if epoch == 1 else 0.3 * np.exp(-6 * r),
+        "items_per_second": 812.0,
+    }
+    return record | ({"novel_acc": 0.3 + 0.64 * r} if truth else {})
+
+
+class Page(HTMLParser):
+    """What a browser would build: the tags, the visible text and the attributes."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.headings: list[int] = []
+        self.text = ""
+        self._inside: list[str] = []
+        self.feed(source)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.text += " "
+        self.attributes += attrs
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag in ("script", "style"):
+            self._inside.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in ("script", "style"):
+            self._inside.pop()
+
+    def handle_data(self, data):
+        if not self._inside:
+            self.text += data
+
+
+def payload(source: str) -> dict:
+    found = re.search(r'<script type="application/json" id="payload">(.*?)</script>', source, re.S)
+    return json.loads(found[1], parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def write(made: Made) -> tuple[str, Page]:
+    source = write_report(made.path).read_text(encoding="utf-8")
+    return source, Page(source)
+
+
+def squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+class TestWhatThePageSays:
+    def test_found_and_measured_in_plain_words(self, tmp_path):
+        _, page = write(make_run(tmp_path / "run", warnings=("novel-5 is empty.",)))
+        text = squeezed(page.text)
+        assert "200 pictures fell into 5 new categories" in text
+        assert "94.2% of the pictures are in the category that matches" in text
+        assert "k-means on the same features 85.3% 0.800 0.750" in text
+        assert "k-means on the plain pixels 61.1%" in text
+        assert "k-means on features learned from the labelled pictures only 70.0%" in text
+        assert "novel-5 is empty." in text
+        assert "training 1 min 23 s, 1 min 41 s in all" in text
+        assert "Every file was read." in text
+
+    def test_without_truth_k_means_is_still_beside_ours(self, tmp_path):
+        _, page = write(make_run(tmp_path / "run", truth=False))
+        text = squeezed(page.text)
+        assert "no accuracy can be given" in text
+        assert "ACC" not in text
+        assert "finds nearly the same groups (ARI 0.81" in text
+        assert "k-means on the same features 0.810" in text
+        assert "Truth beside categories" not in text
+
+    def test_every_gallery_picture_has_an_alternative_text(self, tmp_path):
+        made = make_run(tmp_path / "run")
+        _, page = write(made)
+        alternatives = [value for name, value in page.attributes if name == "alt"]
+        assert len(alternatives) == page.tags.count("img") == 2 * 24 * 5
+        typical = made.items[made.items["category"] == "novel-2"]["confidence"].idxmax()
+        path = made.items["path"][typical]
+        assert any(alt.startswith(f"Typical member of novel-2: {path}") for alt in alternatives)
+
+    def test_headings_never_skip_a_level(self, tmp_path):
+        _, page = write(make_run(tmp_path / "run", warnings=("Beware.",)))
+        assert page.headings[0] == 1 and page.headings.count(1) == 1
+        assert all(after - before <= 1 for before, after in zip(page.headings, page.headings[1:]))
+
+    def test_skipped_files_are_listed_with_their_reasons(self, tmp_path):
+        skipped = (("a.png", "cut short"), ("<i>b</i>.png", "cut short"), ("NA", "empty file"))
+        source, page = write(make_run(tmp_path / "run", skipped=skipped))
+        text = squeezed(page.text)
+        assert "3 files could not be read" in text and "2 × cut short" in text
+        assert "NA empty file" in text and "<i>b</i>.png" in text and "<i>" not in source
+
+    def test_curves_leave_gaps_where_nothing_was_logged(self, tmp_path):
+        source, _ = write(make_run(tmp_path / "run", epochs=4))
+        curves = {t["name"]: t for t in payload(source)["figures"]["steadiness"]["data"]}
+        churn = curves["churn (share that changed category)"]
+        assert churn["x"] == [1, 2, 3, 4] and churn["y"][0] is None and None not in churn["y"][1:]
+
+    def test_warnings_logged_on_the_way_are_shown_once(self, tmp_path):
+        made = make_run(tmp_path / "run", warnings=("one picture only",))
+        with (made.path / "log.jsonl").open("a") as log:
+            for message in ("one picture only", "<u>slow disk</u>"):
+                log.write(json.dumps({"event": "warning", "message": message}) + "\n")
+        _, page = write(made)
+        assert page.text.count("one picture only") == 1 and "<u>slow disk</u>" in page.text
+
+    def test_map_carries_every_placed_item_and_its_own_picture(self, tmp_path):
+        made = make_run(tmp_path / "run")
+        data = payload(write(made)[0])
+        columns = data["sheet"]["columns"]
+        sheet = Image.open(io.BytesIO(base64.b64decode(data["sheet"]["source"].split(",")[1])))
+        pixels = np.load(made.path / "thumbnails.npz")["pixels"]
+        row_of = {path: row for row, path in enumerate(made.items["path"])}
+        seen = 0
+        for trace in data["figures"]["map"]["data"]:
+            for path, _, cell in trace["customdata"]:
+                top, left = 64 * (cell // columns), 64 * (cell % columns)
+                shown = np.asarray(sheet)[top : top + 64, left : left + 64].astype(float)
+                assert np.abs(shown - pixels[row_of[path]]).mean() < 4
+                seen += 1
+        assert seen == len(made.items)
+
+
+class TestHostileNames:
+    def test_names_are_text_and_nothing_else(self, tmp_path):
+        made = make_run(tmp_path / "run", source="<script>alert(4)</script>")
+        source, page = write(made)
+        assert page.tags.count("script") == 3
+        assert not any(name.startswith("on") for name, _ in page.attributes)
+        assert "<script>alert" not in source and "<b>cat" not in source
+        assert "49 " not in page.text
+        for name in HOSTILE:
+            assert (
+                name.replace("\n", r"\n").replace("\u2028", r"\u2028").replace("\u202e", r"\u202e")
+                in page.text
+            )
+        assert HOSTILE_CLASS in page.text
+
+    def test_names_survive_inside_the_script_data(self, tmp_path):
+        made = make_run(tmp_path / "run")
+        source, _ = write(made)
+        traces = payload(source)["figures"]["map"]["data"]
+        paths = {point[0] for trace in traces for point in trace["customdata"]}
+        assert paths == set(made.items["path"])
+
+    def test_plotly_is_given_inert_labels(self, tmp_path):
+        made = make_run(tmp_path / "run", sizes=(20, 20))
+        for name in ("items.parquet", "categories.csv"):
+            file = made.path / name
+            table = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+            table["category"] = table["category"].replace("novel-1", "<b>&amp;</b>")
+            table.to_parquet(file) if file.suffix == ".parquet" else table.to_csv(file, index=False)
+        figures = payload(write(made)[0])["figures"]
+        assert figures["map"]["data"][0]["name"] == "&lt;b&gt;&amp;amp;&lt;/b&gt;"
+        assert figures["sizes"]["data"][0]["y"][0] == "&lt;b&gt;&amp;amp;&lt;/b&gt;"
+
+    def test_a_folder_name_that_is_no_utf_8_can_be_shown(self, tmp_path):
+        _, page = write(make_run(tmp_path / "run", source="caf\udce9/"))
+        assert r"caf\udce9/" in page.text
+
+
+class TestAllKindsOfRuns:
+    @pytest.mark.parametrize(
+        "difference",
+        [
+            {"sizes": (30, 20, 0)},
+            {"sizes": (7,) * 30},
+            {"positions": False},
+            {"pictures": False},
+            {"epochs": 0},
+            {"epochs": 1},
+            {"truth": False, "epochs": 0, "positions": False, "pictures": False},
+        ],
+        ids=str,
+    )
+    def test_is_written(self, tmp_path, difference):
+        made = make_run(tmp_path / "run", **difference)
+        source, page = write(made)
+        assert squeezed(page.text).count("mean confidence") == made.items["category"].nunique()
+        assert ('id="chart-map"' in source) == difference.get("positions", True)
+        assert ('id="chart-losses"' in source) == (difference.get("epochs", 30) > 0)
+
+    def test_nan_positions_are_left_off_the_map(self, tmp_path):
+        made = make_run(tmp_path / "run")
+        made.items.loc[::2, "x"] = np.nan
+        made.items.to_parquet(made.path / "items.parquet")
+        traces = payload(write(made)[0])["figures"]["map"]["data"]
+        assert sum(len(trace["x"]) for trace in traces) == len(made.items) // 2
+
+    def test_the_page_stays_small(self, tmp_path):
+        made = make_run(tmp_path / "run", sizes=(400,) * 5)
+        assert write_report(made.path).stat().st_size < 8e6
+
+    def test_can_be_written_elsewhere(self, tmp_path):
+        made = make_run(tmp_path / "run")
+        elsewhere = tmp_path / "page.html"
+        assert write_report(made.path, elsewhere) == elsewhere
+        assert elsewhere.exists() and not (made.path / "report.html").exists()
+
+    def test_the_same_run_gives_the_same_page(self, tmp_path):
+        made = make_run(tmp_path / "run")
+        assert write_report(made.path).read_bytes() == write_report(made.path).read_bytes()
+
+
+class TestDamagedRuns:
+    def test_no_run(self, tmp_path):
+        with pytest.raises(RunFolderError, match="holds no run"):
+            write_report(tmp_path)
+
+    def test_a_run_that_has_not_ended(self, tmp_path):
+        made = make_run(tmp_path / "run")
+        (made.path / "result.json").unlink()
+        with pytest.raises(RunFolderError, match="has not ended"):
+            write_report(made.path)
+
+    @pytest.mark.parametrize("name", ["items.parquet", "thumbnails.npz", "categories.csv"])
+    def test_a_damaged_file_leaves_the_old_page(self, tmp_path, name):
+        made = make_run(tmp_path / "run")
+        before = write_report(made.path).read_bytes()
+        (made.path / name).write_bytes(b"")
+        with pytest.raises(RunFolderError, match="no complete result"):
+            write_report(made.path)
+        assert (made.path / "report.html").read_bytes() == before
+        assert not list(made.path.glob(".report*"))
+
+
+def items_of(*groups: tuple[str, int, float, str, float]) -> pd.DataFrame:
+    """Items from (category, how many, confidence, second, margin)."""
+    rows = [
+        {"category": c, "confidence": p, "second": s, "margin": m}
+        for c, n, p, s, m in groups
+        for _ in range(n)
+    ]
+    return pd.DataFrame(rows)
+
+
+SOUND = [("a", 40, 0.95, "b", 0.93), ("b", 40, 0.95, "c", 0.93), ("c", 40, 0.95, "a", 0.93)]
+
+
+class TestWarnings:
+    def warnings(self, *groups, epochs=()):
+        return find_warnings(items_of(*groups), ["a", "b", "c"], epochs)
+
+    def test_none_for_a_sound_run(self):
+        epochs = [
+            {"epoch": e, "entropy": 0.98, "churn": 0.5 / e, "novel_acc": 0.9} for e in range(1, 61)
+        ]
+        assert self.warnings(*SOUND, epochs=epochs) == []
+
+    def test_none_where_figures_are_missing(self):
+        assert self.warnings(*SOUND, epochs=[{"epoch": 1, "entropy": None, "churn": None}]) == []
+
+    def test_empty_and_nearly_empty(self):
+        found = self.warnings(*SOUND[:2])
+        assert len(found) == 1 and "c is empty" in found[0] and "--num-novel 2" in found[0]
+        found = self.warnings(*SOUND[:2], ("c", 2, 0.95, "a", 0.9))
+        assert len(found) == 1 and "c holds only 2 of 82" in found[0]
+
+    def test_two_that_should_be_one(self):
+        torn = [("a", 40, 0.9, "b", 0.2), ("b", 40, 0.9, "a", 0.3), SOUND[2]]
+        found = self.warnings(*torn)
+        assert len(found) == 1 and "a and b may be one category" in found[0]
+
+    def test_doubt_on_one_side_only_is_no_twin(self):
+        assert self.warnings(("a", 40, 0.9, "b", 0.2), *SOUND[1:]) == []
+
+    def test_collapse(self):
+        found = self.warnings(*SOUND, epochs=[{"epoch": 1, "entropy": 0.31}])
+        assert len(found) == 1 and "collapsed" in found[0] and "0.31" in found[0]
+
+    def test_few_confident(self):
+        unsure = [(c, n, 0.5, s, 0.9) for c, n, _, s, _ in SOUND]
+        found = self.warnings(*unsure)
+        assert len(found) == 1 and "0 of 120 reach 80%" in found[0]
+
+    @pytest.mark.parametrize(
+        ("churn", "word"),
+        [([0.2] * 40, "had not settled"), ([0.01] * 36 + [0.08] * 4, "grew restless")],
+    )
+    def test_unsettled_at_the_end(self, churn, word):
+        epochs = [{"epoch": e, "churn": c} for e, c in enumerate(churn, 1)]
+        found = self.warnings(*SOUND, epochs=epochs)
+        assert len(found) == 1 and word in found[0]
+
+    def test_accuracy_that_fell_names_the_epoch_and_the_cure(self):
+        accuracy = [0.5, 0.8, 0.94, 0.9, 0.71]
+        epochs = [{"epoch": e, "novel_acc": a} for e, a in enumerate(accuracy, 1)]
+        found = self.warnings(*SOUND, epochs=epochs)
+        assert len(found) == 1
+        assert "94.0% at epoch 3 to 71.0% at epoch 5" in found[0] and "--ramp-scale" in found[0]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        try:
+            started = driver.chromium.launch(
+                executable_path=shutil.which("chromium"),
+                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+            )
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium to open the report in: {error}")
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def page_of_a_run(tmp_path_factory) -> tuple[Made, Path]:
+    made = make_run(tmp_path_factory.mktemp("report") / "run", warnings=(HOSTILE[1],))
+    return made, write_report(made.path)
+
+
+class Opened:
+    """A page in a browser, with everything noted that should never happen."""
+
+    def __init__(self, browser, report: Path, **options) -> None:
+        self.context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}} | options)
+        self.page = self.context.new_page()
+        self.mishaps: list[str] = []
+        self.requests: list[str] = []
+        self.page.on(
+            "console", lambda m: self.mishaps.append(m.text) if m.type == "error" else None
+        )
+        self.page.on("pageerror", lambda error: self.mishaps.append(str(error)))
+        self.page.on("dialog", lambda d: (self.mishaps.append(d.message), d.dismiss()))
+        self.page.on("request", lambda r: self.requests.append(r.url))
+        self.page.goto(report.as_uri())
+        self.page.wait_for_selector("#chart-map .point", state="attached")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.context.close()
+
+    def point(self, path: str) -> tuple[float, float]:
+        """Where on the screen the map shows this item."""
+        place = self.page.evaluate(
+            """path => {
+                const plot = document.getElementById("chart-map");
+                plot.scrollIntoView({block: "center"});
+                for (const trace of plot.data) {
+                    const i = trace.customdata.findIndex((point) => point[0] === path);
+                    if (i < 0) continue;
+                    const frame = plot.getBoundingClientRect();
+                    const {xaxis, yaxis} = plot._fullLayout;
+                    return [frame.left + xaxis._offset + xaxis.l2p(trace.x[i]),
+                            frame.top + yaxis._offset + yaxis.l2p(trace.y[i])];
+                }
+            }""",
+            path,
+        )
+        return tuple(place)
+
+    def card(self) -> str:
+        self.page.wait_for_selector("#card:not([hidden])")
+        return self.page.inner_text("#card")
+
+
+class TestInABrowser:
+    def test_draws_everything_quietly_and_offline(self, browser, page_of_a_run):
+        made, report = page_of_a_run
+        with Opened(browser, report) as opened:
+            assert opened.page.locator("#chart-map .point").count() == len(made.items)
+            charts = opened.page.locator(".plot .main-svg")
+            assert charts.count() >= opened.page.locator(".plot").count() == 7
+            assert opened.mishaps == []
+            outside = [url for url in opened.requests if not url.startswith(("file:", "data:"))]
+            assert outside == [] and sum(url.startswith("file:") for url in opened.requests) == 1
+
+    @pytest.mark.parametrize("name", [HOSTILE[0], HOSTILE[3], "unlabelled/IMG_0100.jpg"])
+    def test_hover_shows_the_picture_and_the_name_as_text(self, browser, page_of_a_run, name):
+        made, report = page_of_a_run
+        row = made.items.set_index("path").loc[name]
+        with Opened(browser, report) as opened:
+            opened.page.mouse.move(*opened.point(name))
+            card = opened.card()
+            assert f"{row['category']}, {row['confidence']:.1%} confident" in card
+            assert (
+                name.replace("\n", "\\u000a")
+                .replace("\u2028", r"\u2028")
+                .replace("\u202e", r"\u202e")
+                in card
+            )
+            picture = opened.page.locator("#card-picture")
+            assert picture.evaluate("e => e.style.backgroundImage").startswith('url("data:image/')
+            assert picture.bounding_box()["height"] > 60
+            assert opened.mishaps == []
+
+    def test_a_tap_shows_the_picture(self, browser, page_of_a_run):
+        _, report = page_of_a_run
+        phone = {"viewport": {"width": 375, "height": 700}, "has_touch": True, "is_mobile": True}
+        with Opened(browser, report, **phone) as opened:
+            opened.page.touchscreen.tap(*opened.point("unlabelled/IMG_0100.jpg"))
+            assert "confident" in opened.card()
+
+    def test_a_chip_shows_one_category_alone_and_all_again(self, browser, page_of_a_run):
+        made, report = page_of_a_run
+        points = "#chart-map .point"
+        with Opened(browser, report) as opened:
+            chip = opened.page.locator("#map-chips button").nth(1)
+            chip.click()
+            assert opened.page.locator(points).count() == 45
+            assert chip.get_attribute("aria-pressed") == "true"
+            chip.click()
+            assert opened.page.locator(points).count() == len(made.items)
+
+    @pytest.mark.parametrize("categories", [5, 30])
+    def test_a_phone_scrolls_in_one_direction(self, browser, tmp_path, categories):
+        made = make_run(tmp_path / "run", sizes=(8,) * categories, warnings=("w" * 300,))
+        with Opened(
+            browser, write_report(made.path), viewport={"width": 375, "height": 700}
+        ) as opened:
+            width = opened.page.evaluate("document.documentElement.scrollWidth")
+            assert width <= 375
+
+    def test_dark_scheme_turns_page_and_charts_dark(self, browser, page_of_a_run):
+        _, report = page_of_a_run
+        tick = "document.querySelector('#chart-losses .xtick text').style.fill"
+        look = f"[getComputedStyle(document.body).backgroundColor, {tick}]"
+        with Opened(browser, report, color_scheme="light") as opened:
+            light = opened.page.evaluate(look)
+            opened.page.emulate_media(color_scheme="dark")
+            opened.page.wait_for_function(f"before => {tick} != before", arg=light[1])
+            dark = opened.page.evaluate(look)
+        assert brightness(light[0]) > 230 and brightness(dark[0]) < 40
+        assert brightness(dark[1]) > brightness(light[1])
+
+
+def brightness(colour: str) -> float:
+    return sum(float(part) for part in re.findall(r"\d+", colour)[:3]) / 3
