@@ -156,7 +156,7 @@ class TestTimeLeft:
 
     def test_leaves_out_the_slow_first_steps(self, clock, stream):
         with Progress(stream=stream, clock=clock) as progress:
-            progress.stage("training", 110, epochs=1)
+            progress.stage("training", 110, epochs=11)
             steps(progress, clock, 5, 60.0)
             steps(progress, clock, 5, 1.0)
             progress.epoch(record(1))

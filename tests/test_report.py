@@ -66,12 +66,6 @@ def make_run(
         "config": PRESETS["images"].model_dump(),
         "data": {
             "source": source,
-            "fingerprint": "0" * 16,
-            "items": len(items) + 100,
-            "labelled": 100,
-            "unlabelled": len(items),
-            "held_out": 10,
-            "skipped": len(skipped),
         },
         "known": ["dog", HOSTILE_CLASS],
         "num_novel": len(sizes),
@@ -142,7 +136,7 @@ def _result(items, names, truth, warnings):
     sizes = items["category"].value_counts().reindex(names, fill_value=0)
     baselines = {"kmeans_features": {"agreement": 0.81}, "kmeans_pixels": {"agreement": 0.32}}
     result = {
-        "counts": {},
+        "counts": {"labelled": 100, "unlabelled": len(items), "skipped": 0},
         "seconds": {"training": 83.2, "total": 101.0},
         "baselines": baselines,
         "warnings": list(warnings),
@@ -442,9 +436,11 @@ class TestWarnings:
 
     def test_empty_and_nearly_empty(self):
         found = self.warnings(*SOUND[:2])
-        assert len(found) == 1 and "c is empty" in found[0] and "--num-novel 2" in found[0]
-        found = self.warnings(*SOUND[:2], ("c", 2, 0.95, "a", 0.9))
-        assert len(found) == 1 and "c holds only 2 of 82" in found[0]
+        assert len(found) == 1 and "1 of 3 categories" in found[0] and ": c (0)," in found[0]
+        assert "even split would give 27" in found[0] and "--num-novel 2" in found[0]
+        found = self.warnings(SOUND[0], ("b", 1, 0.95, "a", 0.9))
+        assert len(found) == 1 and ": b (1), c (0)," in found[0] and "--num-novel 2" in found[0]
+        assert self.warnings(*SOUND[:2], ("c", 9, 0.95, "a", 0.9)) == []
 
     def test_two_that_should_be_one(self):
         torn = [("a", 40, 0.9, "b", 0.2), ("b", 40, 0.9, "a", 0.3), SOUND[2]]
@@ -465,7 +461,11 @@ class TestWarnings:
 
     @pytest.mark.parametrize(
         ("churn", "word"),
-        [([0.2] * 40, "had not settled"), ([0.01] * 36 + [0.08] * 4, "grew restless")],
+        [
+            ([0.2] * 40, "had not settled"),
+            ([0.5, 0.4], "had not settled"),
+            ([0.01] * 36 + [0.08] * 4, "grew restless"),
+        ],
     )
     def test_unsettled_at_the_end(self, churn, word):
         epochs = [{"epoch": e, "churn": c} for e, c in enumerate(churn, 1)]

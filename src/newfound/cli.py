@@ -76,7 +76,7 @@ def _parse(arguments: Sequence[str]) -> Call:
 def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
     """The sub-commands; a preset's settings are the flags' defaults."""
     app, discover_app = SubcommandApp(), SubcommandApp()
-    defaults = PRESETS[preset or "images"]
+    defaults, runtime_defaults = PRESETS[preset or "images"], Runtime()
 
     @discover_app.command(name="images")
     def discover_images(
@@ -92,7 +92,7 @@ def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
         compare_labelled_only: bool = False,
         quiet: bool = False,
         settings: OmitArgPrefixes[Config] = defaults,
-        runtime: OmitArgPrefixes[Runtime] = Runtime(),
+        runtime: OmitArgPrefixes[Runtime] = runtime_defaults,
     ) -> Call:
         """Sort unlabelled images into new categories, learning from labelled ones of others.
 
@@ -154,7 +154,7 @@ def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
         copy_to: Path | None = None,
         link: bool = False,
         quiet: bool = False,
-        runtime: OmitArgPrefixes[Runtime] = Runtime(),
+        runtime: OmitArgPrefixes[Runtime] = runtime_defaults,
     ) -> Call:
         """Name the category, known or discovered, of new images.
 
@@ -245,9 +245,7 @@ def _print_summary(found: Discovery) -> None:
 def _scores_in_words(result: dict[str, Any]) -> list[str]:
     lines = []
     if "novel" in result:
-        lines.append(
-            "novel: ACC {acc:.3f}  NMI {nmi:.3f}  ARI {ari:.3f}".format(**result["novel"])
-        )
+        lines.append("novel: ACC {acc:.3f}  NMI {nmi:.3f}  ARI {ari:.3f}".format(**result["novel"]))
     for name, scores in result["baselines"].items():
         if "acc" in scores:
             lines.append(f"{name}: ACC {scores['acc']:.3f}")

@@ -149,7 +149,7 @@ def _quality(
 
 
 def _baselines(finding: Finding, categories: Categories, clusters: np.ndarray) -> dict[str, Any]:
-    """k-means on our features, and where the truth is known on pixels and labelled-only features."""
+    """k-means on our features and the others there are; on pixels where it can be scored."""
     count, seed = len(categories.names), finding.config.seed
     found = {"kmeans_features": clusters}
     if finding.truth is not None:
@@ -204,7 +204,9 @@ def _write_tables(
     write_text(folder.categories, by_category.to_csv(index=False))
 
     on_map = np.flatnonzero(items["x"].notna())
-    shown = np.unique(np.concatenate([on_map, *(m.typical for m in members), *(m.doubtful for m in members)]))
+    shown = np.unique(
+        np.concatenate([on_map, *(m.typical for m in members), *(m.doubtful for m in members)])
+    )
     _write_arrays(folder.thumbnails, row=shown, pixels=_thumbnails(finding, shown))
     _write_arrays(
         folder.embedding, features=unlabelled.features, probabilities=categories.probabilities

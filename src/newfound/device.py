@@ -22,14 +22,12 @@ def choose_device(wish: str) -> torch.device:
     return device
 
 
-def uses_bfloat16(
-    precision: Literal["auto", "float32", "bfloat16"], device: torch.device
-) -> bool:
-    """Whether to run the network under bfloat16 autocast; `auto` where the device computes in it."""
+def uses_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: torch.device) -> bool:
+    """Whether to run the network under bfloat16 autocast; `auto`: where the device has it."""
     if precision != "auto":
         return precision == "bfloat16"
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 

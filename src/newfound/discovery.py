@@ -177,9 +177,7 @@ def start(
     progress: Progress,
 ) -> Discovery:
     """`discover` for what is opened and chosen already."""
-    run(
-        Job(folder, catalogue, truth, num_novel, config, runtime, compare_labelled_only), progress
-    )
+    run(Job(folder, catalogue, truth, num_novel, config, runtime, compare_labelled_only), progress)
     return Discovery(folder)
 
 

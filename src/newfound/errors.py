@@ -13,5 +13,5 @@ class NonFiniteLossError(InputError):
     """A loss term became NaN or infinite; training stopped and kept its last good checkpoint."""
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
     """The user stopped the run; its work is on disk and the message says how to go on."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from newfound.errors import RunFolderError
 
+_BESIDE = ".part"
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a new file beside `path`, then put it in place of `path` in one move.
@@ -15,7 +17,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     Raises RunFolderError if the disk is full, read-only or gone.
     """
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(_BESIDE, f".{path.name}.", path.parent)
         os.close(handle)
     except OSError as error:
         raise unwritable(path, error) from error
@@ -34,6 +36,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """`write_atomically` for text, UTF-8."""
     write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Unfinished files in `folder`, left by a process that was killed in `write_atomically`."""
+    return list(folder.glob(f".*{_BESIDE}"))
 
 
 def unwritable(path: Path, error: Exception) -> RunFolderError:

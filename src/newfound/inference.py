@@ -9,6 +9,7 @@ from torch import Tensor
 
 from newfound.augment import plain_view
 from newfound.data.loader import Pixels
+from newfound.errors import NonFiniteLossError
 from newfound.models.network import Network
 
 
@@ -38,13 +39,16 @@ def ask(
 ) -> Answers:
     """One forward pass over the given rows of `pixels`, in their order, in evaluation mode.
 
-    advance is called with the number of items done since its last call.
+    advance is called with the number of items done since its last call.  Raises
+    NonFiniteLossError if the network gives something else than numbers.
     """
     network.eval()
     batches = list(torch.from_numpy(rows.astype(np.int64)).split(batch))
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for decoded in pixels.batches(batches):
-        view = plain_view(decoded.to(device, non_blocking=True), px).contiguous(memory_format=torch.channels_last)
+        view = plain_view(decoded.to(device, non_blocking=True), px).contiguous(
+            memory_format=torch.channels_last
+        )
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             outputs = network(view)
         parts.append((outputs.fused.cpu(), outputs.known.cpu(), outputs.novel.cpu()))
@@ -52,4 +56,10 @@ def ask(
     if not parts:
         sizes = (network.encoder.size, network.known.out_features, network.novel.out_features)
         return Answers(*(np.empty((0, size), np.float32) for size in sizes))
-    return Answers(*(torch.cat(part).float().numpy() for part in zip(*parts)))
+    answers = [torch.cat(part).float() for part in zip(*parts)]
+    if not all(answer.isfinite().all() for answer in answers):
+        raise NonFiniteLossError(
+            "the network's outputs are not finite: its last steps went astray. Train again with a "
+            "lower --lr, or with --precision float32, and another --out"
+        )
+    return Answers(*(answer.numpy() for answer in answers))

@@ -15,9 +15,10 @@ def stop_requested() -> Iterator[Callable[[], bool]]:
     """
     requested = False
 
-    def request(number: int, _frame: FrameType | None) -> None:
+    def request(code: int, _frame: FrameType | None) -> None:
         nonlocal requested
         requested = True
+        number = signal.Signals(code)
         signal.signal(number, before[number])
 
     if threading.current_thread() is not threading.main_thread():

@@ -25,9 +25,7 @@ def save_model(path: Path, network: Network, calibration: Calibration) -> None:
     write_atomically(path, lambda beside: save_file(tensors, beside))
 
 
-def load_model(
-    path: Path, config: Config, known: int, novel: int
-) -> tuple[Network, Calibration]:
+def load_model(path: Path, config: Config, known: int, novel: int) -> tuple[Network, Calibration]:
     """The network, on the CPU in evaluation mode, and its calibration.
 
     Raises RunFolderError if the file is absent, damaged or of another network.

@@ -38,7 +38,9 @@ class Prediction:
     files: FileImages
 
 
-def predict(folder: RunFolder, data: str | Path, runtime: Runtime, progress: Progress) -> Prediction:
+def predict(
+    folder: RunFolder, data: str | Path, runtime: Runtime, progress: Progress
+) -> Prediction:
     """The category, known or discovered, of one file or of every file below a folder.
 
     Raises InputError if there is nothing to read, RunFolderError if the run has not ended.
@@ -57,7 +59,7 @@ def predict(folder: RunFolder, data: str | Path, runtime: Runtime, progress: Pro
     rows = np.setdiff1d(np.arange(len(images)), bad_rows)
     readable = images.subset(rows)
     answers = ask(
-        network.to(device, memory_format=torch.channels_last),
+        network.to(device).to(memory_format=torch.channels_last),
         StreamedPixels(readable, config.px, config.channels, workers, device.type == "cuda"),
         np.arange(len(rows)),
         px=config.px,

@@ -203,7 +203,7 @@ class Progress:
             f"epoch {record['epoch']}" + (f"/{stage.epochs}" if stage.epochs else ""),
             *stage.shown_figures(),
             f"{rate:,.0f} images/s" if rate else "",
-            stage.time_left(),
+            stage.time_left() if record["epoch"] != stage.epochs else "",
         )
         self._held_line = line
         if self._clock() - self._line_time >= EPOCH_LINE_SECONDS:

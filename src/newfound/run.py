@@ -307,7 +307,8 @@ def _labelled_only_features(
 ) -> tuple[np.ndarray, float]:
     """Features of the unlabelled items from the same network trained on labels alone.
 
-    The k-means baseline of Table 1, row (1), clusters these.  Returns (n_unlabelled, d), and the seconds it took.
+    The k-means baseline of Table 1, row (1), clusters these.
+    Returns (n_unlabelled, d), and the seconds it took.
     """
     config = job.config.model_copy(
         update={

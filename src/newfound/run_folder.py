@@ -5,7 +5,7 @@ import json
 import math
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from newfound.config import Config
 from newfound.errors import RunFolderError
-from newfound.files import unwritable, write_text
+from newfound.files import leftovers, unwritable, write_text
 from newfound.version import __version__
 
 FORMAT = 1
@@ -52,7 +52,7 @@ class RunFolder:
         if self.config_file.exists():
             self._refuse_other(self.read_config(), identity)
             return True
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self._holds_something_else():
             raise RunFolderError(
                 f"{self.path} is there but is no run of newfound; give --out a new folder"
             )
@@ -67,7 +67,10 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep a second process out of the folder. Raises RunFolderError if one is at work."""
+        """Keep a second process out, and clear up after a killed one.
+
+        Raises RunFolderError if another process is at work.
+        """
         try:
             file = (self.path / ".lock").open("w")
         except OSError as error:
@@ -79,6 +82,8 @@ class RunFolder:
                 raise RunFolderError(
                     f"another process is working on {self.path}; wait for it or give another --out"
                 ) from None
+            for leftover in leftovers(self.path):
+                leftover.unlink(missing_ok=True)
             yield
 
     def read_config(self) -> dict[str, Any]:
@@ -91,6 +96,10 @@ class RunFolder:
                 f"{self.path} was written by newfound {header.get('newfound')} in format "
                 f"{header['format']}; this is {__version__} and reads up to format {FORMAT}. "
                 "Upgrade newfound"
+            )
+        if missing := {"config", "known", "num_novel"} - header.keys():
+            raise RunFolderError(
+                f"{self.config_file} is damaged: it lacks {', '.join(sorted(missing))}"
             )
         return header
 
@@ -118,11 +127,14 @@ class RunFolder:
             raise unwritable(self.log_file, error) from error
 
     def records(self) -> list[dict[str, Any]]:
-        """The log's lines; one cut short by a crash is left out."""
+        """The log's lines; one cut short, and what was written on behind it, is left out."""
         if not self.log_file.exists():
             return []
-        lines = self.log_file.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        records = []
+        for line in self.log_file.read_text(encoding="utf-8", errors="replace").split("\n"):
+            with suppress(ValueError):
+                records.append(json.loads(line))
+        return records
 
     def epochs(self) -> list[dict[str, Any]]:
         """The log's epochs in order."""
@@ -133,6 +145,11 @@ class RunFolder:
         kept = [r for r in self.records() if r["event"] != "epoch" or r["step"] <= step]
         lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in kept]
         write_text(self.log_file, "".join(lines))
+
+    def _holds_something_else(self) -> bool:
+        if not self.path.is_dir():
+            return self.path.exists()
+        return bool(set(self.path.iterdir()) - set(leftovers(self.path)))
 
     def _refuse_other(self, header: dict[str, Any], identity: dict[str, Any]) -> None:
         there = _flat({name: header.get(name) for name in identity})

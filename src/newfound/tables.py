@@ -52,7 +52,7 @@ def category_names(count: int) -> tuple[str, ...]:
 def items_table(
     paths: np.ndarray, categories: Categories, positions: np.ndarray, kmeans_clusters: np.ndarray
 ) -> pd.DataFrame:
-    """One row per unlabelled item: path, category, confidence, second, margin, x, y, features_kmeans.
+    """One row per unlabelled item; the columns are those of `items.csv`.
 
     positions: (n, 2), NaN where the map has no place.  kmeans_clusters: (n,) int.
     """
@@ -103,10 +103,12 @@ def choose_members(
     return Members(typical, doubtful)
 
 
-def categories_table(items: pd.DataFrame, names: tuple[str, ...], members: list[Members]) -> pd.DataFrame:
-    """One row per category: category, size, mean_confidence, typical, doubtful (JSON lists of paths).
+def categories_table(
+    items: pd.DataFrame, names: tuple[str, ...], members: list[Members]
+) -> pd.DataFrame:
+    """One row per category: category, size, mean_confidence, typical and doubtful members.
 
-    members: one for each name, in their order.
+    members: one for each name, in their order; they become JSON lists of paths.
     """
     groups = items.groupby("category")["confidence"]
     paths = items["path"].to_numpy()

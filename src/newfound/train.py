@@ -71,7 +71,7 @@ class Training:
         mu: float | None,
         device: torch.device,
     ) -> None:
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(device).to(memory_format=torch.channels_last)
         self.config, self.device = config, device
         self.views = Views(**{f.name: getattr(config, f.name) for f in fields(Views)})
         self.labels, self.trainable = torch.as_tensor(labels, device=device), trainable
@@ -170,12 +170,18 @@ class Training:
         assert self.step % self.steps_per_epoch == 0, "an epoch closes after its last step"
         steps = self.steps_per_epoch
         sums = self._sums.tolist()
-        losses, pairs, novel = sums[:6], PairCounts(*sums[6:12]), np.array(sums[12:])
+        losses = dict(zip(Losses.names(), sums[:6]))
+        pairs, novel = PairCounts(*sums[6:12]), np.array(sums[12:])
         last = self.step - 1
         record = EpochRecord(
-            last // steps + 1,
-            self.step,
-            *(value / steps for value in losses),
+            epoch=last // steps + 1,
+            step=self.step,
+            total=losses["total"] / steps,
+            ce=losses["ce"] / steps,
+            bce=losses["bce"] / steps,
+            nce_instance=losses["nce_instance"] / steps,
+            nce_category=losses["nce_category"] / steps,
+            mse=losses["mse"] / steps,
             omega=ramp(last // steps + 1, self.config.epochs, self.config.ramp_scale),
             lr=learning_rate(last, steps, self.config),
             mu=float(self.threshold),
@@ -240,9 +246,7 @@ class Training:
         return (agreement >= self.threshold).fill_diagonal_(True)
 
     @torch.no_grad()
-    def _account(
-        self, batch: Batch, outputs: Outputs, losses: Losses, positive: Tensor
-    ) -> None:
+    def _account(self, batch: Batch, outputs: Outputs, losses: Losses, positive: Tensor) -> None:
         """Add the step to the epoch's sums, on the device."""
         novel = outputs.novel.chunk(2)[0].softmax(dim=1)
         unlabelled = (batch.label < 0)[:, None]

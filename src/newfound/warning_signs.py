@@ -41,16 +41,18 @@ def find_warnings(
 
 
 def _nearly_empty(items: pd.DataFrame, categories: Sequence[str]) -> Iterator[str]:
-    sizes = items["category"].value_counts()
+    sizes = items["category"].value_counts().reindex(list(categories), fill_value=0)
     even = len(items) / len(categories)
-    for name in categories:
-        size = int(sizes.get(name, 0))
-        if size < NEARLY_EMPTY * even:
-            holds = f"holds only {size:,} of {len(items):,} pictures" if size else "is empty"
-            yield (
-                f"{name} {holds}, where an even split would give {even:,.0f}. "
-                f"Perhaps there are fewer new categories: try --num-novel {len(categories) - 1}."
-            )
+    small = sizes[sizes < NEARLY_EMPTY * even]
+    if small.empty:
+        return
+    counts = ", ".join(f"{name} ({size:,})" for name, size in small.items())
+    fewer = max(len(categories) - len(small), 2)
+    yield (
+        f"{len(small)} of {len(categories)} categories are empty or nearly so: {counts}, where an "
+        f"even split would give {even:,.0f} pictures each. Perhaps there are fewer new "
+        f"categories: try --num-novel {fewer}."
+    )
 
 
 def _twins(items: pd.DataFrame, categories: Sequence[str]) -> Iterator[str]:
@@ -93,10 +95,10 @@ def _restless(epochs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Categories that still change at the end, measured over the last tenth of the epochs."""
     churn = [record["churn"] for record in epochs if record.get("churn") is not None]
     stretch = max(2, len(churn) // 10)
-    if len(churn) < 2 * stretch:
+    if len(churn) < stretch:
         return
-    before = float(np.mean(churn[-2 * stretch : -stretch]))
     last = float(np.mean(churn[-stretch:]))
+    before = float(np.mean(churn[-2 * stretch : -stretch] or last))
     if last > max(STILL, RISING * before):
         yield (
             f"Training grew restless at its end: in the last {stretch} epochs {last:.1%} of the "

@@ -5,12 +5,14 @@ import signal
 from collections import Counter
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import get_worker_info
 
@@ -41,7 +43,7 @@ def write_images(folder: Path, n: int) -> list[Path]:
 
 
 @WORKERS
-def test_decoding_keeps_the_order_and_lists_what_it_skips(tmp_path, workers):
+def test_decoding_keeps_the_order_and_lists_what_it_skips(tmp_path: Path, workers: int) -> None:
     paths = write_images(tmp_path, 40)
     paths[3].write_bytes(b"")
     paths[20].unlink()
@@ -61,7 +63,7 @@ def test_decoding_keeps_the_order_and_lists_what_it_skips(tmp_path, workers):
     assert check_all(source, 8, 3, workers) == skipped
 
 
-def test_decoding_everything_equals_loading_one_by_one():
+def test_decoding_everything_equals_loading_one_by_one() -> None:
     colours = np.random.default_rng(0).integers(0, 256, (37, 9, 11, 3), dtype=np.uint8)
     source = ArrayImages(colours)
     pixels, skipped = decode_all(source, 16, 3, workers=0)
@@ -69,16 +71,18 @@ def test_decoding_everything_equals_loading_one_by_one():
     assert torch.equal(pixels, torch.stack([source.load(i, 16, 3) for i in range(37)]))
 
 
-def test_all_may_be_unreadable(tmp_path):
+def test_all_may_be_unreadable(tmp_path: Path) -> None:
     pixels, skipped = decode_all(FileImages([tmp_path / "a", tmp_path / "b"]), 8, 1, 0)
     assert pixels.shape == (0, 1, 8, 8) and len(skipped) == 2
 
 
-def test_a_forbidden_file_is_skipped_and_listed(tmp_path, monkeypatch):
+def test_a_forbidden_file_is_skipped_and_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths = write_images(tmp_path, 3)
     really = Image.open
 
-    def refuse_one(path):
+    def refuse_one(path: str) -> Any:
         if str(path) == str(paths[1]):
             raise PermissionError(13, "Permission denied", path)
         return really(path)
@@ -87,7 +91,7 @@ def test_a_forbidden_file_is_skipped_and_listed(tmp_path, monkeypatch):
     assert check_all(FileImages(paths), 8, 1, 0) == [Skipped(1, "permission denied")]
 
 
-def test_too_large_a_share_of_bad_images_is_an_error_with_the_cure():
+def test_too_large_a_share_of_bad_images_is_an_error_with_the_cure() -> None:
     names = np.array([f"{i}.png" for i in range(60)])
     bad = [Skipped(i, "empty file") for i in range(4)]
     check_share_bad(bad[:3], names, max_bad=0.05)
@@ -110,7 +114,7 @@ class Deadly(ArrayImages):
 
 
 @pytest.mark.timeout(60)
-def test_a_killed_worker_is_an_error_not_an_endless_wait():
+def test_a_killed_worker_is_an_error_not_an_endless_wait() -> None:
     with pytest.raises(InputError, match=r"killed.*--workers than 2"):
         decode_all(Deadly(), 8, 1, workers=2)
     with pytest.raises(InputError, match=r"killed.*--workers than 1"):
@@ -125,12 +129,12 @@ class Broken(ArrayImages):
 
 
 @WORKERS
-def test_our_own_mistakes_are_not_taken_for_killed_workers(workers):
+def test_our_own_mistakes_are_not_taken_for_killed_workers(workers: int) -> None:
     with pytest.raises(RuntimeError, match="our own mistake"):
         decode_all(Broken(np.zeros((2, 8, 8), np.uint8)), 8, 1, workers)
 
 
-def test_what_a_worker_sends_needs_no_shared_memory():
+def test_what_a_worker_sends_needs_no_shared_memory() -> None:
     decoded = loader._Decoding(ArrayImages(np.ones((4, 8, 8), np.uint8)), 8, 1).__getitems__([3, 1])
     sent = bytes(ForkingPickler.dumps(decoded))
     assert sent.count(b"\1" * 2 * 8 * 8) == 1
@@ -138,7 +142,7 @@ def test_what_a_worker_sends_needs_no_shared_memory():
 
 
 @WORKERS
-def test_streamed_pixels_equal_cached_ones(tmp_path, workers):
+def test_streamed_pixels_equal_cached_ones(tmp_path: Path, workers: int) -> None:
     source = FileImages(write_images(tmp_path, 30))
     cached = CachedPixels(decode_all(source, 8, 1, workers=0)[0])
     streamed = StreamedPixels(source, 8, 1, workers, pin=False)
@@ -152,7 +156,7 @@ def test_streamed_pixels_equal_cached_ones(tmp_path, workers):
 
 
 @WORKERS
-def test_streaming_leaves_the_global_generator_alone(tmp_path, workers):
+def test_streaming_leaves_the_global_generator_alone(tmp_path: Path, workers: int) -> None:
     source = FileImages(write_images(tmp_path, 3))
     before = torch.get_rng_state()
     list(StreamedPixels(source, 8, 1, workers, pin=False).batches([torch.arange(3)]))
@@ -160,7 +164,7 @@ def test_streaming_leaves_the_global_generator_alone(tmp_path, workers):
 
 
 @WORKERS
-def test_an_image_that_vanishes_while_streaming_is_named(tmp_path, workers):
+def test_an_image_that_vanishes_while_streaming_is_named(tmp_path: Path, workers: int) -> None:
     paths = write_images(tmp_path, 4)
     streamed = StreamedPixels(FileImages(paths), 8, 1, workers, pin=False)
     paths[2].unlink()
@@ -171,7 +175,7 @@ def test_an_image_that_vanishes_while_streaming_is_named(tmp_path, workers):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_batches_are_pinned_or_on_the_device(tmp_path):
+def test_cuda_batches_are_pinned_or_on_the_device(tmp_path: Path) -> None:
     source = FileImages(write_images(tmp_path, 4))
     rows = [torch.tensor([3, 1])]
     (streamed,) = StreamedPixels(source, 8, 1, 0, pin=True).batches(rows)
@@ -195,25 +199,27 @@ def test_cuda_batches_are_pinned_or_on_the_device(tmp_path):
     ],
 )
 def test_the_cache_is_where_it_fits_or_where_it_is_wished(
-    monkeypatch, n_items, device, wish, expected
-):
+    monkeypatch: pytest.MonkeyPatch, n_items: int, device: torch.device, wish: Any, expected: str
+) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000 * 10, 0))
     monkeypatch.setattr(loader, "_free_memory", lambda: 10_000 * 10)
     assert choose_cache(n_items, 10, device, wish) == expected
 
 
-def test_free_memory_is_plausible():
+def test_free_memory_is_plausible() -> None:
     assert 2**20 < loader._free_memory() < 2**50
 
 
-def random_labels(n: int, seed: int) -> np.ndarray:
+def random_labels(n: int, seed: int) -> NDArray[Any]:
     return np.random.default_rng(seed).integers(-1, 3, n)
 
 
 @given(
     n=st.integers(4, 60), n_rows=st.integers(4, 60), batch=st.integers(1, 20), seed=st.integers(0)
 )
-def test_uniform_batches_are_rows_without_replacement(n, n_rows, batch, seed):
+def test_uniform_batches_are_rows_without_replacement(
+    n: int, n_rows: int, batch: int, seed: int
+) -> None:
     rows = np.random.default_rng(0).permutation(n)[:n_rows]
     batch = min(batch, len(rows))
     batches = epoch_batches(random_labels(n, 1), rows, batch, 0, seed)
@@ -224,7 +230,7 @@ def test_uniform_batches_are_rows_without_replacement(n, n_rows, batch, seed):
 
 
 @given(share=st.floats(0.01, 0.99), batch=st.integers(2, 16), seed=st.integers(0, 99))
-def test_two_streams_keep_the_share_and_cycle_evenly(share, batch, seed):
+def test_two_streams_keep_the_share_and_cycle_evenly(share: float, batch: int, seed: int) -> None:
     labels = random_labels(50, 1)
     rows = np.flatnonzero(np.random.default_rng(2).random(50) < 0.8)
     batches = epoch_batches(labels, rows, batch, 3, seed, unlabelled_share=share)
@@ -238,7 +244,7 @@ def test_two_streams_keep_the_share_and_cycle_evenly(share, batch, seed):
         assert max(times[row] for row in stream) - min(times[row] for row in stream) <= 1
 
 
-def test_batches_follow_seed_and_epoch_and_nothing_else():
+def test_batches_follow_seed_and_epoch_and_nothing_else() -> None:
     labels, rows = random_labels(40, 0), np.arange(40)
 
     def order(epoch: int, seed: int) -> list[int]:
@@ -251,7 +257,7 @@ def test_batches_follow_seed_and_epoch_and_nothing_else():
     assert len({tuple(order(epoch, seed)) for epoch in range(4) for seed in range(4)}) == 16
 
 
-def test_every_row_is_equally_likely_to_be_dropped():
+def test_every_row_is_equally_likely_to_be_dropped() -> None:
     labels, rows = np.zeros(10, np.int64), np.arange(10)
     dropped = Counter(
         row

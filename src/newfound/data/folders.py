@@ -59,7 +59,7 @@ def files_below(roots: Sequence[Path]) -> list[list[str]]:
 
 def folders_in(folder: Path) -> list[Path]:
     """The folders in a folder, hidden ones left out, in name order."""
-    return sorted(Path(entry.path) for entry in _entries(str(folder)) if _is_folder(entry))
+    return [Path(entry.path) for entry in _entries(str(folder)) if _is_folder(entry)]
 
 
 def some(names: Sequence[str]) -> str:
@@ -69,10 +69,10 @@ def some(names: Sequence[str]) -> str:
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
-    """What lies in a folder, hidden and system files left out. Raises InputError."""
+    """What lies in a folder in name order, hidden and system files left out. Raises InputError."""
     try:
         with os.scandir(folder) as entries:
-            return [
+            shown = [
                 entry
                 for entry in entries
                 if not entry.name.startswith(".") and entry.name.lower() not in _SYSTEM_FILES
@@ -82,6 +82,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
             f"the folder {printable(folder)!r} cannot be listed ({error.strerror}); make it "
             "readable or move it away"
         ) from error
+    return sorted(shown, key=lambda entry: entry.name)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -38,7 +38,7 @@ class ResNet18(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Average-pooled features of the last stage."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(pixels))))
+        x: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(pixels))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         # In bfloat16 the mean would round features of unlike images to ties.
         return x.mean(dim=(2, 3), dtype=torch.float32)

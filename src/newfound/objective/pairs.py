@@ -1,6 +1,6 @@
 """Which pairs of items are taken for one category: Winner-Take-All hashing, Eq. 6 (section 3.2)."""
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,7 +11,9 @@ def wta_windows(size: int, hashes: int, window: int, generator: torch.Generator)
 
     Returns (H, k) int64 on the CPU, each row without repetition, values 0..size-1.
     """
-    return torch.rand(hashes, size, generator=generator).argsort(dim=1)[:, :window].contiguous()
+    order = torch.rand(hashes, size, generator=generator).argsort(dim=1)
+    windows: Tensor = order[:, :window].contiguous()
+    return windows
 
 
 def wta_agreement(features: Tensor, windows: Tensor) -> Tensor:
@@ -29,7 +31,7 @@ def wta_agreement(features: Tensor, windows: Tensor) -> Tensor:
     dtype = torch.promote_types(features.dtype, torch.float32)
     values = features.index_select(1, windows.flatten()).unflatten(1, (hashes, window))
     winners = (values == values.amax(dim=2, keepdim=True)).to(dtype)
-    codes = (winners / winners.sum(dim=2, keepdim=True)).flatten(1)
+    codes: Tensor = (winners / winners.sum(dim=2, keepdim=True)).flatten(1)
     return (codes @ codes.T).fill_diagonal_(hashes)
 
 
@@ -49,21 +51,24 @@ def follow_threshold(current: Tensor, batch: Tensor, momentum: float = 0.99) -> 
     return torch.where(current.isnan(), batch, torch.where(batch.isnan(), current, followed))
 
 
-class PairCounts(NamedTuple):
-    """Counts of ordered pairs of different items in a batch, each a 0-d tensor.
+Count = TypeVar("Count", Tensor, float)
+
+
+class PairCounts(NamedTuple, Generic[Count]):
+    """Counts of ordered pairs of different items: 0-d tensors of a batch, or plain sums of them.
 
     `labelled_*` speak of pairs of labelled items, whose truth is ours to know.
     """
 
-    unlabelled: Tensor
-    unlabelled_positive: Tensor
-    labelled: Tensor
-    labelled_positive: Tensor
-    labelled_same: Tensor
-    labelled_same_positive: Tensor
+    unlabelled: Count
+    unlabelled_positive: Count
+    labelled: Count
+    labelled_positive: Count
+    labelled_same: Count
+    labelled_same_positive: Count
 
 
-def count_pairs(positive: Tensor, labels: Tensor) -> PairCounts:
+def count_pairs(positive: Tensor, labels: Tensor) -> PairCounts[Tensor]:
     """What the pseudo-labels are like, and on labelled pairs how good they are.
 
     positive: (M, M) bool.  labels: (M,) int64, -1 = unlabelled.

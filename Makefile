@@ -1,0 +1,35 @@
+# Every verb sets itself up: a fresh clone needs python3 (3.11 or newer) and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo format check test test-all bench
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/newfound discover images digits --num-novel 5 --out runs/demo --compare-labelled-only
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: setup
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest
+
+test-all: setup
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m ''
+
+bench: setup
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/step.py --out bench.json

@@ -1,0 +1,55 @@
+"""Discover MNIST's digits 5-9, knowing 0-4, and score the result against the truth.
+
+    python examples/mnist.py DIR --out runs/mnist
+
+DIR holds MNIST's published test part, t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz.
+It shows the Python way in: arrays, labels with -1, and truth that only `evaluate` ever sees.
+"""
+
+import argparse
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+import newfound
+
+KNOWN = 5
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """An array of unsigned bytes in MNIST's IDX format."""
+    content = gzip.decompress(path.read_bytes())
+    dimensions = content[3]
+    shape = np.frombuffer(content, ">u4", dimensions, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+def main() -> None:
+    """Run and print ACC, NMI and ARI."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int)
+    arguments = parser.parse_args()
+
+    pixels = read_idx(arguments.directory / "t10k-images-idx3-ubyte.gz")
+    digits = read_idx(arguments.directory / "t10k-labels-idx1-ubyte.gz").astype(np.int64)
+    labels = np.where(digits < KNOWN, digits, -1)
+
+    found = newfound.discover(
+        (pixels, labels),
+        num_novel=5,
+        out=arguments.out,
+        preset="digits",
+        seed=arguments.seed,
+        epochs=arguments.epochs,
+    )
+    unlabelled = digits[labels == -1].astype(str)
+    scores = found.evaluate(dict(zip(found.table()["path"], unlabelled)))
+    print("ACC {acc:.3f}  NMI {nmi:.3f}  ARI {ari:.3f}".format(**scores))
+
+
+if __name__ == "__main__":
+    main()

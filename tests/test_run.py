@@ -1,0 +1,698 @@
+"""Whole runs: repeated, killed, stopped, refused, damaged; what is on disk afterwards."""
+
+import fcntl
+import io
+import json
+import multiprocessing
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support.made_images import CLASSES, made_arrays, make_folder
+from support.small_run import (
+    assert_same_run,
+    contents,
+    discover_command,
+    epoch_records,
+    events,
+    newfound,
+    one_thread,
+    tensors,
+    tiny_config,
+)
+
+from newfound import run as run_module
+from newfound.checkpoint import load_checkpoint
+from newfound.config import Runtime
+from newfound.data.catalogue import Catalogue, Truth, from_arrays
+from newfound.discovery import start
+from newfound.files import write_atomically
+from newfound.mu_search import CANDIDATES
+from newfound.progress import Progress
+from newfound.run_folder import RunFolder
+from newfound.train import Training
+
+FORKED = multiprocessing.get_context("fork")
+STEPS = 9  # of three epochs with 28 items to train on and batches of 8
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_folder(tmp_path_factory.mktemp("photos"), each=7)
+
+
+@pytest.fixture(scope="module")
+def whole(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing happened to."""
+    with one_thread():
+        return discovered(photos, tmp_path_factory.mktemp("whole") / "run")
+
+
+def discovered(photos: Path, out: Path, **changed: Any) -> Path:
+    assert newfound(*discover_command(photos, out, **changed)) == 0
+    return out
+
+
+def test_a_run_leaves_every_file_it_promises(whole: Path) -> None:
+    promised = {
+        "config.json",
+        "model.safetensors",
+        "checkpoint.pt",
+        "log.jsonl",
+        "items.csv",
+        "items.parquet",
+        "categories.csv",
+        "thumbnails.npz",
+        "skipped.csv",
+        "result.json",
+        "report.html",
+    }
+    assert promised <= contents(whole).keys()
+    assert not [name for name in contents(whole) if name.startswith(".") and name != ".lock"]
+    assert events(whole) == ["start", "epoch", "epoch", "epoch", "end"]
+    assert [record["step"] for record in epoch_records(whole)] == [3, 6, 9]
+
+
+# ---- the seed decides everything -----------------------------------------------------------
+
+
+def test_one_seed_gives_one_run(photos: Path, whole: Path, tmp_path: Path) -> None:
+    torch.manual_seed(12345)  # the global state is none of its business
+    np.random.seed(12345)
+    assert_same_run(whole, discovered(photos, tmp_path / "again"))
+
+
+def test_another_seed_gives_another(photos: Path, whole: Path, tmp_path: Path) -> None:
+    other = tensors(discovered(photos, tmp_path / "other", seed=1))
+    ours = tensors(whole)
+    same = [name for name, value in ours.items() if torch.equal(value, other[name])]
+    counted_or_unchanged = [name for name in same if ours[name].is_floating_point()]
+    assert counted_or_unchanged == []
+
+
+def test_where_the_pixels_are_kept_and_who_decodes_changes_nothing(
+    photos: Path, whole: Path, tmp_path: Path
+) -> None:
+    assert_same_run(whole, discovered(photos, tmp_path / "streamed", cache="none", workers=1))
+
+
+# ---- truth stays out of training -----------------------------------------------------------
+
+
+def run_with_truth(folder: Path, catalogue: Catalogue, truth: Truth | None) -> dict[str, Any]:
+    with Progress(quiet=True) as progress:
+        found = start(
+            catalogue,
+            truth,
+            RunFolder(folder),
+            2,
+            tiny_config(),
+            Runtime(device="cpu"),
+            True,
+            progress,
+        )
+    return found.result_
+
+
+def test_scrambled_truth_changes_no_weight_and_no_item(tmp_path: Path) -> None:
+    pixels, kinds = made_arrays((0, 1, 2, 3), 7)
+    catalogue = from_arrays(pixels, np.where(kinds < 2, kinds, -1))
+    truth = Truth(kinds[kinds >= 2] - 2, CLASSES[2:4])
+    scrambled = Truth(np.random.default_rng(0).permutation(truth.labels), truth.class_names)
+    results = {
+        name: run_with_truth(tmp_path / name, catalogue, what)
+        for name, what in (("true", truth), ("scrambled", scrambled), ("none", None))
+    }
+
+    for other in ("scrambled", "none"):
+        ours, theirs = tensors(tmp_path / "true"), tensors(tmp_path / other)
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+        for name in ("items.csv", "items.parquet", "categories.csv"):
+            assert (tmp_path / "true" / name).read_bytes() == (tmp_path / other / name).read_bytes()
+    # The truth did arrive where it belongs:
+    assert results["true"]["novel"] != results["scrambled"]["novel"]
+    assert "novel" not in results["none"]
+    assert "acc" in results["true"]["baselines"]["kmeans_labelled_only"]
+    assert "acc" not in results["none"]["baselines"]["kmeans_labelled_only"]
+
+
+# ---- killed and resumed --------------------------------------------------------------------
+
+
+def start_process(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "newfound", *command],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 120
+    while not what():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < until
+        time.sleep(0.002)
+
+
+def test_a_process_killed_in_training_goes_on_bit_for_bit(photos: Path, tmp_path: Path) -> None:
+    """Killed for good by the system as soon as it has a checkpoint, and resumed by another."""
+    settings = {"epochs": 8}
+    killed = tmp_path / "killed"
+    process = start_process(discover_command(photos, killed, **settings))
+    wait_for(lambda: (killed / "log.jsonl").exists() and "epoch" in events(killed), process)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    step = load_checkpoint(killed / "checkpoint.pt")["training"]["step"]
+    assert 3 <= step < 24
+
+    discovered(photos, killed, **settings)
+    assert events(killed).count("resume") == 1
+    assert_same_run(killed, discovered(photos, tmp_path / "whole", **settings))
+
+
+def test_ctrl_c_ends_the_step_saves_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> None:
+    settings = {"epochs": 200, "checkpoint_seconds": 1000}  # so that stopping has to write it
+    stopped = tmp_path / "stopped"
+    process = start_process(discover_command(photos, stopped, **settings))
+    wait_for(lambda: (stopped / "log.jsonl").exists() and len(events(stopped)) > 2, process)
+    process.send_signal(signal.SIGINT)
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "The same command goes on from there" in message
+    assert str(stopped) in message
+    assert "Traceback" not in message
+    step = load_checkpoint(stopped / "checkpoint.pt")["training"]["step"]
+    assert 0 < step < 600
+    assert not (stopped / "result.json").exists()
+
+
+def killed_when(name: str, nth: int, where: str, command: list[str]) -> None:
+    """Run the command in a forked process that is killed at the nth call of `run.<name>`."""
+
+    def child() -> None:
+        original, calls = getattr(run_module, name), 0
+
+        def deadly(*arguments: Any, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == nth and where == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = original(*arguments, **named)
+            if calls == nth:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        setattr(run_module, name, deadly)
+        newfound(*command)
+
+    process = FORKED.Process(target=child)
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("name", "nth", "where", "step"),
+    [
+        ("save_checkpoint", 1, "before", None),  # no checkpoint yet
+        ("save_checkpoint", 4, "after", 4),  # in the middle of an epoch
+        ("save_checkpoint", 6, "before", 5),  # an epoch is in the log but not in the checkpoint
+        ("save_checkpoint", STEPS, "after", STEPS),  # trained to the end, not concluded
+        ("_log_epoch", 2, "before", 5),
+        ("conclude", 1, "after", STEPS),  # all done but for saying so
+    ],
+)
+def test_killed_at_any_moment_it_goes_on_bit_for_bit(
+    photos: Path, whole: Path, tmp_path: Path, name: str, nth: int, where: str, step: int | None
+) -> None:
+    run = tmp_path / "run"
+    command = discover_command(photos, run)
+    killed_when(name, nth, where, command)
+    if step is None:
+        assert not (run / "checkpoint.pt").exists()
+    else:
+        assert load_checkpoint(run / "checkpoint.pt")["training"]["step"] == step
+    assert newfound(*command) == 0
+    assert_same_run(whole, run)
+
+
+def test_killed_three_times_it_still_goes_on(photos: Path, whole: Path, tmp_path: Path) -> None:
+    command = discover_command(photos, tmp_path / "run")
+    for _ in range(3):
+        killed_when("save_checkpoint", 2, "after", command)
+    assert newfound(*command) == 0
+    assert_same_run(whole, tmp_path / "run")
+    assert events(tmp_path / "run").count("resume") == 3
+
+
+def test_killed_while_a_checkpoint_is_written_the_one_before_is_whole(
+    photos: Path, whole: Path, tmp_path: Path
+) -> None:
+    def half_written(path: Path, state: dict[str, Any]) -> None:
+        def write(beside: Path) -> None:
+            torch.save(state, beside)
+            os.truncate(beside, beside.stat().st_size // 2)
+            if state["training"]["step"] == 5:
+                os.kill(os.getpid(), signal.SIGKILL)
+            torch.save(state, beside)
+
+        write_atomically(path, write)
+
+    def child() -> None:
+        run_module.save_checkpoint = half_written
+        newfound(*discover_command(photos, tmp_path / "run"))
+
+    process = FORKED.Process(target=child)
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["training"]["step"] == 4
+    discovered(photos, tmp_path / "run")
+    assert_same_run(whole, tmp_path / "run")
+    assert not [name for name in contents(tmp_path / "run") if name.startswith(".checkpoint")]
+
+
+def test_stopped_within_an_epoch_it_goes_on_bit_for_bit(
+    photos: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Training.take_step
+
+    def stop_at_5(self: Training, batch: Any) -> None:
+        original(self, batch)
+        if self.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    command = discover_command(photos, tmp_path / "run", checkpoint_seconds=1000)
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "take_step", stop_at_5)
+        assert newfound(*command) == 130
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["training"]["step"] == 5
+    assert newfound(*command) == 0
+    assert_same_run(whole, tmp_path / "run")
+
+
+def test_a_line_of_the_log_cut_short_by_a_full_disk_is_dropped(
+    photos: Path, whole: Path, tmp_path: Path
+) -> None:
+    run, command = tmp_path / "run", discover_command(photos, tmp_path / "run")
+    killed_when("save_checkpoint", 4, "after", command)
+    with (run / "log.jsonl").open("a") as log:
+        log.write('{"event": "epoch", "epo')
+    assert newfound(*command) == 0
+    assert epoch_records(run) == epoch_records(whole)
+
+
+def test_a_complete_run_is_left_as_it_is(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = discovered(photos, tmp_path / "run")
+    before = contents(run)
+    assert newfound(*(a for a in discover_command(photos, run) if a != "--quiet")) == 0
+    assert contents(run) == before
+    assert "complete already" in capsys.readouterr().err
+    (run / "report.html").unlink()
+    assert newfound(*discover_command(photos, run)) == 0
+    assert (run / "report.html").read_bytes() == before["report.html"]
+
+
+def test_the_comparison_with_labels_alone_resumes_too(photos: Path, tmp_path: Path) -> None:
+    runs = [tmp_path / "killed", tmp_path / "whole"]
+    commands = [[*discover_command(photos, run), "--compare-labelled-only"] for run in runs]
+    killed_when("save_checkpoint", STEPS + 2, "after", commands[0])
+    assert load_checkpoint(runs[0] / "labelled_only.pt")["training"]["step"] == 2
+    for command in commands:
+        assert newfound(*command) == 0
+    assert_same_run(*runs)
+    killed, whole = (json.loads((run / "result.json").read_text())["baselines"] for run in runs)
+    assert killed == whole
+    assert "kmeans_labelled_only" in killed
+
+
+# ---- mu ------------------------------------------------------------------------------------
+
+
+def test_mu_is_a_count_or_a_fraction_of_h(photos: Path, tmp_path: Path) -> None:
+    count = discovered(photos, tmp_path / "count", mu=16)
+    fraction = discovered(photos, tmp_path / "fraction", mu=0.5)
+    assert [record["mu"] for record in epoch_records(count)] == [16, 16, 16]
+    assert epoch_records(count) == epoch_records(fraction)
+
+
+def test_mu_share_follows_the_share_of_balanced_categories(whole: Path) -> None:
+    thresholds = [record["mu"] for record in epoch_records(whole)]
+    assert len(set(thresholds)) == 3
+    assert all(0 < mu <= 32 for mu in thresholds)
+
+
+def test_the_search_for_mu_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = make_folder(tmp_path / "photos", known=(0, 1, 2, 3), novel=(4, 5), each=5)
+    run = tmp_path / "run"
+    command = discover_command(photos, run, mu="heldout", heldout_epochs=1)
+    killed_when("rehearse", 3, "before", command)
+    tried: list[float] = []
+    original = run_module.rehearse
+
+    def counted(rehearsal: Any, fraction: float, *others: Any) -> float | None:
+        tried.append(fraction)
+        return original(rehearsal, fraction, *others)
+
+    monkeypatch.setattr(run_module, "rehearse", counted)
+    assert newfound(*command) == 0
+    assert tried == list(CANDIDATES[2:])
+    lines = (run / "log.jsonl").read_text().splitlines()
+    searched = [record for record in map(json.loads, lines) if record["event"] == "heldout"]
+    assert [record["fraction"] for record in searched] == list(CANDIDATES)
+    best = max(searched, key=lambda record: record["acc"])
+    assert epoch_records(run)[0]["mu"] == pytest.approx(best["fraction"] * 32)
+
+
+def test_the_search_for_mu_needs_four_known_classes(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert newfound(*discover_command(photos, tmp_path / "run", mu="heldout")) == 2
+    assert "at least 4 labelled classes" in capsys.readouterr().err
+
+
+# ---- a folder that is not ours to change ---------------------------------------------------
+
+
+def test_other_settings_are_refused_and_shown(
+    photos: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(whole)
+    assert newfound(*discover_command(photos, whole, lr=0.5, crop_scale=(0.5, 1.0))) == 2
+    message = capsys.readouterr().err
+    assert "config.lr: 0.03 there, 0.5 asked" in message
+    assert "config.crop_scale: [0.6, 1.0] there, [0.5, 1.0] asked" in message
+    assert "batch" not in message
+    assert contents(whole) == before
+
+
+def test_other_data_is_refused(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(whole)
+    other = make_folder(tmp_path / "photos", each=8)
+    assert newfound(*discover_command(other, whole)) == 2
+    assert "data_fingerprint" in capsys.readouterr().err
+    assert contents(whole) == before
+
+
+def test_another_number_of_categories_is_refused(
+    photos: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(whole)
+    assert newfound(*discover_command(photos, whole, num_novel=3)) == 2
+    assert "num_novel: 2 there, 3 asked" in capsys.readouterr().err
+    assert contents(whole) == before
+
+
+def test_a_folder_of_something_else_is_refused(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign = tmp_path / "thesis"
+    foreign.mkdir()
+    (foreign / "chapter.tex").write_text("dear")
+    assert newfound(*discover_command(photos, foreign)) == 2
+    assert "is no run of newfound; give --out a new folder" in capsys.readouterr().err
+    assert contents(foreign) == {"chapter.tex": b"dear"}
+
+
+@pytest.mark.parametrize("out", ["regular-file/run", "regular-file"])
+def test_a_folder_that_cannot_be_made_is_refused(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    (tmp_path / "regular-file").write_text("dear")
+    assert newfound(*discover_command(photos, tmp_path / out)) == 2
+    message = capsys.readouterr().err
+    assert str(tmp_path / out) in message
+    assert "Traceback" not in message
+    assert (tmp_path / "regular-file").read_text() == "dear"
+
+
+def test_a_read_only_place_is_refused(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert newfound(*discover_command(photos, Path("/proc/newfound-run"))) == 2
+    assert "cannot write /proc/newfound-run" in capsys.readouterr().err
+
+
+def test_a_second_process_is_kept_out(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, command = tmp_path / "run", discover_command(photos, tmp_path / "run")
+    killed_when("save_checkpoint", 2, "after", command)
+    before = contents(run)
+    with (run / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert newfound(*command) == 2
+    assert "another process is working on" in capsys.readouterr().err
+    assert contents(run) == before
+    assert newfound(*command) == 0
+
+
+def test_a_newer_format_is_refused(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, command = tmp_path / "run", discover_command(photos, tmp_path / "run")
+    killed_when("save_checkpoint", 2, "after", command)
+    header = json.loads((run / "config.json").read_text())
+    newer = header | {"format": 2, "newfound": "9.9"}
+    (run / "config.json").write_text(json.dumps(newer))
+    before = contents(run)
+    for arguments in (command, ["report", run], ["evaluate", run]):
+        assert newfound(*arguments) == 2
+        message = capsys.readouterr().err
+        assert "written by newfound 9.9 in format 2" in message
+        assert "Upgrade newfound" in message
+    assert contents(run) == before
+
+
+# ---- damage --------------------------------------------------------------------------------
+
+
+class Trap:
+    """A pickle that would leave a file behind if it were loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size * 2 // 3)
+
+
+def scramble(path: Path) -> None:
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.fixture(scope="module")
+def cut_off(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was killed after its second step."""
+    run = tmp_path_factory.mktemp("cut-off") / "run"
+    with one_thread():
+        killed_when("save_checkpoint", 2, "after", discover_command(photos, run))
+    return run
+
+
+@pytest.mark.parametrize("damage", [cut, scramble, empty])
+def test_a_damaged_checkpoint_is_named_and_kept(
+    photos: Path, cut_off: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
+) -> None:
+    checkpoint = cut_off / "checkpoint.pt"
+    damage(checkpoint)
+    before = checkpoint.read_bytes()
+    assert newfound(*discover_command(photos, cut_off)) == 2
+    message = capsys.readouterr().err
+    assert f"{checkpoint} is damaged" in message
+    assert "Delete that file" in message
+    assert "Traceback" not in message
+    assert checkpoint.read_bytes() == before
+
+
+def test_a_deleted_checkpoint_starts_again(
+    photos: Path, whole: Path, tmp_path: Path
+) -> None:
+    run, command = tmp_path / "run", discover_command(photos, tmp_path / "run")
+    killed_when("save_checkpoint", 5, "after", command)
+    (run / "checkpoint.pt").unlink()
+    assert newfound(*command) == 0
+    assert_same_run(whole, run)
+
+
+@pytest.mark.parametrize("protocol", ["zip", "plain"])
+def test_code_in_a_checkpoint_is_not_run(
+    photos: Path, cut_off: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], protocol: str
+) -> None:
+    sprung = tmp_path / "sprung"
+    if protocol == "zip":
+        torch.save({"training": Trap(sprung)}, cut_off / "checkpoint.pt")
+    else:
+        (cut_off / "checkpoint.pt").write_bytes(pickle.dumps(Trap(sprung)))
+    assert newfound(*discover_command(photos, cut_off)) == 2
+    assert not sprung.exists()
+    assert "is damaged" in capsys.readouterr().err
+    with suppress(RuntimeError):  # a plain pickle lacks torch's own mark
+        torch.load(cut_off / "checkpoint.pt", weights_only=False)
+    assert sprung.exists()  # the trap was a real one
+
+
+def test_the_checkpoint_of_another_network_is_refused(
+    photos: Path, cut_off: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wider = tmp_path / "wider"
+    killed_when("save_checkpoint", 1, "after", discover_command(photos, wider, width=5))
+    (cut_off / "checkpoint.pt").write_bytes((wider / "checkpoint.pt").read_bytes())
+    assert newfound(*discover_command(photos, cut_off)) == 2
+    assert "does not fit this run" in capsys.readouterr().err
+    torch.save({"training": [1, 2]}, cut_off / "checkpoint.pt")
+    assert newfound(*discover_command(photos, cut_off)) == 2
+    assert "does not fit this run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [cut, scramble, empty])
+def test_a_damaged_configuration_is_named(
+    photos: Path,
+    cut_off: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[Path], None],
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_bytes((cut_off / "config.json").read_bytes())
+    damage(run / "config.json")
+    before = contents(run)
+    for arguments in (discover_command(photos, run), ["report", run], ["evaluate", run]):
+        assert newfound(*arguments) == 2
+        message = capsys.readouterr().err
+        assert str(run / "config.json") in message
+        assert "Traceback" not in message
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"format": 1}', '{"format": "one"}', "null"])
+def test_a_configuration_of_something_else_is_named(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (tmp_path / "config.json").write_text(text)
+    for arguments in (
+        discover_command(photos, tmp_path),
+        ["evaluate", tmp_path],
+        ["predict", tmp_path, photos, "--out", tmp_path.parent / "x.csv"],
+    ):
+        assert newfound(*arguments) == 2
+        assert str(tmp_path) in capsys.readouterr().err
+    assert contents(tmp_path) == {"config.json": text.encode()}
+
+
+# ---- a full disk ---------------------------------------------------------------------------
+
+
+def test_on_a_full_disk_the_last_checkpoint_stays_whole(
+    photos: Path, whole: Path, cut_off: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No file may grow beyond what a run's log and configuration need."""
+    run, command = tmp_path / "run", discover_command(photos, tmp_path / "run")
+    killed_when("save_checkpoint", 4, "after", command)
+    before = (run / "checkpoint.pt").read_bytes()
+
+    def child() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+        os._exit(newfound(*command))
+
+    process = FORKED.Process(target=child)
+    process.start()
+    process.join(120)
+    assert process.exitcode == 2
+    message = capfd.readouterr().err
+    assert f"cannot write {run / 'checkpoint.pt'}" in message
+    assert "then give the same command again to go on" in message
+    assert "Traceback" not in message
+    assert (run / "checkpoint.pt").read_bytes() == before
+    assert not [name for name in contents(run) if name.startswith(".checkpoint")]
+    assert newfound(*command) == 0  # there is room again
+    assert_same_run(whole, run)
+
+
+# ---- a loss that is no number --------------------------------------------------------------
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = Training.take_step
+
+    def poisoned(self: Training, batch: Any) -> None:
+        original(self, batch)
+        if self.step == 5:
+            with torch.no_grad():
+                self.network.known.bias[0] = torch.nan
+
+    monkeypatch.setattr(Training, "take_step", poisoned)
+    run = tmp_path / "run"
+    assert newfound(*discover_command(photos, run)) == 2
+    message = capsys.readouterr().err
+    assert "the loss became nan at step 6 (term: total, ce" in message
+    assert "Lower --lr (now 0.03)" in message
+    assert "Traceback" not in message
+    assert not (run / "result.json").exists()
+    state = load_checkpoint(run / "checkpoint.pt")["training"]
+    assert state["step"] == 4  # the fifth left bad weights behind
+    assert all(value.isfinite().all() for value in state["network"].values())
+
+
+def test_a_rate_far_too_high_is_a_clear_error(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert newfound(*discover_command(photos, tmp_path / "run", lr=1e30)) == 2
+    message = capsys.readouterr().err
+    assert "the loss became nan at step 2" in message
+    assert "Lower --lr (now 1e+30)" in message
+
+
+def test_weights_that_break_at_the_last_step_are_found_too(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"lr": 1e30, "epochs": 1, "batch": 24}  # one step, whose own loss is finite
+    assert newfound(*discover_command(photos, tmp_path / "run", **settings)) == 2
+    message = capsys.readouterr().err
+    assert "Lower --lr" in message
+    assert "Traceback" not in message
+
+
+def test_pickles_stay_out_of_the_arrays(whole: Path) -> None:
+    for name in ("thumbnails.npz", "embedding.npz"):
+        with np.load(io.BytesIO((whole / name).read_bytes()), allow_pickle=False) as arrays:
+            assert all(arrays[key].dtype != object for key in arrays.files)
