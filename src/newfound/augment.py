@@ -5,7 +5,8 @@ one affine grid holds crop, flip and turn, one matrix per image holds all change
 Parameters are drawn (`draw_*`) apart from being applied, nothing waits for the device, and the
 pass over the pixels for colour or blur is left out when the settings have none.
 
-512 views of 32 x 32 colour images, without blur, take 9 ms of one CPU core.
+512 views of 32 x 32 colour images, without blur, take about 10 ms of one CPU core; torchvision's
+transforms, image by image, 300 ms.
 """
 
 import math

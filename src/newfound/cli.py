@@ -4,22 +4,25 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
-from newfound.config import PRESETS, Config, Runtime
+from newfound.config import Runtime, make_config, make_runtime
 from newfound.data.catalogue import open_catalogue
 from newfound.data.manifest import read_truth
 from newfound.discovery import Discovery, choose_preset, load, start
 from newfound.errors import InputError, Stopped
-from newfound.files import write_atomically, write_text
-from newfound.predict import predict, sort_files
+from newfound.files import write_atomically, write_csv
+from newfound.predict import check_unused, predict, sort_files
 from newfound.progress import Progress
 from newfound.report import write_report
 from newfound.run_folder import RunFolder
@@ -63,8 +66,8 @@ def _explain(error: BaseException) -> int:
 def _parse(arguments: Sequence[str]) -> Call:
     """Arguments -> the call they ask for. Exits with 2 after a message if they make no sense."""
     named = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    named.add_argument("--preset", choices=list(PRESETS))
-    preset = named.parse_known_args(arguments)[0].preset
+    named.add_argument("--preset")
+    preset: str | None = named.parse_known_args(arguments)[0].preset
     call: Call = _commands(arguments, preset).cli(
         prog="newfound",
         description="Novel category discovery: sort unlabelled images into new categories.",
@@ -76,7 +79,7 @@ def _parse(arguments: Sequence[str]) -> Call:
 def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
     """The sub-commands; a preset's settings are the flags' defaults."""
     app, discover_app = SubcommandApp(), SubcommandApp()
-    defaults, runtime_defaults = PRESETS[preset or "images"], Runtime()
+    defaults, runtime_defaults = make_config(preset or "images"), Runtime()
 
     @discover_app.command(name="images")
     def discover_images(
@@ -91,13 +94,14 @@ def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
         download: bool = False,
         compare_labelled_only: bool = False,
         quiet: bool = False,
-        settings: OmitArgPrefixes[Config] = defaults,
-        runtime: OmitArgPrefixes[Runtime] = runtime_defaults,
+        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(defaults))]],
+        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(runtime_defaults))]],
     ) -> Call:
         """Sort unlabelled images into new categories, learning from labelled ones of others.
 
-        Without --preset it is chosen by the data: `digits` for the built-in digits,
-        `small-images` up to 64 px, else `images`, whose settings are the defaults shown here.
+        Without --preset it is chosen by the data: `images` above 64 px, else `digits` for grey
+        and `small-images` for coloured ones. The defaults shown are those of `images`, or of the
+        --preset given. `quick` is for a CPU or a deadline.
         The same command again continues a run that was stopped.
 
         Args:
@@ -126,14 +130,15 @@ def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
             if preset is None and (chosen := choose_preset(catalogue)) != defaults.preset:
                 _parse([*arguments, "--preset", chosen])()
                 return
+            config, speed = make_config(**asdict(settings)), make_runtime(**asdict(runtime))
             with Progress(quiet=quiet) as progress:
                 found = start(
                     catalogue,
                     truth,
                     RunFolder(out),
                     num_novel,
-                    settings,
-                    runtime,
+                    config,
+                    speed,
                     compare_labelled_only,
                     progress,
                 )
@@ -154,7 +159,7 @@ def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
         copy_to: Path | None = None,
         link: bool = False,
         quiet: bool = False,
-        runtime: OmitArgPrefixes[Runtime] = runtime_defaults,
+        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(runtime_defaults))]],
     ) -> Call:
         """Name the category, known or discovered, of new images.
 
@@ -168,9 +173,13 @@ def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
         """
 
         def call() -> None:
-            write = _table_writer(out)
+            write, speed = _table_writer(out), make_runtime(**asdict(runtime))
+            if copy_to is not None:
+                check_unused(copy_to)
+            elif link:
+                raise InputError("--link goes with --copy-to; say where the links are to lie")
             with Progress(quiet=quiet) as progress:
-                prediction = predict(RunFolder(run), path, runtime, progress)
+                prediction = predict(RunFolder(run), path, speed, progress)
                 write(prediction.table)
                 if copy_to is not None:
                     sort_files(prediction, copy_to, "link" if link else "copy")
@@ -214,13 +223,27 @@ def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
     return app
 
 
+def _flags(defaults: BaseModel) -> type:
+    """A dataclass of the model's fields that takes any values of the right types.
+
+    The model is made of them once the data has chosen the preset; only then are they judged,
+    together and in our words.
+    """
+    model = type(defaults)
+    flags = [
+        (name, Annotated[info.annotation, arg(help=info.description)], getattr(defaults, name))
+        for name, info in model.model_fields.items()
+    ]
+    return make_dataclass(model.__name__, flags, namespace={"__doc__": model.__doc__})
+
+
 def _table_writer(out: Path) -> Callable[[pd.DataFrame], None]:
     """How to write a table to `out`. Raises InputError before the work if it cannot be."""
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is no folder; --out goes into one that is there")
     match out.suffix.lower():
         case ".csv":
-            return lambda table: write_text(out, table.to_csv(index=False))
+            return lambda table: write_csv(out, table)
         case ".parquet":
             return lambda table: write_atomically(
                 out, lambda beside: table.to_parquet(beside, index=False)
@@ -275,6 +298,10 @@ def _print_evaluation(found: Discovery, truth: Path | None, *, as_json: bool) ->
     for row in result["novel"]["per_category"]:
         found_share = "" if row["acc"] is None else f"{row['acc']:.3f}"
         table.add_row(
-            row["category"], row["truth"], f"{row['size']:,}", f"{row['correct']:,}", found_share
+            row["category"],
+            escape(row["truth"]),
+            f"{row['size']:,}",
+            f"{row['correct']:,}",
+            found_share,
         )
     console.print(table)

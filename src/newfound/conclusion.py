@@ -17,7 +17,7 @@ from newfound.config import Config
 from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.loader import Pixels, decode_all
 from newfound.evaluate import assessment, scores
-from newfound.files import write_atomically, write_text
+from newfound.files import write_atomically, write_csv, write_text
 from newfound.inference import Answers, ask
 from newfound.model_file import save_model
 from newfound.models.network import Network
@@ -199,9 +199,9 @@ def _write_tables(
         for category in range(len(categories.names))
     ]
     by_category = categories_table(items, categories.names, members)
-    write_text(folder.items_csv, items.to_csv(index=False))
+    write_csv(folder.items_csv, items)
     write_atomically(folder.items, lambda beside: items.to_parquet(beside, index=False))
-    write_text(folder.categories, by_category.to_csv(index=False))
+    write_csv(folder.categories, by_category)
 
     on_map = np.flatnonzero(items["x"].notna())
     shown = np.unique(

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from newfound.config import Config, Runtime, make_config, make_runtime
 from newfound.data.catalogue import Catalogue, Truth, open_catalogue
-from newfound.data.images import image_sides
+from newfound.data.images import all_grey, image_sides
 from newfound.errors import InputError, RunFolderError
 from newfound.evaluate import assessment
 from newfound.predict import predict
@@ -25,7 +25,7 @@ from newfound.tables import category_names
 Data = str | os.PathLike[str] | Catalogue | tuple[ArrayLike, ArrayLike]
 
 SMALL_IMAGE_PX = 64
-"""Without a preset, images up to this side get `small-images`, larger ones `images`."""
+"""Up to this side images are small: see `choose_preset`."""
 
 
 class Discovery:
@@ -182,10 +182,13 @@ def start(
 
 
 def choose_preset(catalogue: Catalogue) -> str:
-    """`digits` for the built-in digits, else by the size of the images: see `SMALL_IMAGE_PX`."""
-    if catalogue.source == "digits":
-        return "digits"
-    return "small-images" if image_sides(catalogue.images) <= SMALL_IMAGE_PX else "images"
+    """`digits` for small grey images, `small-images` for small coloured ones, else `images`.
+
+    A look at some of the images decides. Raises InputError if none can be read.
+    """
+    if image_sides(catalogue.images) > SMALL_IMAGE_PX:
+        return "images"
+    return "digits" if all_grey(catalogue.images) else "small-images"
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -1,9 +1,12 @@
 """Writing files so that a reader never meets half of one."""
 
+import csv
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+import pandas as pd
 
 from newfound.errors import RunFolderError
 
@@ -36,6 +39,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """`write_atomically` for text, UTF-8."""
     write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """`write_atomically` for a table. Text is quoted: csv leaves a bare carriage return as it is,
+    which a reader takes for the end of the row."""
+    write_text(path, table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
 
 
 def leftovers(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ import torch
 from newfound.answer import one_answer
 from newfound.config import Runtime
 from newfound.data.catalogue import files_in
-from newfound.data.images import FileImages
+from newfound.data.images import FileImages, printable
 from newfound.data.loader import StreamedPixels, check_all
 from newfound.device import choose_device, choose_workers, uses_bfloat16
 from newfound.errors import InputError
@@ -72,21 +72,31 @@ def predict(
     return Prediction(_table(names[rows], probabilities, known, novel), skipped, readable)
 
 
+def check_unused(into: Path) -> None:
+    """Raises InputError if `sort_files` could mix its files with others there."""
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise InputError(f"{into} is not empty; give a new folder to --copy-to")
+
+
 def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"]) -> None:
     """One folder per category below `into`, with a copy of, or a symbolic link to, each file.
 
-    Raises InputError if `into` is there already and not empty.
+    Raises InputError if they cannot be written.
     """
-    if into.exists() and (not into.is_dir() or any(into.iterdir())):
-        raise InputError(f"{into} is not empty; give a new folder to --copy-to")
     for i, category in enumerate(prediction.table["category"]):
         source = Path(prediction.files.path(i)).absolute()
         target = _free_name(into / _folder_name(category) / source.name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if how == "link":
-            target.symlink_to(source)
-        else:
-            shutil.copy2(source, target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if how == "link":
+                target.symlink_to(source)
+            else:
+                shutil.copy2(source, target)
+        except OSError as error:
+            raise InputError(
+                f"cannot write {printable(str(target))}: {error.strerror}; make room there, or "
+                "give another folder to --copy-to"
+            ) from error
 
 
 def _table(

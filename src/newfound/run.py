@@ -28,7 +28,7 @@ from newfound.data.loader import (
 from newfound.device import choose_device, choose_workers, describe
 from newfound.errors import RunFolderError, Stopped
 from newfound.evaluate import clustering_accuracy
-from newfound.files import write_text
+from newfound.files import write_csv
 from newfound.inference import ask
 from newfound.interrupt import stop_requested
 from newfound.models.network import make_network
@@ -39,6 +39,10 @@ from newfound.run_folder import RunFolder
 from newfound.train import EpochRecord, Training, train
 
 SHOW_LOSS_EVERY_SECONDS = 1.0
+
+STEPS_TO_MEASURE = 10
+LONG_HOURS = 3.0
+"""A run on a CPU that will take longer gets a word on how to shorten it."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +147,11 @@ def _decode(
         bad = check_all(images, config.px, config.channels, workers, on_progress)
     else:
         kept, bad = decode_all(images, config.px, config.channels, workers, on_progress)
-    check_share_bad(bad, catalogue.names, config.max_bad)
+    check_share_bad(bad, catalogue.names, job.runtime.max_bad)
     skipped = pd.DataFrame(
         {"path": catalogue.names[[b.index for b in bad]], "reason": [b.reason for b in bad]}
     )
-    write_text(job.folder.skipped, skipped.to_csv(index=False))
+    write_csv(job.folder.skipped, skipped)
     if bad:
         progress.message(
             f"{len(bad)} of {len(catalogue)} images cannot be read and are left out: "
@@ -217,6 +221,7 @@ def _train(
     Raises Stopped after a checkpoint if the user asked to stop.
     """
     before = _restore(training, checkpoint, job.folder)
+    first = training.step
     began = saved = shown = epoch_began = time.monotonic()
 
     def save() -> None:
@@ -234,6 +239,14 @@ def _train(
         log_epoch(figures, categories)
         progress.epoch(figures)
 
+    def warn_if_long(steps: int) -> None:
+        hours = (time.monotonic() - began) / steps * training.total_steps / 3600
+        if training.device.type == "cpu" and hours > LONG_HOURS:
+            progress.message(
+                f"at this pace, training takes about {hours:.0f} hours on the CPU. Quicker: a "
+                "CUDA GPU, or in a new --out --preset quick, fewer --epochs, --px or --width"
+            )
+
     def after_step(_: Training) -> bool:
         nonlocal saved, shown
         now = time.monotonic()
@@ -243,6 +256,8 @@ def _train(
             shown = now
         else:
             progress.advance()
+        if training.step - first == STEPS_TO_MEASURE:
+            warn_if_long(STEPS_TO_MEASURE)
         stopping = stop()
         ended = training.step == training.total_steps
         if stopping or ended or now - saved >= job.runtime.checkpoint_seconds:

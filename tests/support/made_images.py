@@ -1,12 +1,12 @@
-"""Small made-up images whose classes anyone can tell apart: a shape in a colour on a noisy ground."""
+"""Small made-up images whose classes anyone can tell apart: shapes in colours on noise."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-CLASSES = ("red-disc", "green-square", "blue-bar", "white-cross", "yellow-ring", "cyan-stripes")
-COLOURS = ("red", "lime", "blue", "white", "yellow", "cyan")
+CLASSES = ("red-disc", "green-square", "blue-bar", "white-cross", "magenta-ring", "cyan-stripes")
+COLOURS = ("red", "lime", "blue", "white", "magenta", "cyan")
 
 
 def made_image(kind: int, number: int, side: int = 16) -> np.ndarray:
@@ -19,9 +19,7 @@ def made_image(kind: int, number: int, side: int = 16) -> np.ndarray:
     return np.asarray(ground)
 
 
-def made_arrays(
-    kinds: tuple[int, ...], each: int, side: int = 16
-) -> tuple[np.ndarray, np.ndarray]:
+def made_arrays(kinds: tuple[int, ...], each: int, side: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """(n, side, side, 3) uint8 pixels and (n,) kinds, `each` of every kind."""
     numbered = [(kind, number) for kind in kinds for number in range(each)]
     pixels = np.stack([made_image(kind, number, side) for kind, number in numbered])
@@ -63,10 +61,10 @@ def _draw(draw: ImageDraw.ImageDraw, kind: int, place: tuple[int, int, int], sid
         case 2:
             draw.rectangle((0, y - r // 2, side, y + r // 2), fill=colour)
         case 3:
-            draw.line((x - r, y - r, x + r, y + r), fill=colour, width=2)
-            draw.line((x - r, y + r, x + r, y - r), fill=colour, width=2)
+            draw.line((x - r, y - r, x + r, y + r), fill=colour, width=3)
+            draw.line((x - r, y + r, x + r, y - r), fill=colour, width=3)
         case 4:
-            draw.ellipse(box, outline=colour, width=2)
+            draw.ellipse(box, outline=colour, width=3)
         case _:
             for column in range(0, side, 4):
                 draw.line((column, 0, column, side), fill=colour)

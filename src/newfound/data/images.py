@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
@@ -199,9 +200,9 @@ def image_sides(source: ImageSource, sample: int = 64) -> float:
     Reads headers only. Raises InputError if none of the sample can be read.
     """
     sides = []
-    for i in np.unique(np.linspace(0, len(source) - 1, sample).astype(int)):
+    for i in _spread(source, sample):
         try:
-            sides.append(source.shorter_side(int(i)))
+            sides.append(source.shorter_side(i))
         except UnreadableImageError as error:
             last_error = error
     if not sides:
@@ -209,9 +210,28 @@ def image_sides(source: ImageSource, sample: int = 64) -> float:
     return float(np.median(sides))
 
 
+def all_grey(source: ImageSource, sample: int = 64) -> bool:
+    """Whether up to `sample` readable images spread over the source have no colour."""
+    return not any(_has_colour(source, i) for i in _spread(source, sample))
+
+
 def printable(path: str) -> str:
     r"""A path as valid UTF-8: bytes that are not appear as \xNN."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _spread(source: ImageSource, sample: int) -> list[int]:
+    """Up to `sample` rows from the first to the last."""
+    rows: list[int] = np.unique(np.linspace(0, len(source) - 1, sample).astype(int)).tolist()
+    return rows
+
+
+def _has_colour(source: ImageSource, i: int) -> bool:
+    try:
+        red, green, blue = source.load(i, 32, 3)
+    except UnreadableImageError:
+        return False
+    return not (torch.equal(red, green) and torch.equal(green, blue))
 
 
 def _opened(path: str) -> Image.Image:

@@ -45,7 +45,7 @@ def share_threshold(agreement: Tensor, rows: Tensor, share: float) -> Tensor:
     return agreement.where(counted, torch.nan).nanquantile(1 - share)
 
 
-def follow_threshold(current: Tensor, batch: Tensor, momentum: float = 0.99) -> Tensor:
+def follow_threshold(current: Tensor, batch: Tensor, momentum: float = 0.9) -> Tensor:
     """A running mean of the batches' thresholds, all 0-d; NaN is "none yet" on either side."""
     followed = torch.lerp(batch, current, momentum)
     return torch.where(current.isnan(), batch, torch.where(batch.isnan(), current, followed))
