@@ -6,9 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from reference import equations
-from support.made_images import made_arrays
-from support.small_run import one_thread, tiny_config
 
 from newfound.augment import two_views
 from newfound.batch import Batch
@@ -17,6 +14,9 @@ from newfound.data.loader import CachedPixels
 from newfound.errors import InputError, NonFiniteLossError
 from newfound.models.network import make_network
 from newfound.train import EpochRecord, Training, _mix, learning_rate, train
+from reference import equations
+from support.made_images import made_arrays
+from support.small_run import one_thread, tiny_config
 
 
 @pytest.fixture(autouse=True)
@@ -47,30 +47,46 @@ def run(config: Config, mu: float | None = 14.1) -> tuple[list[float], list[Epoc
         return True
 
     trained = training(labels, config, mu)
-    assert train(
-        trained, pixels, after_step=after_step, after_epoch=lambda r, _: records.append(r)
-    )
+    assert train(trained, pixels, after_step=after_step, after_epoch=lambda r, _: records.append(r))
     return losses, records
 
 
-def test_golden_run_of_20_steps() -> None:
-    """The losses of five epochs of four steps have not moved.
+GOLDEN_RUN = tiny_config(epochs=10, batch=16, lr=0.001)
+GOLDEN = {
+    1: 6.606112,
+    2: 6.551678,
+    5: 5.976652,
+    10: 5.080478,
+    15: 2.381414,
+    20: 1.367598,
+}
+"""Loss by step. To make anew, in tests/: python -c "import test_train as t; t.print_golden()"."""
 
-    The numbers come from `print(run(tiny_config(epochs=5, batch=8))[0])` in this file, float32,
-    one thread. Other processors sum in another order; a start disturbed by one part in a million
-    ends 2e-4 away, so 5e-3 lets any machine pass, and no change of the method.
+
+def print_golden() -> None:
+    with one_thread():
+        losses, _ = run(GOLDEN_RUN)
+    print({step: round(losses[step - 1], 6) for step in GOLDEN})
+
+
+def test_golden_run_of_20_steps() -> None:
+    """Twenty steps in float32 have the losses that they had when this was written.
+
+    Processors differ in the order of their sums, and a pair of items more or less changes what
+    follows: with two threads, or with weights one part in a million off, the last loss differs by
+    0.4%. So 2% lets any machine pass; leaving out a term or a view is far more.
     """
-    losses, _ = run(tiny_config(epochs=5, batch=8))
+    losses, _ = run(GOLDEN_RUN)
     assert len(losses) == 20
-    steps = [1, 2, 5, 10, 15, 20]
-    golden = [0, 0, 0, 0, 0, 0]
-    assert [losses[step - 1] for step in steps] == pytest.approx(golden, rel=5e-3)
+    assert [losses[step - 1] for step in GOLDEN] == pytest.approx(list(GOLDEN.values()), rel=0.02)
 
 
 @pytest.mark.parametrize("changed", [{}, {"same_view_pairs": True, "bce_weight": 0.5}])
 def test_two_steps_equal_the_equations_as_nested_loops(changed: dict[str, Any]) -> None:
     """Views -> network -> Eqs. 1-10 as loops over float64 -> SGD with momentum by hand."""
-    config = tiny_config(projection_size=3, hashes=16, batch=6, epochs=4, temperature=0.5, **changed)
+    config = tiny_config(
+        projection_size=3, hashes=16, batch=6, epochs=4, temperature=0.5, **changed
+    )
     pixels, labels = problem(each=2)
     labels = labels.copy()
     fast = training(labels, config, mu=7.1)
@@ -84,8 +100,8 @@ def test_two_steps_equal_the_equations_as_nested_loops(changed: dict[str, Any]) 
 
         generator = torch.Generator().manual_seed(_mix(config.seed, step))
         outputs = slow.train()(two_views(decoded, fast.views, generator))
-        loss = joint_loss_by_loops(outputs, label.tolist(), slow.windows, config)
-        assert float(fast.last_total) == pytest.approx(float(loss), rel=1e-5)
+        loss = joint_loss_by_loops(outputs, label.tolist(), slow.windows, config, step + 1)
+        assert float(fast.last_total) == pytest.approx(loss.item(), rel=1e-5)
 
         slow.zero_grad()
         loss.backward()
@@ -93,15 +109,17 @@ def test_two_steps_equal_the_equations_as_nested_loops(changed: dict[str, Any]) 
             for name, parameter in slow.named_parameters():
                 gradient = parameter.grad + config.weight_decay * parameter
                 momenta[name] = config.momentum * momenta[name] + gradient
-                parameter -= config.lr * momenta[name]
+                parameter.sub_(config.lr * momenta[name])
         for (name, ours), (_, theirs) in zip(
             fast.network.named_parameters(), slow.named_parameters()
         ):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-6, msg=name)
 
 
-def joint_loss_by_loops(outputs: Any, labels: list[int], windows: Any, config: Config) -> Any:
-    """Eq. 10 of the first of four epochs."""
+def joint_loss_by_loops(
+    outputs: Any, labels: list[int], windows: Any, config: Config, epoch: int
+) -> Any:
+    """Eq. 10 in an epoch, from what the network gave for both views."""
     items = len(labels)
     novel_rows = [i for i in range(items) if labels[i] < 0]
     known, novel = outputs.known.double(), outputs.novel.double()
@@ -111,7 +129,7 @@ def joint_loss_by_loops(outputs: Any, labels: list[int], windows: Any, config: C
     p = [torch.stack(equations.softmax(novel[i])) for i in novel_rows]
     second = 0 if config.same_view_pairs else items
     q = [torch.stack(equations.softmax(novel[i + second])) for i in novel_rows]
-    omega = equations.ramp(1, 4, config.ramp_scale)
+    omega = equations.ramp(epoch, config.epochs, config.ramp_scale)
     return equations.joint(
         equations.cross_entropy(known, labels),
         config.bce_weight * equations.pairwise_bce(torch.stack(p), torch.stack(q), similar),
@@ -158,12 +176,9 @@ def test_collapse_shows_in_the_entropy() -> None:
 
 
 def test_every_weight_at_zero_removes_its_term() -> None:
-    none = {
-        f"{term}_weight": 0.0
-        for term in ("ce", "bce", "instance", "category", "consistency")
-    }
+    none = {f"{term}_weight": 0.0 for term in ("ce", "bce", "instance", "category", "consistency")}
     for term in none:
-        losses, records = run(tiny_config(epochs=1, batch=8, **none | {term: 1.0}))
+        losses, records = run(tiny_config(epochs=2, batch=8, **none | {term: 1.0}))
         record = records[0]
         parts = {
             "ce_weight": record.ce,
@@ -178,11 +193,12 @@ def test_every_weight_at_zero_removes_its_term() -> None:
     assert still == [0, 0, 0, 0]
 
 
-def test_mu_share_keeps_positives_near_the_share_asked_for() -> None:
-    _, records = run(tiny_config(epochs=4, batch=16, share_factor=0.6), mu=None)
-    assert records[-1].pairs_share == pytest.approx(0.6 / 2, abs=0.15)
-    _, many = run(tiny_config(epochs=4, batch=16, share_factor=1.6), mu=None)
-    assert many[-1].pairs_share > records[-1].pairs_share + 0.2
+@pytest.mark.parametrize("factor", [0.6, 1.2])
+def test_mu_share_lets_the_share_asked_for_be_positive(factor: float) -> None:
+    still = tiny_config(epochs=8, batch=16, share_factor=factor, lr=1e-9, hashes=512)
+    _, records = run(still, mu=None)
+    shares = [record.pairs_share for record in records]
+    assert np.mean(shares) == pytest.approx(factor / 2, abs=0.05)
 
 
 def test_held_out_items_are_never_drawn() -> None:
@@ -249,5 +265,5 @@ def test_the_cosine_schedule_falls_from_the_rate_to_near_zero() -> None:
     rates = [learning_rate(step, 5, config) for step in range(10, 100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[45] == pytest.approx(0.05)
-    assert all(earlier > later for earlier, later in zip(rates, rates[1:]))
+    assert rates == sorted(rates, reverse=True)
     assert 0 < rates[-1] < 1e-3

@@ -75,7 +75,8 @@ def one_answer(known: np.ndarray, novel: np.ndarray, calibration: Calibration) -
     gate = expit(np.hstack([known, novel]) @ calibration.gate_weight + calibration.gate_bias)
     return np.hstack(
         [
-            (1 - gate)[:, None] * softmax(known / calibration.temperature, axis=1),
+            (1 - gate)[:, None]
+            * softmax(known.astype(np.float64) / calibration.temperature, axis=1),
             gate[:, None] * softmax(novel.astype(np.float64), axis=1),
         ]
     )

@@ -66,7 +66,7 @@ class Config(_Frozen):
         "(search on known classes first, section 4.4)",
     )
     share_factor: float = Field(
-        0.4, gt=0, le=2, description="with mu `share`: times 1/C_u gives the share of positives"
+        0.6, gt=0, le=2, description="with mu `share`: times 1/C_u gives the share of positives"
     )
     heldout_epochs: int = Field(
         20, ge=1, description="with mu `heldout`: epochs of each run of the search"
@@ -180,8 +180,8 @@ PRESETS: dict[str, Config] = {
         px=16,
         channels=1,
         width=16,
-        batch=128,
-        epochs=60,
+        batch=64,
+        epochs=100,
         temperature=0.5,
         mu="share",
         crop_scale=(0.6, 1.0),

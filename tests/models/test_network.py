@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from support.small_run import tiny_config
 from torch import nn
 
 from newfound.models.encoders import ResNet18
 from newfound.models.network import make_network
 from newfound.objective.pairs import wta_agreement
+from support.small_run import tiny_config
 
 
 def test_published_resnet18_weights_load_by_name_and_give_the_same_features() -> None:
