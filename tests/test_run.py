@@ -123,7 +123,7 @@ def run_with_truth(folder: Path, catalogue: Catalogue, truth: Truth | None) -> d
             truth,
             RunFolder(folder),
             2,
-            tiny_config(),
+            tiny_config(epochs=8, channels=3, batch=16, jitter=0.0, crop_scale=(0.8, 1.0)),
             Runtime(device="cpu"),
             True,
             progress,
@@ -132,9 +132,9 @@ def run_with_truth(folder: Path, catalogue: Catalogue, truth: Truth | None) -> d
 
 
 def test_scrambled_truth_changes_no_weight_and_no_item(tmp_path: Path) -> None:
-    pixels, kinds = made_arrays((0, 1, 2, 3), 7)
-    catalogue = from_arrays(pixels, np.where(kinds < 2, kinds, -1))
-    truth = Truth(kinds[kinds >= 2] - 2, CLASSES[2:4])
+    pixels, kinds = made_arrays((0, 1, 2, 3, 4, 5), 10)
+    catalogue = from_arrays(pixels, np.where(kinds < 4, kinds, -1))
+    truth = Truth(kinds[kinds >= 4] - 4, CLASSES[4:])
     scrambled = Truth(np.random.default_rng(0).permutation(truth.labels), truth.class_names)
     results = {
         name: run_with_truth(tmp_path / name, catalogue, what)

@@ -52,15 +52,9 @@ def run(config: Config, mu: float | None = 14.1) -> tuple[list[float], list[Epoc
 
 
 GOLDEN_RUN = tiny_config(epochs=10, batch=16, lr=0.001)
-GOLDEN = {
-    1: 6.606112,
-    2: 6.551678,
-    5: 5.976652,
-    10: 5.080478,
-    15: 2.381414,
-    20: 1.367598,
-}
+GOLDEN = {1: 6.548449, 2: 6.507607, 5: 5.95702, 10: 5.095876, 15: 2.408528, 20: 1.423819}
 """Loss by step. To make anew, in tests/: python -c "import test_train as t; t.print_golden()"."""
+LEEWAY = {1: 1e-4, 2: 1e-4, 5: 2e-3, 10: 0.01, 15: 0.02, 20: 0.02}
 
 
 def print_golden() -> None:
@@ -73,12 +67,13 @@ def test_golden_run_of_20_steps() -> None:
     """Twenty steps in float32 have the losses that they had when this was written.
 
     Processors differ in the order of their sums, and a pair of items more or less changes what
-    follows: with two threads, or with weights one part in a million off, the last loss differs by
-    0.4%. So 2% lets any machine pass; leaving out a term or a view is far more.
+    follows: with two threads, or with weights one part in a million off, the losses differ by
+    less than 1e-5 at step 2, 2e-4 at step 5 and 0.5% at step 20. The leeway is four times that.
     """
     losses, _ = run(GOLDEN_RUN)
     assert len(losses) == 20
-    assert [losses[step - 1] for step in GOLDEN] == pytest.approx(list(GOLDEN.values()), rel=0.02)
+    for step, expected in GOLDEN.items():
+        assert losses[step - 1] == pytest.approx(expected, rel=LEEWAY[step]), step
 
 
 @pytest.mark.parametrize("changed", [{}, {"same_view_pairs": True, "bce_weight": 0.5}])
@@ -89,11 +84,11 @@ def test_two_steps_equal_the_equations_as_nested_loops(changed: dict[str, Any]) 
     )
     pixels, labels = problem(each=2)
     labels = labels.copy()
-    fast = training(labels, config, mu=7.1)
+    fast = training(labels, config, mu=3.9)
     slow = copy.deepcopy(fast.network)
     momenta = {name: torch.zeros_like(p) for name, p in slow.named_parameters()}
 
-    for step, rows in enumerate([[0, 1, 2, 4, 6, 7], [3, 1, 0, 5, 4, 6]]):
+    for step, rows in enumerate([[0, 2, 4, 5, 6, 7], [3, 5, 7, 1, 4, 6]]):
         index = torch.tensor(rows)
         decoded, label = pixels.pixels[index], torch.from_numpy(labels)[index]
         fast.take_step(Batch(decoded, label, index))
@@ -125,7 +120,7 @@ def joint_loss_by_loops(
     known, novel = outputs.known.double(), outputs.novel.double()
     features = outputs.fused[:items].detach().double()
     agreement = equations.wta_agreement(features, windows, config.window)
-    similar = equations.similar(agreement, 7.1)[novel_rows][:, novel_rows]
+    similar = equations.similar(agreement, 3.9)[novel_rows][:, novel_rows]
     p = [torch.stack(equations.softmax(novel[i])) for i in novel_rows]
     second = 0 if config.same_view_pairs else items
     q = [torch.stack(equations.softmax(novel[i + second])) for i in novel_rows]

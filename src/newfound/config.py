@@ -211,7 +211,7 @@ def make_config(preset: str, **overrides: Any) -> Config:
     try:
         return Config.model_validate(PRESETS[preset].model_dump() | given)
     except ValidationError as error:
-        raise InputError(_explain(error)) from None
+        raise InputError(explain(error)) from None
 
 
 def make_runtime(**settings: Any) -> Runtime:
@@ -220,10 +220,10 @@ def make_runtime(**settings: Any) -> Runtime:
     try:
         return Runtime.model_validate(given)
     except ValidationError as error:
-        raise InputError(_explain(error)) from None
+        raise InputError(explain(error)) from None
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """Pydantic's findings, one line each, without its links and type names."""
     lines = []
     for finding in error.errors():

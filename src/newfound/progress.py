@@ -1,5 +1,6 @@
 """What a run shows while it works: a live display on a terminal, plain lines elsewhere."""
 
+import math
 import sys
 import time
 from collections import deque
@@ -103,7 +104,7 @@ class _Stage:
         return [
             f"{label} {self.figures[key]:{form}}"
             for key, (label, form) in FIGURES.items()
-            if self.figures.get(key) is not None
+            if _is_number(self.figures.get(key))
         ]
 
 
@@ -263,6 +264,10 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _is_number(figure: float | None) -> bool:
+    return figure is not None and math.isfinite(figure)
 
 
 def _line(*parts: str) -> str:

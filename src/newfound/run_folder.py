@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from newfound.config import Config
+from newfound.config import Config, explain
 from newfound.errors import RunFolderError
 from newfound.files import leftovers, unwritable, write_text
 from newfound.version import __version__
@@ -107,8 +107,8 @@ class RunFolder:
         """The run's settings. Raises RunFolderError as `read_config` does."""
         try:
             return Config.model_validate(self.read_config()["config"])
-        except (ValidationError, KeyError) as error:
-            raise RunFolderError(f"{self.config_file} is damaged: {error}") from None
+        except ValidationError as error:
+            raise RunFolderError(f"{self.config_file} is damaged: {explain(error)}") from None
 
     def result(self) -> dict[str, Any]:
         """`result.json`. Raises RunFolderError if the run has not ended."""

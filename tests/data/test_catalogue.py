@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from scipy import ndimage
 from sklearn.datasets import load_digits
 
-from newfound.data import catalogue as catalogue_module
+from newfound.data import digits as digits_module
 from newfound.data.catalogue import (
     Catalogue,
     Truth,
@@ -26,6 +27,7 @@ from newfound.data.catalogue import (
     hold_out,
     open_catalogue,
 )
+from newfound.data.digits import placed_digits
 from newfound.data.images import ArrayImages, FileImages
 from newfound.errors import InputError
 
@@ -447,8 +449,19 @@ def test_digits() -> None:
     assert np.array_equal(truth.labels, target[target >= 5] - 5)
     assert isinstance(catalogue.images, ArrayImages)
     pixels = catalogue.images.pixels
-    assert pixels.dtype == np.uint8 and pixels.min() == 0 and pixels.max() == 255
-    assert len(np.unique(pixels)) == 17
+    assert pixels.shape == (1797, 16, 16) and pixels.dtype == np.uint8
+
+
+def test_digits_are_placed_within_their_frames() -> None:
+    pixels, _ = placed_digits()
+    ink = pixels.reshape(len(pixels), -1).sum(axis=1).astype(float)
+    as_bundled = load_digits().images.reshape(len(pixels), -1).sum(axis=1)
+    # A digit 10 to 14 px wide holds 1.25^2 to 1.75^2 the ink of one 8 px wide, 255/16 as black.
+    growth = ink / as_bundled * 16 / 255
+    assert growth.min() > 1.25**2 * 0.9 and growth.max() < 1.75**2 * 1.1
+    places = [ndimage.center_of_mass(image) for image in pixels]
+    assert np.ptp(places, axis=0).min() > 4, "digits lie at different spots"
+    assert np.array_equal(pixels, placed_digits()[0]), "drawn once and for all"
 
 
 def test_nothing_in_a_catalogue_tells_the_unlabelled_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,7 +469,7 @@ def test_nothing_in_a_catalogue_tells_the_unlabelled_apart(monkeypatch: pytest.M
     digits = load_digits()
     novel = digits.target >= 5
     digits.target[novel] = np.random.default_rng(0).permutation(digits.target[novel])
-    monkeypatch.setattr(catalogue_module, "load_digits", lambda: digits)
+    monkeypatch.setattr(digits_module, "load_digits", lambda: digits)
     scrambled, _ = digits_catalogue()
     assert scrambled.fingerprint() == honest.fingerprint()
     for name, column in vars(honest).items():

@@ -14,15 +14,18 @@ from newfound.cli import run_command_line
 from newfound.config import Config, make_config
 
 TINY: dict[str, Any] = {
-    "preset": "small-images",
+    "preset": "images",
     "px": 16,
     "channels": 1,
     "width": 4,
     "projection_hidden": 16,
     "projection_size": 8,
     "hashes": 32,
+    "temperature": 0.1,
     "mu": "share",
+    "share_factor": 0.6,
     "crop_scale": (0.6, 1.0),
+    "blur": 0.0,
     "epochs": 3,
     "batch": 8,
     "lr": 0.03,

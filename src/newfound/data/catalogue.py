@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.datasets import load_digits
 from torchvision import datasets
 
 from newfound.batch import UNLABELLED
+from newfound.data.digits import placed_digits
 from newfound.data.folders import class_folders, files_below, folders_in, some
 from newfound.data.images import ArrayImages, FileImages, ImageSource, printable
 from newfound.data.manifest import read_manifest
@@ -181,13 +181,12 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | Sequence[Any]) -> Catalog
 
 
 def digits_catalogue() -> tuple[Catalogue, Truth]:
-    """Scikit-learn's 1,797 handwritten digits, 8 x 8 grey: 0-4 labelled, 5-9 to be discovered."""
-    digits = load_digits()
-    pixels = (digits.images * (255 / 16)).round().astype(np.uint8)
+    """Scikit-learn's handwritten digits (`placed_digits`): 0-4 labelled, 5-9 to be discovered."""
+    pixels, classes = placed_digits()
     return _split_classes(
         names=_row_names("digits/", len(pixels)),
-        classes=digits.target.astype(np.int64),
-        class_names=[str(digit) for digit in digits.target_names],
+        classes=classes,
+        class_names=[str(digit) for digit in range(10)],
         known=5,
         images=ArrayImages(pixels),
         source="digits",

@@ -1,0 +1,35 @@
+import os
+
+import pytest
+import torch
+
+from newfound.device import choose_device, choose_workers, describe, uses_bfloat16
+from newfound.errors import InputError
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("wish", ["abacus", "cuda:99", "cpu:x"])
+def test_a_device_that_is_not_there_is_named(wish: str) -> None:
+    with pytest.raises(InputError, match=f"device '{wish}' is not on this machine; give auto"):
+        choose_device(wish)
+
+
+def test_auto_takes_what_there_is() -> None:
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_device("cpu") == CPU
+
+
+def test_precision_can_be_ordered() -> None:
+    assert uses_bfloat16("bfloat16", CPU)
+    assert not uses_bfloat16("float32", CPU)
+
+
+def test_workers_are_the_cores_that_may_be_used() -> None:
+    assert choose_workers(None) == min(8, len(os.sched_getaffinity(0)))
+    assert choose_workers(0) == 0
+
+
+def test_hardware_is_named() -> None:
+    assert describe(CPU).startswith("CPU, ")
+    assert f"{torch.get_num_threads()} threads" in describe(CPU)

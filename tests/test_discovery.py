@@ -1,0 +1,109 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import newfound
+from newfound.discovery import choose_preset
+from support.made_images import made_arrays, make_folder
+from support.small_run import TINY, one_thread
+
+TINY_IN_PYTHON = TINY | {"epochs": 1}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+def discovered(data: Any, **more: Any) -> newfound.Discovery:
+    runtime = newfound.Runtime(device="cpu", workers=0)
+    return newfound.discover(
+        data, num_novel=2, quiet=True, runtime=runtime, **TINY_IN_PYTHON | more
+    )
+
+
+def test_a_path_arrays_and_a_catalogue_are_all_taken(tmp_path: Path) -> None:
+    pixels, kinds = made_arrays((0, 1, 2, 3), 6)
+    labels = np.where(kinds < 2, kinds, -1)
+    catalogue = newfound.from_arrays(pixels, labels)
+    by_arrays = discovered((pixels, labels), out=tmp_path / "arrays")
+    by_catalogue = discovered(catalogue, out=tmp_path / "catalogue")
+    pd.testing.assert_frame_equal(by_arrays.table(), by_catalogue.table())
+    by_path = discovered(str(make_folder(tmp_path / "photos", each=6)), out=tmp_path / "path")
+    assert len(by_path.labels_) == len(by_arrays.labels_) == 12
+    assert by_path.known_ == ("green-square", "red-disc")
+
+
+def test_a_call_goes_on_where_it_was(tmp_path: Path) -> None:
+    photos = make_folder(tmp_path / "photos", each=6)
+    first = discovered(photos, out=tmp_path / "run")
+    weights = (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns
+    again = discovered(photos, out=tmp_path / "run")
+    assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == weights
+    pd.testing.assert_frame_equal(first.table(), again.table())
+    with pytest.raises(newfound.RunFolderError, match=r"config\.epochs: 1 there, 2 asked"):
+        discovered(photos, out=tmp_path / "run", epochs=2)
+
+
+def test_without_a_folder_the_result_can_be_saved(tmp_path: Path) -> None:
+    found = discovered(make_folder(tmp_path / "photos", each=6))
+    found.save(tmp_path / "saved")
+    loaded = newfound.load(tmp_path / "saved")
+    np.testing.assert_array_equal(loaded.embedding_, found.embedding_)
+    predicted = loaded.predict(tmp_path / "photos" / "unlabelled", workers=0)
+    assert len(predicted) == 12
+
+
+def test_the_saved_network_has_its_outputs_in_the_order_of_the_categories(tmp_path: Path) -> None:
+    """Untrained, so that sizes are unequal and the largest category is not the first output."""
+    photos = make_folder(tmp_path / "photos", novel=(2, 3, 4), each=6)
+    runtime = newfound.Runtime(device="cpu", workers=0)
+    orders = []
+    for seed in range(3):
+        found = newfound.discover(
+            photos, num_novel=3, quiet=True, runtime=runtime, **TINY | {"epochs": 1, "seed": seed}
+        )
+        items = found.table().assign(path=lambda t: t["path"].str.removeprefix("unlabelled/"))
+        predicted = found.predict(photos / "unlabelled", workers=0)
+        both = items.merge(predicted[predicted["kind"] == "novel"], on="path")
+        orders += [*zip(both["category_x"], both["category_y"])]
+    assert len(orders) > 10
+    assert all(ours == theirs for ours, theirs in orders)
+
+
+def test_tables_are_copies(tmp_path: Path) -> None:
+    found = discovered(make_folder(tmp_path / "photos", each=6), out=tmp_path / "run")
+    table = found.table()
+    table["category"] = "mine"
+    assert "mine" not in set(found.table()["category"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "preset"),
+    [
+        ((64, 64), "digits"),
+        ((64, 64, 3), "small-images"),
+        ((65, 65), "images"),
+        ((200, 64, 3), "small-images"),
+        ((65, 200, 3), "images"),
+    ],
+)
+def test_the_preset_follows_size_and_colour(shape: tuple[int, ...], preset: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (4, *shape), dtype=np.uint8)
+    assert choose_preset(newfound.from_arrays(pixels, [0, 1, -1, -1])) == preset
+
+
+def test_the_digits_have_a_preset_of_their_own() -> None:
+    catalogue, truth = newfound.open_catalogue("digits")
+    assert choose_preset(catalogue) == "digits"
+    assert truth is not None
+
+
+def test_no_run_no_result(tmp_path: Path) -> None:
+    with pytest.raises(newfound.RunFolderError, match="holds no run of newfound"):
+        newfound.load(tmp_path)

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+import torch
+
+from newfound.data.loader import CachedPixels
+from newfound.errors import InputError
+from newfound.mu_search import make_rehearsal, rehearse
+from support.made_images import made_arrays
+from support.small_run import one_thread, tiny_config
+
+LABELS = np.array([0, 1, 2, 3, 4, -1, 0, 1, 2, 3, 4, -1, -1])
+LABELLED = np.array([0, 1, 2, 3, 4, 6, 7, 8, 9])  # row 10 is held out
+
+
+def test_the_last_classes_are_pretended_unlabelled() -> None:
+    rehearsal = make_rehearsal(LABELS, LABELLED, num_novel=2)
+    assert (rehearsal.known, rehearsal.novel) == (3, 2)
+    assert rehearsal.labels.tolist() == [0, 1, 2, -1, -1, -1, 0, 1, 2, -1, -1, -1, -1]
+    assert rehearsal.pretended.tolist() == [3, 4, 9]
+    assert rehearsal.hidden.tolist() == [3, 4, 3]
+    assert rehearsal.rows.tolist() == LABELLED.tolist()  # no unlabelled item takes part
+
+
+def test_half_of_the_classes_stay_known() -> None:
+    rehearsal = make_rehearsal(LABELS, LABELLED, num_novel=9)
+    assert (rehearsal.known, rehearsal.novel) == (3, 2)
+
+
+def test_three_classes_are_too_few() -> None:
+    labels = np.array([0, 1, 2, -1])
+    with pytest.raises(InputError, match="at least 4 labelled classes to search on, there are 3"):
+        make_rehearsal(labels, np.arange(3), 2)
+
+
+def test_a_rehearsal_scores_the_pretended_items_and_can_be_stopped() -> None:
+    pixels, kinds = made_arrays((0, 1, 2, 3), 6)
+    grey = CachedPixels(torch.from_numpy(pixels).float().mean(dim=3).byte()[:, None])
+    rehearsal = make_rehearsal(kinds.astype(np.int64), np.arange(24), 2)
+    config = tiny_config(heldout_epochs=2, warmup_epochs=2, epochs=9, batch=64)
+    steps = []
+
+    def after_step(training) -> bool:
+        steps.append(training.step)
+        return len(steps) < 3
+
+    device = torch.device("cpu")
+    with one_thread():
+        acc = rehearse(rehearsal, 0.5, grey, config, device, after_step)
+        assert acc is not None
+        assert acc >= 0.5  # two categories of equal size
+        assert steps == [1, 2]
+        assert rehearse(rehearsal, 0.5, grey, config, device, after_step) is None

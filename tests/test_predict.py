@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from newfound.data.images import FileImages
+from newfound.errors import InputError
+from newfound.predict import Prediction, check_unused, sort_files
+from support.made_images import save_images
+
+HOSTILE = ["../../evil", "..", ".", "a/b", "/etc", "back\\slash", "nul\0", "new\nline", ".hidden"]
+
+
+def predicted(paths: list[Path], categories: list[str]) -> Prediction:
+    table = pd.DataFrame({"path": [path.name for path in paths], "category": categories})
+    return Prediction(table, pd.DataFrame({"path": [], "reason": []}), FileImages(paths))
+
+
+@pytest.mark.parametrize("how", ["copy", "link"])
+def test_no_class_name_leads_out_of_the_folder(tmp_path: Path, how: str) -> None:
+    paths = save_images(tmp_path / "photos", 0, range(len(HOSTILE)))
+    into = tmp_path / "deep" / "sorted"
+    sort_files(predicted(paths, HOSTILE), into, how)  # type: ignore[arg-type]
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", "deep"}
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["sorted"]
+    placed = [path for path in into.rglob("*") if not path.is_dir()]
+    assert len(placed) == len(HOSTILE)
+    assert all(path.parent.parent == into for path in placed)
+    assert all(path.is_symlink() == (how == "link") for path in placed)
+    assert {path.read_bytes() for path in placed} == {path.read_bytes() for path in paths}
+    assert not any(path.parent.name.startswith(".") for path in placed)
+
+
+def test_files_of_one_name_are_all_kept(tmp_path: Path) -> None:
+    paths = [save_images(tmp_path / part, 0, range(1))[0] for part in ("a", "b", "c")]
+    sort_files(predicted(paths, ["x", "x", "x"]), tmp_path / "sorted", "link")
+    names = sorted(path.name for path in (tmp_path / "sorted" / "x").iterdir())
+    assert names == ["red-disc-000-2.png", "red-disc-000-3.png", "red-disc-000.png"]
+
+
+def test_links_survive_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_images(tmp_path / "photos", 0, range(1))
+    monkeypatch.chdir(tmp_path)
+    sort_files(predicted([Path("photos/red-disc-000.png")], ["x"]), Path("sorted"), "link")
+    monkeypatch.chdir("/")
+    assert (tmp_path / "sorted" / "x" / "red-disc-000.png").read_bytes()
+
+
+def test_a_place_in_use_is_refused(tmp_path: Path) -> None:
+    check_unused(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    check_unused(tmp_path / "empty")
+    for place in (tmp_path, tmp_path / "file"):
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(InputError, match="is not empty; give a new folder"):
+            check_unused(place)
+    paths = save_images(tmp_path / "photos", 0, range(1))
+    with pytest.raises(InputError, match=r"cannot write .*give another folder"):
+        sort_files(predicted(paths, ["x"]), tmp_path / "file" / "below", "copy")

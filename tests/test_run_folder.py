@@ -1,0 +1,122 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from newfound.errors import RunFolderError
+from newfound.run_folder import RunFolder
+
+IDENTITY = {"config": {"lr": 0.1, "crop_scale": (0.2, 1.0)}, "known": ["a", "b"], "num_novel": 2}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    made = RunFolder(tmp_path / "deep" / "run")
+    assert made.claim(IDENTITY, {"hardware": "abacus"}) is False
+    return made
+
+
+def test_a_new_folder_tells_what_it_holds(folder: RunFolder) -> None:
+    header = folder.read_config()
+    assert header["format"] == 1
+    assert header["config"] == {"lr": 0.1, "crop_scale": [0.2, 1.0]}
+    assert header["hardware"] == "abacus"
+    assert {"python", "torch", "torchvision"} <= header["versions"].keys()
+
+
+def test_the_same_run_is_continued_wherever_it_goes_on(folder: RunFolder) -> None:
+    assert folder.claim(IDENTITY, {"hardware": "another"}) is True
+    assert folder.read_config()["hardware"] == "abacus"
+
+
+def test_every_difference_is_shown_and_nothing_else(folder: RunFolder) -> None:
+    before = folder.config_file.read_bytes()
+    other = IDENTITY | {"config": {"lr": 0.2, "crop_scale": (0.2, 1.0), "new": 1}}
+    with pytest.raises(RunFolderError) as caught:
+        folder.claim(other, {})
+    assert str(caught.value).splitlines()[1:] == [
+        "  config.lr: 0.1 there, 0.2 asked",
+        "  config.new: None there, 1 asked",
+    ]
+    assert folder.config_file.read_bytes() == before
+
+
+def test_what_a_killed_start_leaves_is_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / ".config.json.x1y2.part").write_text("{")
+    folder = RunFolder(tmp_path)
+    assert folder.claim(IDENTITY, {}) is False
+    with folder.lock():
+        assert {path.name for path in tmp_path.iterdir()} == {"config.json", ".lock"}
+
+
+def test_an_empty_folder_is_taken_and_a_hidden_file_is_respected(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert RunFolder(tmp_path / "empty").claim(IDENTITY, {}) is False
+    (tmp_path / "git" / ".git").mkdir(parents=True)
+    with pytest.raises(RunFolderError, match="is no run of newfound"):
+        RunFolder(tmp_path / "git").claim(IDENTITY, {})
+
+
+def test_a_lock_keeps_a_second_out_and_is_given_back(folder: RunFolder) -> None:
+    with folder.lock():
+        second = RunFolder(folder.path)
+        with pytest.raises(RunFolderError, match="another process is working on"), second.lock():
+            pytest.fail("two have the lock")
+    with folder.lock():
+        pass
+
+
+def test_the_log_gives_back_what_was_written(folder: RunFolder) -> None:
+    assert folder.records() == []
+    message = "line\nbreak, \u2028, é and \x85"
+    folder.log("warning", message=message)
+    folder.log("epoch", epoch=1, step=3, total=float("nan"), mu=2.5)
+    assert folder.records() == [
+        {"event": "warning", "message": message},
+        {"event": "epoch", "epoch": 1, "step": 3, "total": None, "mu": 2.5},
+    ]
+    assert folder.epochs() == folder.records()[1:]
+    assert len(folder.log_file.read_bytes().splitlines()) == 2
+
+
+@pytest.mark.parametrize("torn", [b'{"event": "epo', b'{"event": "\xc3', b"\0\0\0"])
+def test_a_torn_line_costs_no_other(folder: RunFolder, torn: bytes) -> None:
+    folder.log("epoch", epoch=1, step=3)
+    with folder.log_file.open("ab") as log:
+        log.write(torn)
+    folder.log("resume")  # written on behind the torn line, and lost with it
+    folder.log("epoch", epoch=2, step=6)
+    assert [record["epoch"] for record in folder.epochs()] == [1, 2]
+
+
+def test_epochs_after_the_checkpoint_are_forgotten(folder: RunFolder) -> None:
+    folder.log("start")
+    for epoch in (1, 2, 3):
+        folder.log("epoch", epoch=epoch, step=3 * epoch)
+    folder.log("heldout", fraction=0.5, acc=0.9)
+    folder.forget_after(6)
+    assert [record["event"] for record in folder.records()] == [
+        "start",
+        "epoch",
+        "epoch",
+        "heldout",
+    ]
+    folder.forget_after(0)
+    assert folder.epochs() == []
+
+
+def test_settings_that_are_none_are_named(folder: RunFolder) -> None:
+    with pytest.raises(RunFolderError, match="has not ended; give its command again"):
+        folder.result()
+    folder.result_file.write_text('{"counts": {')
+    with pytest.raises(RunFolderError, match=r"cannot read .*result\.json"):
+        folder.result()
+    header = json.loads(folder.config_file.read_text())
+    header["config"]["lr"] = -1
+    folder.config_file.write_text(json.dumps(header))
+    with pytest.raises(RunFolderError, match=r"config\.json is damaged: .*lr"):
+        folder.config()
+    del header["known"]
+    folder.config_file.write_text(json.dumps(header))
+    with pytest.raises(RunFolderError, match="is damaged: it lacks known"):
+        folder.read_config()

@@ -1,0 +1,127 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newfound import tables
+from newfound.tables import (
+    MEMBERS_SHOWN,
+    categories_table,
+    category_names,
+    choose_members,
+    items_table,
+    map_positions,
+    sort_into_categories,
+)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 40), st.integers(2, 12))
+def test_categories_are_numbered_by_falling_size(seed: int, n: int, count: int) -> None:
+    logits = np.random.default_rng(seed).normal(size=(n, count)).astype(np.float32)
+    categories, order = sort_into_categories(logits)
+    sizes = np.bincount(categories.assigned, minlength=count)
+    assert (np.diff(sizes) <= 0).all()
+    assert (order[categories.assigned] == logits.argmax(axis=1)).all()
+    for i in range(n):
+        powers = np.exp(logits[i].astype(np.float64))
+        np.testing.assert_allclose(categories.probabilities[i], (powers / powers.sum())[order])
+
+
+def test_names_sort_as_numbers() -> None:
+    assert category_names(3) == ("novel-1", "novel-2", "novel-3")
+    names = category_names(100)
+    assert names[0] == "novel-001"
+    assert sorted(names) == list(names)
+
+
+def test_items_have_their_best_and_second_best() -> None:
+    random = np.random.default_rng(0)
+    categories, _ = sort_into_categories(random.normal(size=(20, 4)))
+    paths = np.array([f"{i}.png" for i in range(20)])
+    positions, clusters = random.normal(size=(20, 2)), random.integers(0, 4, 20)
+    items = items_table(paths, categories, positions, clusters)
+    for i, row in items.iterrows():
+        ranked = sorted(zip(categories.probabilities[i], categories.names), reverse=True)
+        assert row["path"] == paths[i]
+        assert (row["confidence"], row["category"]) == ranked[0]
+        assert row["second"] == ranked[1][1]
+        assert row["margin"] == pytest.approx(ranked[0][0] - ranked[1][0])
+        assert (row["x"], row["y"]) == tuple(positions[i])
+        assert row["features_kmeans"] == clusters[i]
+
+
+def test_a_tie_names_two_different_categories() -> None:
+    categories, _ = sort_into_categories(np.zeros((3, 3)))
+    items = items_table(np.array(["a", "b", "c"]), categories, np.zeros((3, 2)), np.zeros(3))
+    assert (items["category"] != items["second"]).all()
+    assert (items["margin"] == 0).all()
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 7, 100])
+def test_members_by_loops(size: int) -> None:
+    random = np.random.default_rng(size)
+    n = size + 20
+    features = np.abs(random.normal(size=(n, 6)))
+    margin = random.random(n)
+    assigned = np.array([2] * size + [0] * 20)[random.permutation(n)]
+    members = choose_members(features, margin, assigned, 2)
+
+    rows = [i for i in range(n) if assigned[i] == 2]
+    units = {i: features[i] / np.sqrt((features[i] ** 2).sum()) for i in rows}
+    centre = sum(units.values(), np.zeros(6)) / max(size, 1)
+    near = sorted(rows, key=lambda i: -float(units[i] @ centre))
+    shown = min(MEMBERS_SHOWN, (size + 1) // 2)
+    assert members.typical.tolist() == near[:shown]
+    rest = [i for i in rows if i not in near[:shown]]
+    assert members.doubtful.tolist() == sorted(rest, key=lambda i: margin[i])[:shown]
+    assert not set(members.typical) & set(members.doubtful)
+
+
+def test_features_of_all_zeros_are_members_too() -> None:
+    members = choose_members(np.zeros((4, 3)), np.arange(4.0), np.zeros(4, int), 0)
+    assert sorted([*members.typical, *members.doubtful]) == [0, 1, 2, 3]
+
+
+def test_categories_are_rows_even_where_empty() -> None:
+    logits = np.array([[3.0, 0, 0], [2.0, 0, 0], [0, 1.0, 0]])
+    categories, _ = sort_into_categories(logits)
+    paths = np.array(["é.png", 'quote".png', "<b>.png"])
+    items = items_table(paths, categories, np.zeros((3, 2)), np.zeros(3, int))
+    members = [
+        choose_members(logits, items["margin"].to_numpy(), categories.assigned, category)
+        for category in range(3)
+    ]
+    table = categories_table(items, categories.names, members)
+    assert table["category"].tolist() == ["novel-1", "novel-2", "novel-3"]
+    assert table["size"].tolist() == [2, 1, 0]
+    expected = items.loc[[0, 1], "confidence"].mean()
+    assert table["mean_confidence"][0] == pytest.approx(expected)
+    assert pd.isna(table["mean_confidence"][2])
+    listed = json.loads(table["typical"][0]) + json.loads(table["doubtful"][0])
+    assert sorted(listed) == sorted(["é.png", 'quote".png'])
+    assert table["typical"][2] == "[]"
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 10])
+def test_a_map_of_few_items(n: int) -> None:
+    positions = map_positions(np.random.default_rng(0).normal(size=(n, 5)), seed=0)
+    assert positions.shape == (n, 2)
+    assert np.isfinite(positions).all() == (n >= 4)
+
+
+def test_a_map_shows_a_sample_and_keeps_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MAP_ITEMS", 60)
+    random = np.random.default_rng(0)
+    group = np.repeat([0, 1], 40)
+    features = random.normal(size=(80, 10)) + 20 * group[:, None]
+    positions = map_positions(features, seed=0)
+    placed = np.isfinite(positions).all(axis=1)
+    assert placed.sum() == 60
+    np.testing.assert_array_equal(positions, map_positions(features, seed=0))
+    points, of_group = positions[placed], group[placed]
+    distances = np.linalg.norm(points[:, None] - points, axis=2)
+    np.fill_diagonal(distances, np.inf)
+    assert (of_group[distances.argmin(axis=1)] == of_group).mean() > 0.95
