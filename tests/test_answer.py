@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from newfound.answer import Calibration, calibrate, fit_temperature, one_answer
+from newfound.answer import ENOUGH, Calibration, calibrate, fit_temperature, one_answer
 
 
 def logits(seed: int, n: int, classes: int, scale: float = 3.0) -> np.ndarray:
@@ -15,20 +15,20 @@ def logits(seed: int, n: int, classes: int, scale: float = 3.0) -> np.ndarray:
 def test_probabilities_sum_to_one_whatever_the_logits(
     seed: int, scale: float, temperature: float
 ) -> None:
-    known, novel = logits(seed, 5, 3, scale), logits(seed + 1, 5, 2, scale)
-    weight = np.random.default_rng(seed).normal(size=5)
-    answer = one_answer(known, novel, Calibration(temperature, weight, 0.3))
+    features, known, novel = (logits(seed + i, 5, n, scale) for i, n in enumerate((4, 3, 2)))
+    weight = np.random.default_rng(seed).normal(size=4)
+    answer = one_answer(features, known, novel, Calibration(temperature, weight, 0.3))
     assert answer.shape == (5, 5)
     assert ((answer >= 0) & (answer <= 1)).all()
     np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-9)
 
 
 def test_an_answer_by_hand() -> None:
-    known, novel = logits(0, 4, 3), logits(1, 4, 2)
-    weight, bias, temperature = np.array([0.1, -0.2, 0.3, 0.4, -0.5]), -0.7, 2.0
-    answer = one_answer(known, novel, Calibration(temperature, weight, bias))
+    features, known, novel = logits(2, 4, 2), logits(0, 4, 3), logits(1, 4, 2)
+    weight, bias, temperature = np.array([0.1, -0.2]), -0.7, 2.0
+    answer = one_answer(features, known, novel, Calibration(temperature, weight, bias))
     for i in range(4):
-        evidence = sum(w * x for w, x in zip(weight, [*known[i], *novel[i]])) + bias
+        evidence = sum(w * x for w, x in zip(weight, features[i])) + bias
         is_novel = 1 / (1 + np.exp(-evidence))
         by_known = np.exp(known[i] / temperature) / np.exp(known[i] / temperature).sum()
         by_novel = np.exp(novel[i]) / np.exp(novel[i]).sum()
@@ -38,24 +38,34 @@ def test_an_answer_by_hand() -> None:
 
 def test_the_gate_separates_known_from_novel_and_the_heads_decide_within() -> None:
     random = np.random.default_rng(0)
-    labels = random.integers(0, 3, 60)
-    known = random.normal(0, 0.5, (60, 3)) + 4 * np.eye(3)[labels]
-    novel = random.normal(0, 0.5, (60, 2))
-    clusters = random.integers(0, 2, 90)
-    unlabelled_known = random.normal(0, 0.5, (90, 3))
-    unlabelled_novel = random.normal(0, 0.5, (90, 2)) + 4 * np.eye(2)[clusters]
-    calibration = calibrate(known, labels, novel, unlabelled_known, unlabelled_novel)
-    assert (one_answer(known, novel, calibration).argmax(axis=1) == labels).all()
-    of_unlabelled = one_answer(unlabelled_known, unlabelled_novel, calibration)
+    labels, clusters = random.integers(0, 3, 60), random.integers(0, 2, 90)
+    features = random.normal([3, 0, 0, 0], 0.5, (60, 4))
+    unlabelled = random.normal([0, 3, 0, 0], 0.5, (90, 4))
+    known, known_of_unlabelled = 4 * np.eye(3)[labels], random.normal(0, 0.5, (90, 3))
+    novel, novel_of_unlabelled = random.normal(0, 0.5, (60, 2)), 4 * np.eye(2)[clusters]
+    calibration = calibrate(features, known, labels, unlabelled)
+    of_labelled = one_answer(features, known, novel, calibration)
+    assert (of_labelled.argmax(axis=1) == labels).all()
+    of_unlabelled = one_answer(unlabelled, known_of_unlabelled, novel_of_unlabelled, calibration)
     assert (of_unlabelled.argmax(axis=1) == 3 + clusters).all()
 
 
 def test_few_labelled_items_are_not_outvoted_by_many_unlabelled() -> None:
     """The gate weighs both kinds alike: how many of either there are says nothing of a new file."""
-    known, novel = logits(0, 400, 2), logits(1, 400, 2)
-    calibration = calibrate(known[:20], np.arange(20) % 2, novel[:20], known[20:], novel[20:])
-    share_novel = one_answer(known, novel, calibration)[:, 2:].sum(axis=1)
+    features, known, novel = logits(2, 400, 2), logits(0, 400, 2), logits(1, 400, 2)
+    calibration = calibrate(features[:20], known[:20], np.arange(20) % 2, features[20:])
+    share_novel = one_answer(features, known, novel, calibration)[:, 2:].sum(axis=1)
     assert share_novel.mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_large_set_is_thinned_evenly_not_cut_off() -> None:
+    """Items come class by class: the first ones alone would hide what the others are like."""
+    n = 4 * ENOUGH
+    unlabelled = np.repeat([[0.0, 5.0], [5.0, 0.0]], n // 2, axis=0)
+    labelled = np.zeros((50, 2))
+    calibration = calibrate(labelled, logits(0, 50, 2), np.arange(50) % 2, unlabelled)
+    gate = one_answer(unlabelled, np.zeros((n, 2)), np.zeros((n, 2)), calibration)[:, 2:].sum(1)
+    assert gate.min() > 0.9
 
 
 @pytest.mark.parametrize("truth_temperature", [0.3, 1.0, 4.0])

@@ -30,6 +30,7 @@ def test_the_same_run_is_continued_wherever_it_goes_on(folder: RunFolder) -> Non
 
 
 def test_every_difference_is_shown_and_nothing_else(folder: RunFolder) -> None:
+    folder.checkpoint.touch()
     before = folder.config_file.read_bytes()
     other = IDENTITY | {"config": {"lr": 0.2, "crop_scale": (0.2, 1.0), "new": 1}}
     with pytest.raises(RunFolderError) as caught:
@@ -39,6 +40,21 @@ def test_every_difference_is_shown_and_nothing_else(folder: RunFolder) -> None:
         "  config.new: None there, 1 asked",
     ]
     assert folder.config_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("work", ["checkpoint", "labelled_only", "result_file", "search"])
+def test_only_a_folder_without_work_is_given_to_another_run(folder: RunFolder, work: str) -> None:
+    """A run that stopped at once, for bad files say, must not bar the repaired data."""
+    other = IDENTITY | {"num_novel": 3}
+    folder.log("start")
+    assert folder.claim(other, {}) is False
+    assert folder.read_config()["num_novel"] == 3 and folder.records() == []
+    if work == "search":
+        folder.log("heldout", fraction=0.5, acc=0.9)
+    else:
+        getattr(folder, work).touch()
+    with pytest.raises(RunFolderError, match="nothing was changed"):
+        folder.claim(IDENTITY, {})
 
 
 def test_what_a_killed_start_leaves_is_no_hindrance(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 phi_l and phi_u are trained apart, so their logits cannot be compared. Three things join them:
 
-- a gate, P(novel | x): logistic regression on the logits of both heads, fitted on labelled items
-  against the unlabelled ones, whose membership in either set is no secret;
+- a gate, P(novel | x): logistic regression on the features, fitted on labelled items against the
+  unlabelled ones, whose membership in either set is no secret;
 - P(known class | x, known): softmax of phi_l at a temperature fitted on held-out labelled items;
 - P(novel category | x, novel): softmax of phi_u.
 
@@ -23,7 +23,7 @@ ENOUGH = 10_000
 
 @dataclass(frozen=True)
 class Calibration:
-    """temperature: of phi_l, > 0.  gate_weight: (C_l + C_u,) float64.  gate_bias: float."""
+    """temperature: of phi_l, > 0.  gate_weight: (d,) float64.  gate_bias: float."""
 
     temperature: float
     gate_weight: np.ndarray
@@ -31,22 +31,16 @@ class Calibration:
 
 
 def calibrate(
-    known: np.ndarray,
-    labels: np.ndarray,
-    novel: np.ndarray,
-    unlabelled_known: np.ndarray,
-    unlabelled_novel: np.ndarray,
+    features: np.ndarray, known: np.ndarray, labels: np.ndarray, unlabelled_features: np.ndarray
 ) -> Calibration:
     """Fit the gate and the temperature.
 
-    known: (n, C_l) and novel: (n, C_u), logits of labelled items, held out where possible, and
-    labels: (n,) in 0..C_l-1; unlabelled_known and unlabelled_novel: those of unlabelled items.
+    features: (n, d), known: (n, C_l) logits and labels: (n,) in 0..C_l-1 of labelled items, held
+    out where possible.  unlabelled_features: (m, d).
     """
-    labelled_rows = np.hstack([known, novel])[:ENOUGH]
-    unlabelled_rows = np.hstack([unlabelled_known, unlabelled_novel])[:ENOUGH]
-    is_novel = np.repeat([0, 1], [len(labelled_rows), len(unlabelled_rows)])
-    gate = LogisticRegression(class_weight="balanced", max_iter=2000)
-    gate.fit(np.vstack([labelled_rows, unlabelled_rows]), is_novel)
+    rows = np.vstack([_spread(features), _spread(unlabelled_features)])
+    is_novel = np.arange(len(rows)) >= len(_spread(features))
+    gate = LogisticRegression(class_weight="balanced", max_iter=2000).fit(rows, is_novel)
     return Calibration(
         fit_temperature(known, labels), gate.coef_[0].astype(np.float64), float(gate.intercept_[0])
     )
@@ -67,16 +61,19 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def one_answer(known: np.ndarray, novel: np.ndarray, calibration: Calibration) -> np.ndarray:
+def one_answer(
+    features: np.ndarray, known: np.ndarray, novel: np.ndarray, calibration: Calibration
+) -> np.ndarray:
     """Probabilities over known classes, then novel categories; rows sum to 1.
 
-    known: (n, C_l) and novel: (n, C_u) logits.  Returns (n, C_l + C_u) float64.
+    features: (n, d).  known: (n, C_l) and novel: (n, C_u) logits.  Returns (n, C_l + C_u) float64.
     """
-    gate = expit(np.hstack([known, novel]) @ calibration.gate_weight + calibration.gate_bias)
-    return np.hstack(
-        [
-            (1 - gate)[:, None]
-            * softmax(known.astype(np.float64) / calibration.temperature, axis=1),
-            gate[:, None] * softmax(novel.astype(np.float64), axis=1),
-        ]
-    )
+    gate = expit(features @ calibration.gate_weight + calibration.gate_bias)[:, None]
+    by_known = softmax(known.astype(np.float64) / calibration.temperature, axis=1)
+    by_novel = softmax(novel.astype(np.float64), axis=1)
+    return np.hstack([(1 - gate) * by_known, gate * by_novel])
+
+
+def _spread(rows: np.ndarray) -> np.ndarray:
+    """At most `ENOUGH` of the rows, evenly spread: neighbours may be of one class."""
+    return rows[:: -(-len(rows) // ENOUGH)]

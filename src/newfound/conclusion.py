@@ -80,11 +80,7 @@ def conclude(finding: Finding, progress: Progress) -> None:
     categories, order = sort_into_categories(unlabelled.novel)
     finding.network.order_novel(order)
     calibration = calibrate(
-        labelled.known,
-        catalogue.labels[measured],
-        labelled.novel[:, order],
-        unlabelled.known,
-        unlabelled.novel[:, order],
+        labelled.features, labelled.known, catalogue.labels[measured], unlabelled.features
     )
     save_model(folder.model, finding.network, calibration)
 

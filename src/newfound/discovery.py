@@ -31,8 +31,11 @@ SMALL_IMAGE_PX = 64
 class Discovery:
     """A finished run: what was found in the unlabelled items, which are rows of every array."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(
+        self, folder: RunFolder, temporary: tempfile.TemporaryDirectory[str] | None = None
+    ) -> None:
         self.folder = folder
+        self._temporary = temporary  # which lives as long as this object
         header = folder.read_config()
         self.known_: tuple[str, ...] = tuple(header["known"])
         self.categories_: tuple[str, ...] = category_names(header["num_novel"])
@@ -136,8 +139,8 @@ def discover(
 
     data: see `newfound.open_catalogue`, as are labelled, unlabelled, labelled_classes, download.
     num_novel: C_u, the number of categories to discover.
-    out: the run folder; the same call continues it. None: a temporary one, gone with the program
-    unless the result is saved.
+    out: the run folder; the same call continues it. None: a temporary one, gone with the result
+    unless that is saved.
     preset: a name in `newfound.PRESETS`, or `auto` to choose by the data.
     compare_labelled_only: also train on labels alone, for the k-means baseline on its features.
     settings: fields of `newfound.Config` that replace the preset's.
@@ -152,9 +155,10 @@ def discover(
         download=download,
     )
     config = make_config(choose_preset(catalogue) if preset == "auto" else preset, **settings)
-    folder = RunFolder(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="newfound-")))
+    temporary = tempfile.TemporaryDirectory(prefix="newfound-") if out is None else None
+    folder = RunFolder(Path(temporary.name if temporary else str(out)))
     with Progress(quiet=quiet) as progress:
-        return start(
+        start(
             catalogue,
             truth,
             folder,
@@ -164,6 +168,7 @@ def discover(
             compare_labelled_only,
             progress,
         )
+    return Discovery(folder, temporary)
 
 
 def start(

@@ -67,7 +67,7 @@ def predict(
         bfloat16=uses_bfloat16(config.precision, device),
         advance=progress.advance,
     )
-    probabilities = one_answer(answers.known, answers.novel, calibration)
+    probabilities = one_answer(answers.features, answers.known, answers.novel, calibration)
     skipped = pd.DataFrame({"path": names[bad_rows], "reason": [b.reason for b in bad]})
     return Prediction(_table(names[rows], probabilities, known, novel), skipped, readable)
 

@@ -68,7 +68,7 @@ def run(job: Job, progress: Progress) -> None:
     device = choose_device(job.runtime.device)
     continued = job.folder.claim(_identity(job), _about(job, device))
     with job.folder.lock():
-        if job.folder.result_file.exists():
+        if _is_complete(job):
             progress.message(f"{job.folder.path} is complete already")
             if not job.folder.report.exists():
                 write_report(job.folder.path)
@@ -81,6 +81,15 @@ def run(job: Job, progress: Progress) -> None:
             _work(job, device, progress)
         except KeyboardInterrupt:
             raise _stopped(job) from None
+
+
+def _is_complete(job: Job) -> bool:
+    """Whether nothing is left to do; a comparison asked for later is something."""
+    if not job.folder.result_file.exists():
+        return False
+    return not job.compare_labelled_only or (
+        "kmeans_labelled_only" in job.folder.result()["baselines"]
+    )
 
 
 def _work(job: Job, device: torch.device, progress: Progress) -> None:

@@ -50,8 +50,18 @@ class RunFolder:
         folder holds another run, shows the difference, and changes nothing.
         """
         if self.config_file.exists():
-            self._refuse_other(self.read_config(), identity)
-            return True
+            difference = _difference(self.read_config(), identity)
+            if not difference:
+                return True
+            if self._has_work():
+                raise RunFolderError(
+                    f"{self.path} holds a run with other settings or data; nothing was changed. "
+                    "Give another --out, or these as they were:\n" + difference
+                )
+            with self.lock():  # a run that failed before it began leaves its folder free
+                self.log_file.unlink(missing_ok=True)
+                self._write_header(identity, about)
+            return False
         if self._holds_something_else():
             raise RunFolderError(
                 f"{self.path} is there but is no run of newfound; give --out a new folder"
@@ -60,9 +70,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(self.path, error) from error
-        made_by = {"format": FORMAT, "newfound": __version__, "versions": _versions()}
-        header = made_by | identity | about
-        write_text(self.config_file, json.dumps(header, indent=2) + "\n")
+        self._write_header(identity, about)
         return False
 
     @contextmanager
@@ -151,19 +159,27 @@ class RunFolder:
             return self.path.exists()
         return bool(set(self.path.iterdir()) - set(leftovers(self.path)))
 
-    def _refuse_other(self, header: dict[str, Any], identity: dict[str, Any]) -> None:
-        there = _flat({name: header.get(name) for name in identity})
-        asked = _flat(json.loads(json.dumps(identity)))
-        different = [
-            f"  {name}: {there.get(name)!r} there, {asked.get(name)!r} asked"
-            for name in sorted(there.keys() | asked.keys())
-            if there.get(name) != asked.get(name)
-        ]
-        if different:
-            raise RunFolderError(
-                f"{self.path} holds a run with other settings or data; nothing was changed. Give "
-                "another --out, or these as they were:\n" + "\n".join(different)
-            )
+    def _write_header(self, identity: dict[str, Any], about: dict[str, Any]) -> None:
+        made_by = {"format": FORMAT, "newfound": __version__, "versions": _versions()}
+        header = made_by | identity | about
+        write_text(self.config_file, json.dumps(header, indent=2) + "\n")
+
+    def _has_work(self) -> bool:
+        """Whether there is anything that took time to make."""
+        made = (self.checkpoint, self.labelled_only, self.result_file)
+        searched = any(record["event"] == "heldout" for record in self.records())
+        return searched or any(file.exists() for file in made)
+
+
+def _difference(header: dict[str, Any], identity: dict[str, Any]) -> str:
+    """What of the identity is otherwise in the folder, a line each; "" if nothing is."""
+    there = _flat({name: header.get(name) for name in identity})
+    asked = _flat(json.loads(json.dumps(identity)))
+    return "\n".join(
+        f"  {name}: {there.get(name)!r} there, {asked.get(name)!r} asked"
+        for name in sorted(there.keys() | asked.keys())
+        if there.get(name) != asked.get(name)
+    )
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

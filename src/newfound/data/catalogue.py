@@ -150,6 +150,7 @@ def open_catalogue(
     if labelled_classes is not None:
         raise InputError(
             "labelled_classes goes with a folder of class folders alone; leave it out here"
+            + (f", or give ./{data} for the folder of that name" if isinstance(data, str) else "")
         )
     if isinstance(data, Catalogue):
         return _checked(data), None
