@@ -31,7 +31,8 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--mu", type=float, default=0.65)
     arguments = parser.parse_args()
 
     pixels = read_idx(arguments.directory / "t10k-images-idx3-ubyte.gz")
@@ -45,6 +46,7 @@ def main() -> None:
         preset="digits",
         seed=arguments.seed,
         epochs=arguments.epochs,
+        mu=arguments.mu,
     )
     unlabelled = digits[labels == -1].astype(str)
     scores = found.evaluate(dict(zip(found.table()["path"], unlabelled)))

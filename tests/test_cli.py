@@ -399,7 +399,7 @@ def test_settings_out_of_range_are_refused_in_a_line(
         ("window", 40): ["window is 40", "the 32 features of width 4"],
         ("preset", "tiny"): ["no preset is named 'tiny'", ", ".join(package.PRESETS)],
         ("device", "abacus"): ["device 'abacus'", "give auto, cpu, cuda"],
-        ("batch", 25): ["batch is 25", "only 24 items", "--batch 24 or less"],
+        ("batch", 23): ["batch is 23", "only 22 items", "--batch 22 or less"],
         ("workers", -1): ["workers", "greater than or equal to 0", "given: -1"],
     }.items():
         name, value = settings

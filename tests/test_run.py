@@ -565,6 +565,16 @@ def test_code_in_a_checkpoint_is_not_run(
     assert sprung.exists()  # the trap was a real one
 
 
+def test_a_checkpoint_of_other_readable_files_is_refused(
+    photos: Path, cut_off: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows of the state count the readable files: with others they would mean other items."""
+    state = load_checkpoint(cut_off / "checkpoint.pt")
+    torch.save(state | {"data": "0123456789abcdef"}, cut_off / "checkpoint.pt")
+    assert newfound(*discover_command(photos, cut_off)) == 2
+    assert "other files can be read now" in capsys.readouterr().err
+
+
 def test_the_checkpoint_of_another_network_is_refused(
     photos: Path, cut_off: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -573,7 +583,8 @@ def test_the_checkpoint_of_another_network_is_refused(
     (cut_off / "checkpoint.pt").write_bytes((wider / "checkpoint.pt").read_bytes())
     assert newfound(*discover_command(photos, cut_off)) == 2
     assert "does not fit this run" in capsys.readouterr().err
-    torch.save({"training": [1, 2]}, cut_off / "checkpoint.pt")
+    data = load_checkpoint(wider / "checkpoint.pt")["data"]
+    torch.save({"training": [1, 2], "data": data}, cut_off / "checkpoint.pt")
     assert newfound(*discover_command(photos, cut_off)) == 2
     assert "does not fit this run" in capsys.readouterr().err
 

@@ -125,3 +125,9 @@ def test_a_map_shows_a_sample_and_keeps_neighbours(monkeypatch: pytest.MonkeyPat
     distances = np.linalg.norm(points[:, None] - points, axis=2)
     np.fill_diagonal(distances, np.inf)
     assert (of_group[distances.argmin(axis=1)] == of_group).mean() > 0.95
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_items_that_are_all_alike_have_no_map(value: float) -> None:
+    """A collapsed network: t-SNE itself would take the program down with it."""
+    assert np.isnan(map_positions(np.full((60, 8), value, np.float32), seed=0)).all()

@@ -11,7 +11,7 @@ from newfound.augment import two_views
 from newfound.batch import Batch
 from newfound.config import Config
 from newfound.data.loader import CachedPixels
-from newfound.errors import InputError, NonFiniteLossError
+from newfound.errors import NonFiniteLossError
 from newfound.models.network import make_network
 from newfound.train import EpochRecord, Training, _mix, learning_rate, train
 from reference import equations
@@ -235,12 +235,6 @@ def test_a_loss_that_is_no_number_is_named_with_its_step_and_term() -> None:
     with pytest.raises(NonFiniteLossError, match=r"at step 1 \(term: total, ce"):
         train(poisoned, pixels)
     assert not poisoned.weights_are_finite()
-
-
-def test_a_batch_larger_than_the_set_is_refused() -> None:
-    _, labels = problem(each=2)
-    with pytest.raises(InputError, match="batch is 9, but there are only 8 items"):
-        training(labels, tiny_config(batch=9))
 
 
 @pytest.mark.parametrize("step", [0, 3, 9])

@@ -1,11 +1,38 @@
-"""newfound: novel category discovery in images (Jia, Han, Zhu, Green, ICCV 2021)."""
+"""newfound: novel category discovery in images (Jia, Han, Zhu, Green, ICCV 2021).
 
-from newfound.config import PRESETS, Config, Runtime
-from newfound.data.catalogue import Catalogue, Truth, from_arrays, open_catalogue
-from newfound.discovery import Discovery, discover, load
-from newfound.errors import InputError, NonFiniteLossError, RunFolderError, Stopped
-from newfound.evaluate import clustering_accuracy
+The public names are imported when first used: `newfound.__main__` has to set up the environment
+before torch is loaded.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from newfound.version import __version__
+
+if TYPE_CHECKING:
+    from newfound.config import PRESETS, Config, Runtime
+    from newfound.data.catalogue import Catalogue, Truth, from_arrays, open_catalogue
+    from newfound.discovery import Discovery, discover, load
+    from newfound.errors import InputError, NonFiniteLossError, RunFolderError, Stopped
+    from newfound.evaluate import clustering_accuracy
+
+_HOME = {
+    "PRESETS": "config",
+    "Catalogue": "data.catalogue",
+    "Config": "config",
+    "Discovery": "discovery",
+    "InputError": "errors",
+    "NonFiniteLossError": "errors",
+    "RunFolderError": "errors",
+    "Runtime": "config",
+    "Stopped": "errors",
+    "Truth": "data.catalogue",
+    "clustering_accuracy": "evaluate",
+    "discover": "discovery",
+    "from_arrays": "data.catalogue",
+    "load": "discovery",
+    "open_catalogue": "data.catalogue",
+}
 
 __all__ = [
     "PRESETS",
@@ -25,3 +52,9 @@ __all__ = [
     "load",
     "open_catalogue",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'newfound' has no attribute {name!r}")
+    return getattr(import_module(f"newfound.{_HOME[name]}"), name)

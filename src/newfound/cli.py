@@ -16,7 +16,7 @@ from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
-from newfound.config import Runtime, make_config, make_runtime
+from newfound.config import Machine, Runtime, make_config, make_runtime
 from newfound.data.catalogue import open_catalogue
 from newfound.data.manifest import read_truth
 from newfound.discovery import Discovery, choose_preset, load, start
@@ -68,6 +68,8 @@ def _parse(arguments: Sequence[str]) -> Call:
     named = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     named.add_argument("--preset")
     preset: str | None = named.parse_known_args(arguments)[0].preset
+    if preset == "auto":  # as in Python: the same as none
+        preset = None
     call: Call = _commands(arguments, preset).cli(
         prog="newfound",
         description="Novel category discovery: sort unlabelled images into new categories.",
@@ -159,7 +161,7 @@ def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
         copy_to: Path | None = None,
         link: bool = False,
         quiet: bool = False,
-        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(runtime_defaults))]],
+        machine: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(Machine()))]],
     ) -> Call:
         """Name the category, known or discovered, of new images.
 
@@ -173,7 +175,7 @@ def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
         """
 
         def call() -> None:
-            write, speed = _table_writer(out), make_runtime(**asdict(runtime))
+            write, speed = _table_writer(out), make_runtime(**asdict(machine))
             if copy_to is not None:
                 check_unused(copy_to)
             elif link:

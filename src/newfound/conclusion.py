@@ -203,18 +203,21 @@ def _write_tables(
     shown = np.unique(
         np.concatenate([on_map, *(m.typical for m in members), *(m.doubtful for m in members)])
     )
-    _write_arrays(folder.thumbnails, row=shown, pixels=_thumbnails(finding, shown))
+    row, pixels = _thumbnails(finding, shown)
+    _write_arrays(folder.thumbnails, row=row, pixels=pixels)
     _write_arrays(
         folder.embedding, features=unlabelled.features, probabilities=categories.probabilities
     )
 
 
-def _thumbnails(finding: Finding, shown: np.ndarray) -> np.ndarray:
-    """(m, 64, 64, 3) uint8 of the given rows of the items table."""
+def _thumbnails(finding: Finding, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(m,) rows of the items table and their (m, 64, 64, 3) uint8 pixels.
+
+    A file that has gone since training began has none.
+    """
     images = finding.catalogue.images.subset(finding.catalogue.unlabelled[shown])
-    pixels, skipped = decode_all(images, THUMBNAIL_PX, 3, finding.workers)
-    assert not skipped, "what cannot be read was left out before"
-    return pixels.permute(0, 2, 3, 1).numpy()
+    pixels, gone = decode_all(images, THUMBNAIL_PX, 3, finding.workers)
+    return np.delete(shown, [bad.index for bad in gone]), pixels.permute(0, 2, 3, 1).numpy()
 
 
 def _write_arrays(path: Path, **arrays: np.ndarray) -> None:

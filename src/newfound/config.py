@@ -139,8 +139,8 @@ class Config(_Frozen):
         return count
 
 
-class Runtime(_Frozen):
-    """What decides how fast a run goes and when it stops, not what it finds."""
+class Machine(_Frozen):
+    """What decides how fast the network goes, here, not what it finds."""
 
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1")
     cache: Literal["auto", "device", "memory", "none"] = Field(
@@ -149,6 +149,11 @@ class Runtime(_Frozen):
     workers: int | None = Field(
         None, ge=0, description="decoding processes; unset = one per core, up to 8"
     )
+
+
+class Runtime(Machine):
+    """What decides how fast a run goes and when it stops, not what it finds."""
+
     max_bad: float = Field(
         0.05, ge=0, le=1, description="share of unreadable files above which the run stops"
     )

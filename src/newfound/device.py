@@ -40,5 +40,5 @@ def describe(device: torch.device) -> str:
 
 
 def choose_workers(wish: int | None) -> int:
-    """Decoding processes: the number wished for, else one for each usable core, up to 8."""
-    return min(8, len(os.sched_getaffinity(0))) if wish is None else wish
+    """Decoding processes: the number wished for, else one for each core, up to 8."""
+    return min(8, os.cpu_count() or 1) if wish is None else wish

@@ -66,13 +66,14 @@ class Discovery:
         """(n, d) float32: the shared representation z-bar of each unlabelled item."""
         return self._array("features")
 
-    def predict(self, data: str | os.PathLike[str], **runtime: Any) -> pd.DataFrame:
+    def predict(self, data: str | os.PathLike[str], **machine: Any) -> pd.DataFrame:
         """Known and discovered categories of new files; unreadable ones have no row.
 
-        data: a file or a folder.  runtime: fields of `newfound.Runtime`.
+        data: a file or a folder.  machine: device, cache and workers, as in
+        `newfound.Runtime`.
         """
         with Progress(quiet=True) as progress:
-            return predict(self.folder, Path(data), make_runtime(**runtime), progress).table
+            return predict(self.folder, Path(data), make_runtime(**machine), progress).table
 
     def evaluate(self, truth: dict[str, str]) -> dict[str, Any]:
         """ACC, NMI, ARI, per category, against true class names by the table's paths.

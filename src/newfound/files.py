@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+from safetensors import SafetensorError
 
 from newfound.errors import RunFolderError
 
@@ -30,7 +31,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         _to_disk(beside)
         beside.chmod(0o666 & ~_umask())
         beside.replace(path)
-    except (OSError, RuntimeError) as error:  # torch and safetensors report a full disk as theirs
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch's is a RuntimeError
         raise unwritable(path, error) from error
     finally:
         beside.unlink(missing_ok=True)

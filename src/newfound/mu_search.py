@@ -24,6 +24,11 @@ CANDIDATES = (0.35, 0.47, 0.55, 0.65, 0.75)
 """Fractions of H that are tried; the paper's 240 of 512 is 0.47."""
 
 
+def candidates(window: int) -> list[float]:
+    """Those of `CANDIDATES` above 1/k, which unrelated items reach by chance."""
+    return [fraction for fraction in CANDIDATES if fraction > 1 / window]
+
+
 @dataclass(frozen=True)
 class Rehearsal:
     """A discovery problem made of labelled items only.

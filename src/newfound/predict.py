@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 
 from newfound.answer import one_answer
-from newfound.config import Runtime
+from newfound.config import Machine
 from newfound.data.catalogue import files_in
 from newfound.data.images import FileImages, printable
-from newfound.data.loader import StreamedPixels, check_all
+from newfound.data.loader import read_images
 from newfound.device import choose_device, choose_workers, uses_bfloat16
 from newfound.errors import InputError
 from newfound.inference import ask
@@ -39,7 +39,7 @@ class Prediction:
 
 
 def predict(
-    folder: RunFolder, data: str | Path, runtime: Runtime, progress: Progress
+    folder: RunFolder, data: str | Path, machine: Machine, progress: Progress
 ) -> Prediction:
     """The category, known or discovered, of one file or of every file below a folder.
 
@@ -48,19 +48,20 @@ def predict(
     header, config = folder.read_config(), folder.config()
     known, novel = tuple(header["known"]), category_names(header["num_novel"])
     network, calibration = load_model(folder.model, config, len(known), len(novel))
-    device = choose_device(runtime.device)
-    workers = choose_workers(runtime.workers)
+    device = choose_device(machine.device)
+    workers = choose_workers(machine.workers)
     names, images = files_in(data)
 
-    progress.stage("Reading images", 1)
-    bad = check_all(images, config.px, config.channels, workers)
-    progress.stage("Predicting", len(images) - len(bad))
-    bad_rows = np.array([b.index for b in bad], dtype=np.int64)
-    rows = np.setdiff1d(np.arange(len(images)), bad_rows)
-    readable = images.subset(rows)
+    progress.stage("Reading images", len(images))
+    pixels, bad = read_images(
+        images, config.px, config.channels, workers, machine.cache, device, progress.follow
+    )
+    unreadable = np.array([b.index for b in bad], dtype=np.int64)
+    rows = np.setdiff1d(np.arange(len(images)), unreadable)
+    progress.stage("Predicting", len(rows))
     answers = ask(
         network.to(device).to(memory_format=torch.channels_last),
-        StreamedPixels(readable, config.px, config.channels, workers, device.type == "cuda"),
+        pixels,
         np.arange(len(rows)),
         px=config.px,
         device=device,
@@ -68,8 +69,9 @@ def predict(
         advance=progress.advance,
     )
     probabilities = one_answer(answers.features, answers.known, answers.novel, calibration)
-    skipped = pd.DataFrame({"path": names[bad_rows], "reason": [b.reason for b in bad]})
-    return Prediction(_table(names[rows], probabilities, known, novel), skipped, readable)
+    skipped = pd.DataFrame({"path": names[unreadable], "reason": [b.reason for b in bad]})
+    table = _table(names[rows], probabilities, known, novel)
+    return Prediction(table, skipped, images.subset(rows))
 
 
 def check_unused(into: Path) -> None:

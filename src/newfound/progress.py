@@ -191,6 +191,10 @@ class Progress:
             self._line_time = now
             self._print(_line(f"{stage.name} {stage.done:,}/{stage.total:,}", stage.time_left()))
 
+    def follow(self, done: int, _total: int) -> None:
+        """Show that `done` units of the stage are done."""
+        self.advance(done - self._current().done)
+
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Show an epoch's record of the log."""
         stage = self._current()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +15,16 @@ from newfound.checkpoint import load_checkpoint, save_checkpoint
 from newfound.conclusion import Finding, conclude
 from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, check_counts, drop, hold_out
-from newfound.data.images import ArrayImages, decode_side
-from newfound.data.loader import (
-    CachedPixels,
-    Pixels,
-    StreamedPixels,
-    check_all,
-    check_share_bad,
-    choose_cache,
-    decode_all,
-)
-from newfound.device import choose_device, choose_workers, describe
+from newfound.data.images import ArrayImages
+from newfound.data.loader import Pixels, check_share_bad, read_images
+from newfound.device import choose_device, choose_workers, describe, uses_bfloat16
 from newfound.errors import RunFolderError, Stopped
 from newfound.evaluate import clustering_accuracy
 from newfound.files import write_csv
 from newfound.inference import ask
 from newfound.interrupt import stop_requested
 from newfound.models.network import make_network
-from newfound.mu_search import CANDIDATES, make_rehearsal, rehearse
+from newfound.mu_search import candidates, make_rehearsal, rehearse
 from newfound.progress import Progress
 from newfound.report import write_report
 from newfound.run_folder import RunFolder
@@ -58,14 +50,27 @@ class Job:
     compare_labelled_only: bool
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A training of the run: its name, where its state is kept, and the data it belongs to.
+
+    data: fingerprint of the items that could be read.
+    """
+
+    name: str
+    checkpoint: Path
+    data: str
+
+
 def run(job: Job, progress: Progress) -> None:
     """Do what is left of the job; when it returns, the run folder is complete.
 
     Raises InputError for what cannot be used, RunFolderError for a folder that is not this
     run's, and Stopped when the user interrupts; the folder can then be continued.
     """
-    warnings = check_counts(job.catalogue, job.num_novel, job.config.batch)
+    warnings = check_counts(_with_held_out(job, job.catalogue), job.num_novel, job.config.batch)
     device = choose_device(job.runtime.device)
+    job = replace(job, config=_resolved(job.config, device))
     continued = job.folder.claim(_identity(job), _about(job, device))
     with job.folder.lock():
         if _is_complete(job):
@@ -99,7 +104,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
         workers = 0  # handing arrays to processes costs more than resizing them here
     catalogue, truth, pixels = _decode(job, workers, device, progress)
     seconds = {"reading": time.monotonic() - began}
-    catalogue = hold_out(catalogue, job.config.held_out, job.config.seed)
+    catalogue = _with_held_out(job, catalogue)
 
     mu = _threshold(job, catalogue, pixels, device, progress)
     network = make_network(job.config, len(catalogue.class_names), job.num_novel)
@@ -108,7 +113,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
         job,
         training,
         pixels,
-        job.folder.checkpoint,
+        Stage("Training", job.folder.checkpoint, catalogue.fingerprint()),
         progress,
         lambda figures, categories: _log_epoch(job.folder, figures, categories, catalogue, truth),
     )
@@ -140,39 +145,28 @@ def _decode(
 ) -> tuple[Catalogue, Truth | None, Pixels]:
     """Decode every item once, keep the pixels where they fit, and leave out what is unreadable."""
     config, catalogue = job.config, job.catalogue
-    images = catalogue.images
-    item_bytes = config.channels * decode_side(config.px) ** 2
-    cache = choose_cache(len(catalogue), item_bytes, device, job.runtime.cache)
-
     progress.stage("Reading images", len(catalogue))
-    done = 0
-
-    def on_progress(now: int, _total: int) -> None:
-        nonlocal done
-        progress.advance(now - done)
-        done = now
-
-    if cache == "none":
-        bad = check_all(images, config.px, config.channels, workers, on_progress)
-    else:
-        kept, bad = decode_all(images, config.px, config.channels, workers, on_progress)
-    check_share_bad(bad, catalogue.names, job.runtime.max_bad)
-    skipped = pd.DataFrame(
-        {"path": catalogue.names[[b.index for b in bad]], "reason": [b.reason for b in bad]}
+    pixels, bad = read_images(
+        catalogue.images,
+        config.px,
+        config.channels,
+        workers,
+        job.runtime.cache,
+        device,
+        progress.follow,
     )
+    check_share_bad(bad, catalogue.names, job.runtime.max_bad)
+    unreadable = [b.index for b in bad]
+    skipped = pd.DataFrame({"path": catalogue.names[unreadable], "reason": [b.reason for b in bad]})
     write_csv(job.folder.skipped, skipped)
     if bad:
         progress.message(
             f"{len(bad)} of {len(catalogue)} images cannot be read and are left out: "
             f"{job.folder.skipped}"
         )
-    catalogue, truth = drop(catalogue, job.truth, [b.index for b in bad])
-    check_counts(catalogue, job.num_novel, config.batch)
-    if cache == "none":
-        pin = device.type == "cuda"
-        streamed = StreamedPixels(catalogue.images, config.px, config.channels, workers, pin)
-        return catalogue, truth, streamed
-    return catalogue, truth, CachedPixels(kept.to(device) if cache == "device" else kept)
+    catalogue, truth = drop(catalogue, job.truth, unreadable)
+    check_counts(_with_held_out(job, catalogue), job.num_novel, config.batch)
+    return catalogue, truth, pixels
 
 
 def _threshold(
@@ -194,7 +188,8 @@ def _search_mu(
     """The best candidate on known classes, as a count; what is in the log is not done again."""
     rehearsal = make_rehearsal(catalogue.labels, catalogue.labelled, job.num_novel)
     found = {r["fraction"]: r["acc"] for r in job.folder.records() if r["event"] == "heldout"}
-    for fraction in CANDIDATES:
+    tried = candidates(job.config.window)
+    for fraction in tried:
         if fraction in found:
             continue
         steps = job.config.heldout_epochs * (
@@ -212,7 +207,7 @@ def _search_mu(
             raise _stopped(job)
         found[fraction] = acc
         job.folder.log("heldout", fraction=fraction, acc=acc)
-    best = max(CANDIDATES, key=lambda fraction: found[fraction])
+    best = max(tried, key=lambda fraction: found[fraction])
     progress.message(f"mu = {best} H: ACC {found[best]:.3f} on known classes taken as unknown")
     return best * job.config.hashes
 
@@ -221,7 +216,7 @@ def _train(
     job: Job,
     training: Training,
     pixels: Pixels,
-    checkpoint: Path,
+    stage: Stage,
     progress: Progress,
     log_epoch: Callable[[dict[str, Any], Tensor], None],
 ) -> float:
@@ -229,21 +224,24 @@ def _train(
 
     Raises Stopped after a checkpoint if the user asked to stop.
     """
-    before = _restore(training, checkpoint, job.folder)
-    first = training.step
+    before = _restore(training, stage)
+    if stage.checkpoint == job.folder.checkpoint:
+        job.folder.forget_after(training.step)
+    first = epoch_first = training.step
     began = saved = shown = epoch_began = time.monotonic()
 
     def save() -> None:
         training.check_finite()
         if training.weights_are_finite():
             seconds = before + time.monotonic() - began
-            state = {"training": training.state_dict(), "seconds": seconds}
-            save_checkpoint(checkpoint, state)
+            state = {"training": training.state_dict(), "seconds": seconds, "data": stage.data}
+            save_checkpoint(stage.checkpoint, state)
 
     def after_epoch(record: EpochRecord, categories: Tensor) -> None:
-        nonlocal epoch_began
+        nonlocal epoch_began, epoch_first
         took, epoch_began = time.monotonic() - epoch_began, time.monotonic()
-        rate = training.steps_per_epoch * job.config.batch / took
+        steps, epoch_first = training.step - epoch_first, training.step
+        rate = steps * training.config.batch / took
         figures = asdict(record) | {"items_per_second": round(rate, 1), "seconds": round(took, 3)}
         log_epoch(figures, categories)
         progress.epoch(figures)
@@ -275,7 +273,7 @@ def _train(
         return not stopping or ended
 
     progress.stage(
-        "Training" if checkpoint == job.folder.checkpoint else "Training on labels alone",
+        stage.name,
         training.total_steps,
         done=training.step,
         epochs=training.config.epochs,
@@ -287,24 +285,24 @@ def _train(
     return before + time.monotonic() - began
 
 
-def _restore(training: Training, checkpoint: Path, folder: RunFolder) -> float:
-    """Load the checkpoint, if any, into the training. Returns the seconds it had taken."""
-    if not checkpoint.exists():
-        if checkpoint == folder.checkpoint:
-            folder.forget_after(0)
+def _restore(training: Training, stage: Stage) -> float:
+    """Load the stage's checkpoint, if any. Returns the seconds it had taken."""
+    if not stage.checkpoint.exists():
         return 0.0
-    state = load_checkpoint(checkpoint)
+    state = load_checkpoint(stage.checkpoint)
+    if state.get("data") != stage.data:
+        raise RunFolderError(
+            f"other files can be read now than when {stage.checkpoint} was written, and it does "
+            "not fit them. Make the same files readable again, or give another --out"
+        )
     try:
         training.load_state_dict(state["training"])
-        seconds = float(state["seconds"])
+        return float(state["seconds"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise RunFolderError(
-            f"{checkpoint} does not fit this run ({type(error).__name__}: {error}). Delete that "
-            "file to train again from the start, or give another --out"
+            f"{stage.checkpoint} does not fit this run ({type(error).__name__}: {error}). Delete "
+            "that file to train again from the start, or give another --out"
         ) from error
-    if checkpoint == folder.checkpoint:
-        folder.forget_after(training.step)
-    return seconds
 
 
 def _log_epoch(
@@ -351,7 +349,7 @@ def _labelled_only_features(
         job,
         training,
         pixels,
-        job.folder.labelled_only,
+        Stage("Training on labels alone", job.folder.labelled_only, catalogue.fingerprint()),
         progress,
         lambda _figures, _categories: None,
     )
@@ -376,9 +374,23 @@ def _identity(job: Job) -> dict[str, Any]:
     }
 
 
+def _with_held_out(job: Job, catalogue: Catalogue) -> Catalogue:
+    return hold_out(catalogue, job.config.held_out, job.config.seed)
+
+
+def _resolved(config: Config, device: torch.device) -> Config:
+    """The settings with `auto` replaced, so that a run goes on as it began, and elsewhere too."""
+    precision = "bfloat16" if uses_bfloat16(config.precision, device) else "float32"
+    return config.model_copy(update={"precision": precision})
+
+
 def _about(job: Job, device: torch.device) -> dict[str, Any]:
     return {
-        "data": {"source": job.catalogue.source, "items": len(job.catalogue)},
+        "data": {
+            "source": job.catalogue.source,
+            "items": len(job.catalogue),
+            "unlabelled": len(job.catalogue.unlabelled),
+        },
         "hardware": describe(device),
     }
 

@@ -133,9 +133,10 @@ def map_positions(features: np.ndarray, seed: int) -> np.ndarray:
     rows = np.arange(len(features))
     if len(rows) > MAP_ITEMS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MAP_ITEMS, replace=False))
-    if len(rows) < 4:  # t-SNE has no neighbourhoods in so few
-        return positions
     sample = features[rows]
+    # t-SNE needs neighbourhoods: not so few items, and not all at one point (it would crash).
+    if len(rows) < 4 or not np.ptp(sample, axis=0).any():
+        return positions
     components = min(50, *sample.shape)
     reduced = PCA(components, random_state=seed).fit_transform(sample)
     perplexity = min(30.0, (len(rows) - 1) / 3)

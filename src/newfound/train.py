@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from newfound.augment import Views, two_views
 from newfound.batch import Batch, Losses, Outputs
 from newfound.config import Config
 from newfound.data.loader import Pixels, epoch_batches
 from newfound.device import uses_bfloat16
-from newfound.errors import InputError, NonFiniteLossError
+from newfound.errors import NonFiniteLossError
 from newfound.models.network import Network
 from newfound.objective.joint import joint_loss, ramp
 from newfound.objective.pairs import (
@@ -76,11 +77,7 @@ class Training:
         self.views = Views(**{f.name: getattr(config, f.name) for f in fields(Views)})
         self.labels, self.trainable = torch.as_tensor(labels, device=device), trainable
         self.steps_per_epoch = len(trainable) // config.batch
-        if self.steps_per_epoch == 0:
-            raise InputError(
-                f"batch is {config.batch}, but there are only {len(trainable)} items to train on; "
-                f"give --batch {len(trainable)} or less"
-            )
+        assert self.steps_per_epoch > 0, "check_counts lets no batch be larger than the set"
         self.categories_count = network.novel.out_features
         self.bfloat16 = uses_bfloat16(config.precision, device)
         self.optimizer = torch.optim.SGD(
@@ -210,8 +207,7 @@ class Training:
 
     def weights_are_finite(self) -> bool:
         """Whether the weights may be saved: a step can spoil them before a loss shows it."""
-        norms = torch._foreach_norm(list(self.network.parameters()))
-        return bool(torch.stack(list(norms)).isfinite().all())
+        return bool(get_total_norm(self.network.parameters()).isfinite())
 
     def state_dict(self) -> dict[str, Any]:
         """All that a later process needs to take the same steps; tensors and plain values only."""
@@ -260,11 +256,11 @@ class Training:
         )
         self.categories[batch.index] = novel.argmax(dim=1)
         failed_now = ~terms.isfinite().all() & (self._failure[0] < 0)
-        failure = torch.cat([terms.new_tensor([self.step]), terms])
+        failure = torch.cat([terms.new_full((1,), self.step), terms])
         self._failure = torch.where(failed_now, failure, self._failure)
 
     def _churn(self) -> float:
-        """Share of unlabelled items, seen in this epoch and before, whose category changed."""
+        """Share of the unlabelled items drawn so far whose category changed in this epoch."""
         seen = (self.labels < 0) & (self._previous >= 0)
         changed = (self.categories != self._previous) & seen
         return _share(float(changed.sum()), float(seen.sum()))
@@ -300,7 +296,7 @@ def train(
     while training.step < training.total_steps:
         batches = training.remaining_batches()
         for rows, decoded in zip(batches, pixels.batches(batches)):
-            index = rows.to(training.device)
+            index = rows.to(training.device, non_blocking=True)
             on_device = decoded.to(training.device, non_blocking=True)
             training.take_step(Batch(on_device, training.labels[index], index))
             if training.step % training.steps_per_epoch == 0:

@@ -259,7 +259,7 @@ def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
     if batch > largest:
         raise InputError(
             f"batch is {batch}, but there are only {largest} items to train on; give --batch "
-            f"{largest} or less"
+            f"{largest} or less, or take --preset quick, which is made for few images"
         )
     sizes = np.bincount(catalogue.labels[catalogue.labels != UNLABELLED])
     return [

@@ -171,6 +171,30 @@ class StreamedPixels:
             yield chunk.pixels
 
 
+def read_images(
+    source: ImageSource,
+    px: int,
+    channels: int,
+    workers: int,
+    cache: Literal["auto", "device", "memory", "none"],
+    device: torch.device,
+    on_progress: Progress | None = None,
+) -> tuple[Pixels, list[Skipped]]:
+    """Every readable image, kept where there is room or streamed, and the unreadable ones.
+
+    Each image is decoded once here, to know which are readable. Row i of the pixels is the i-th
+    readable image.
+    """
+    place = choose_cache(len(source), channels * decode_side(px) ** 2, device, cache)
+    if place != "none":
+        pixels, skipped = decode_all(source, px, channels, workers, on_progress)
+        return CachedPixels(pixels.to(device) if place == "device" else pixels), skipped
+    skipped = check_all(source, px, channels, workers, on_progress)
+    readable = source.subset(np.delete(np.arange(len(source)), [bad.index for bad in skipped]))
+    pin = device.type == "cuda"
+    return StreamedPixels(readable, px, channels, workers, pin), skipped
+
+
 def choose_cache(
     n_items: int,
     bytes_per_item: int,
@@ -184,9 +208,11 @@ def choose_cache(
 
 
 def _fastest_with_room(n_bytes: int, device: torch.device) -> Cache:
+    if n_bytes > _free_memory() / 2:  # pixels pass through the host's memory in any case
+        return "none"
     if device.type == "cuda" and n_bytes <= torch.cuda.mem_get_info(device)[0] / 2:
         return "device"
-    return "memory" if n_bytes <= _free_memory() / 2 else "none"
+    return "memory"
 
 
 def _free_memory() -> int:

@@ -50,11 +50,19 @@ def read_manifest(path: Path) -> tuple[list[str], list[str], list[str]]:
 def read_truth(path: Path) -> dict[str, str]:
     """Name of an item -> its true class, from the columns `path` and `label` of a table.
 
-    Raises InputError for a table that is not there or without the columns.
+    Rows without a label say nothing. Raises InputError for a table that is not there or without
+    the columns, and for an item under two labels.
     """
-    table = _read_table(path)
-    _check_columns(table, repr(printable(str(path))))
-    return dict(zip(map(_text, table["path"]), map(_text, table["label"])))
+    table, shown = _read_table(path), repr(printable(str(path)))
+    _check_columns(table, shown)
+    truth: dict[str, str] = {}
+    for name, label in zip(map(_text, table["path"]), map(_text, table["label"])):
+        if label and truth.setdefault(name, label) != label:
+            raise InputError(
+                f"{shown} has {printable(name)!r} under two labels, {truth[name]!r} and "
+                f"{label!r}; keep one of the rows"
+            )
+    return truth
 
 
 def _check_columns(table: pd.DataFrame, shown: str) -> None:

@@ -48,7 +48,7 @@ def make_network(config: Config, known: int, novel: int) -> Network:
     known, novel: C_l and C_u.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.default_generator.manual_seed(config.seed)
         encoder = ResNet18(config.width, config.channels, small_stem=config.px <= SMALL_STEM_PX)
         projection = nn.Sequential(
             nn.Linear(encoder.size, config.projection_hidden),
