@@ -4,12 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from safetensors import SafetensorError
 
 from newfound.errors import RunFolderError
 from newfound.files import leftovers, write_atomically, write_csv, write_text
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("torch")])
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), RuntimeError("torch"), SafetensorError("full")],
+)
 def test_a_failed_write_leaves_the_old_content_and_nothing_else(
     tmp_path: Path, error: Exception
 ) -> None:
