@@ -3,7 +3,13 @@ import os
 import pytest
 import torch
 
-from newfound.device import choose_device, choose_workers, describe, uses_bfloat16
+from newfound.device import (
+    choose_device,
+    choose_workers,
+    compute_threads,
+    describe,
+    uses_bfloat16,
+)
 from newfound.errors import InputError
 
 CPU = torch.device("cpu")
@@ -28,6 +34,22 @@ def test_precision_can_be_ordered() -> None:
 def test_workers_are_the_cores_that_may_be_used() -> None:
     assert choose_workers(None) == min(8, os.cpu_count())
     assert choose_workers(0) == 0
+
+
+@pytest.mark.parametrize(
+    ("wish", "width", "px", "expected"), [(None, 16, 32, 1), (None, 64, 32, 3), (2, 16, 32, 2)]
+)
+def test_a_small_network_computes_with_one_thread(
+    wish: int | None, width: int, px: int, expected: int
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with compute_threads(wish, width, px):
+            assert torch.get_num_threads() == expected
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_hardware_is_named() -> None:

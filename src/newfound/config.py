@@ -146,6 +146,9 @@ class Machine(_Frozen):
     cache: Literal["auto", "device", "memory", "none"] = Field(
         "auto", description="where decoded images are kept; auto: wherever they fit"
     )
+    threads: int | None = Field(
+        None, ge=1, description="computing threads; unset = one for a small network, else all"
+    )
     workers: int | None = Field(
         None, ge=0, description="decoding processes; unset = one per core, up to 8"
     )

@@ -15,7 +15,7 @@ from newfound.config import Machine
 from newfound.data.catalogue import files_in
 from newfound.data.images import FileImages, printable
 from newfound.data.loader import read_images
-from newfound.device import choose_device, choose_workers, uses_bfloat16
+from newfound.device import choose_device, choose_workers, compute_threads, uses_bfloat16
 from newfound.errors import InputError
 from newfound.inference import ask
 from newfound.model_file import load_model
@@ -59,15 +59,16 @@ def predict(
     unreadable = np.array([b.index for b in bad], dtype=np.int64)
     rows = np.setdiff1d(np.arange(len(images)), unreadable)
     progress.stage("Predicting", len(rows))
-    answers = ask(
-        network.to(device).to(memory_format=torch.channels_last),
-        pixels,
-        np.arange(len(rows)),
-        px=config.px,
-        device=device,
-        bfloat16=uses_bfloat16(config.precision, device),
-        advance=progress.advance,
-    )
+    with compute_threads(machine.threads, config.width, config.px):
+        answers = ask(
+            network.to(device).to(memory_format=torch.channels_last),
+            pixels,
+            np.arange(len(rows)),
+            px=config.px,
+            device=device,
+            bfloat16=uses_bfloat16(config.precision, device),
+            advance=progress.advance,
+        )
     probabilities = one_answer(answers.features, answers.known, answers.novel, calibration)
     skipped = pd.DataFrame({"path": names[unreadable], "reason": [b.reason for b in bad]})
     table = _table(names[rows], probabilities, known, novel)

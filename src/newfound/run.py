@@ -17,7 +17,7 @@ from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, check_counts, drop, hold_out
 from newfound.data.images import ArrayImages
 from newfound.data.loader import Pixels, check_share_bad, read_images
-from newfound.device import choose_device, choose_workers, describe, uses_bfloat16
+from newfound.device import choose_device, choose_workers, compute_threads, describe, uses_bfloat16
 from newfound.errors import RunFolderError, Stopped
 from newfound.evaluate import clustering_accuracy
 from newfound.files import write_csv
@@ -71,21 +71,22 @@ def run(job: Job, progress: Progress) -> None:
     warnings = check_counts(_with_held_out(job, job.catalogue), job.num_novel, job.config.batch)
     device = choose_device(job.runtime.device)
     job = replace(job, config=_resolved(job.config, device))
-    continued = job.folder.claim(_identity(job), _about(job, device))
-    with job.folder.lock():
-        if _is_complete(job):
-            progress.message(f"{job.folder.path} is complete already")
-            if not job.folder.report.exists():
-                write_report(job.folder.path)
-            return
-        job.folder.log("resume" if continued else "start", hardware=describe(device))
-        for text in warnings:
-            progress.message(f"warning: {text}")
-            job.folder.log("warning", message=text)
-        try:
-            _work(job, device, progress)
-        except KeyboardInterrupt:
-            raise _stopped(job) from None
+    with compute_threads(job.runtime.threads, job.config.width, job.config.px):
+        continued = job.folder.claim(_identity(job), _about(job, device))
+        with job.folder.lock():
+            if _is_complete(job):
+                progress.message(f"{job.folder.path} is complete already")
+                if not job.folder.report.exists():
+                    write_report(job.folder.path)
+                return
+            job.folder.log("resume" if continued else "start", hardware=describe(device))
+            for text in warnings:
+                progress.message(f"warning: {text}")
+                job.folder.log("warning", message=text)
+            try:
+                _work(job, device, progress)
+            except KeyboardInterrupt:
+                raise _stopped(job) from None
 
 
 def _is_complete(job: Job) -> bool:
@@ -339,6 +340,8 @@ def _labelled_only_features(
             "category_weight": 0.0,
             "consistency_weight": 0.0,
             "batch": min(job.config.batch, len(catalogue.labelled)),
+            "epochs": labelled_only_epochs(job.config.epochs),
+            "warmup_epochs": min(job.config.warmup_epochs, 1.0),
             "unlabelled_share": None,
         }
     )
@@ -362,6 +365,11 @@ def _labelled_only_features(
         bfloat16=training.bfloat16,
     )
     return answers.features, seconds
+
+
+def labelled_only_epochs(epochs: int) -> int:
+    """A third, and at least two: labels alone are learnt long before the categories."""
+    return max(2, epochs // 3)
 
 
 def _identity(job: Job) -> dict[str, Any]:
