@@ -26,10 +26,10 @@ check: setup
 	$(BIN)/mypy
 
 test: setup
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest
 
 test-all: setup
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m ''
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m ''
 
 bench: setup
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/step.py --out bench.json
