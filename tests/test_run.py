@@ -244,7 +244,7 @@ def killed_when(name: str, nth: int, where: str, command: list[str]) -> None:
         ("save_checkpoint", 6, "before", 5),  # an epoch is in the log but not in the checkpoint
         ("save_checkpoint", STEPS, "after", STEPS),  # trained to the end, not concluded
         ("_log_epoch", 2, "before", 5),
-        ("conclude", 1, "after", STEPS),  # all done but for saying so
+        ("conclude", 1, "before", STEPS),
     ],
 )
 def test_killed_at_any_moment_it_goes_on_bit_for_bit(
@@ -566,12 +566,14 @@ def test_code_in_a_checkpoint_is_not_run(
 
 
 def test_a_checkpoint_of_other_readable_files_is_refused(
-    photos: Path, cut_off: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Rows of the state count the readable files: with others they would mean other items."""
-    state = load_checkpoint(cut_off / "checkpoint.pt")
-    torch.save(state | {"data": "0123456789abcdef"}, cut_off / "checkpoint.pt")
-    assert newfound(*discover_command(photos, cut_off)) == 2
+    command = discover_command(photos, tmp_path / "run")
+    killed_when("save_checkpoint", 1, "after", command)
+    state = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    torch.save(state | {"data": "0123456789abcdef"}, tmp_path / "run" / "checkpoint.pt")
+    assert newfound(*command) == 2
     assert "other files can be read now" in capsys.readouterr().err
 
 
