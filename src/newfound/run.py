@@ -316,7 +316,7 @@ def _log_epoch(
     """One line of the log; with truth, also the accuracy of the epoch's own predictions.
 
     Those were made on augmented views while the network changed, and are there to show when
-    training goes wrong; nothing reads them but people.
+    training goes wrong: the report warns of a fall, and nothing is chosen by them.
     """
     if truth is not None:
         predicted = categories[torch.from_numpy(catalogue.unlabelled)].cpu().numpy()
