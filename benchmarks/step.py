@@ -22,6 +22,7 @@ from newfound.batch import Batch, Outputs
 from newfound.config import make_config
 from newfound.device import choose_device, describe
 from newfound.models.network import Network, make_network
+from newfound.process import keep_freed_memory
 from newfound.train import Training
 
 
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
 
+    keep_freed_memory()  # as the newfound command does
     device = choose_device(arguments.device)
     config = make_config("small-images", batch=arguments.batch)
     random = np.random.default_rng(0)

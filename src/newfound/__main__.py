@@ -1,15 +1,15 @@
 """`python -m newfound`, and the `newfound` command."""
 
-import os
 import sys
+
+from newfound.process import keep_freed_memory, let_waiting_threads_sleep
 
 
 def main() -> None:
     """Run the command line."""
-    # Threads that spin while they wait take the cores from one another on a shared machine, up
-    # to ten times over; OpenMP reads this once, when torch loads it.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from newfound.cli import run_command_line  # noqa: PLC0415 - after the setting above
+    let_waiting_threads_sleep()
+    keep_freed_memory()
+    from newfound.cli import run_command_line  # noqa: PLC0415 - it loads torch: after the above
 
     sys.exit(run_command_line(sys.argv[1:]))
 
