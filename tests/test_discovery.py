@@ -59,6 +59,18 @@ def test_without_a_folder_the_result_can_be_saved(tmp_path: Path) -> None:
     assert len(predicted) == 12
 
 
+def test_stopped_without_a_folder_it_does_not_promise_to_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    pixels, kinds = made_arrays((0, 1, 2, 3), 6)
+    monkeypatch.setattr("newfound.run.conclude", interrupted)
+    with pytest.raises(newfound.Stopped, match="without `out`, nothing of the run is kept"):
+        discovered((pixels, np.where(kinds < 2, kinds, -1)))
+
+
 def test_the_saved_network_has_its_outputs_in_the_order_of_the_categories(tmp_path: Path) -> None:
     """Untrained, so that sizes are unequal and the largest category is not the first output."""
     photos = make_folder(tmp_path / "photos", novel=(2, 3, 4), each=6)

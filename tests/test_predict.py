@@ -11,8 +11,12 @@ from support.made_images import save_images
 HOSTILE = ["../../evil", "..", ".", "a/b", "/etc", "back\\slash", "nul\0", "new\nline", ".hidden"]
 
 
-def predicted(paths: list[Path], categories: list[str]) -> Prediction:
-    table = pd.DataFrame({"path": [path.name for path in paths], "category": categories})
+def predicted(
+    paths: list[Path], categories: list[str], kinds: list[str] | None = None
+) -> Prediction:
+    names = [path.name for path in paths]
+    kind = kinds or ["known"] * len(paths)
+    table = pd.DataFrame({"path": names, "category": categories, "kind": kind})
     return Prediction(table, pd.DataFrame({"path": [], "reason": []}), FileImages(paths))
 
 
@@ -36,6 +40,17 @@ def test_files_of_one_name_are_all_kept(tmp_path: Path) -> None:
     sort_files(predicted(paths, ["x", "x", "x"]), tmp_path / "sorted", "link")
     names = sorted(path.name for path in (tmp_path / "sorted" / "x").iterdir())
     assert names == ["red-disc-000-2.png", "red-disc-000-3.png", "red-disc-000.png"]
+
+
+def test_each_category_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    """Whatever it is called: a known class may have the name of a novel category."""
+    paths = save_images(tmp_path / "photos", 0, range(5))
+    categories = ["novel-1", "novel-1", "a/b", "a_b", "a\\b"]
+    kinds = ["known", "novel", "known", "known", "known"]
+    sort_files(predicted(paths, categories, kinds), tmp_path / "sorted", "copy")
+    folders = sorted(path.name for path in (tmp_path / "sorted").iterdir())
+    assert folders == ["a_b", "a_b (known)", "a_b (known)_", "novel-1", "novel-1 (novel)"]
+    assert all(len([*path.iterdir()]) == 1 for path in (tmp_path / "sorted").iterdir())
 
 
 def test_links_survive_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,10 +21,10 @@ import pytest
 import torch
 
 from newfound import run as run_module
+from newfound import stage as stage_module
 from newfound.checkpoint import load_checkpoint
 from newfound.config import Runtime
 from newfound.data.catalogue import Catalogue, Truth, from_arrays
-from newfound.discovery import start
 from newfound.files import write_atomically
 from newfound.mu_search import CANDIDATES
 from newfound.progress import Progress
@@ -117,18 +117,13 @@ def test_where_the_pixels_are_kept_and_who_decodes_changes_nothing(
 
 
 def run_with_truth(folder: Path, catalogue: Catalogue, truth: Truth | None) -> dict[str, Any]:
+    config = tiny_config(epochs=8, channels=3, batch=16, jitter=0.0, crop_scale=(0.8, 1.0))
+    runtime, run_folder = Runtime(device="cpu"), RunFolder(folder)
     with Progress(quiet=True) as progress:
-        found = start(
-            catalogue,
-            truth,
-            RunFolder(folder),
-            2,
-            tiny_config(epochs=8, channels=3, batch=16, jitter=0.0, crop_scale=(0.8, 1.0)),
-            Runtime(device="cpu"),
-            True,
-            progress,
+        run_module.run(
+            run_module.Job(run_folder, catalogue, truth, 2, config, runtime, True), progress
         )
-    return found.result_
+    return run_folder.result()
 
 
 def test_scrambled_truth_changes_no_weight_and_no_item(tmp_path: Path) -> None:
@@ -212,10 +207,11 @@ def test_ctrl_c_ends_the_step_saves_and_says_how_to_go_on(photos: Path, tmp_path
 
 
 def killed_when(name: str, nth: int, where: str, command: list[str]) -> None:
-    """Run the command in a forked process that is killed at the nth call of `run.<name>`."""
+    """Run the command in a forked process that is killed at the nth call of a function of ours."""
+    home = stage_module if name == "save_checkpoint" else run_module
 
     def child() -> None:
-        original, calls = getattr(run_module, name), 0
+        original, calls = getattr(home, name), 0
 
         def deadly(*arguments: Any, **named: Any) -> Any:
             nonlocal calls
@@ -227,7 +223,7 @@ def killed_when(name: str, nth: int, where: str, command: list[str]) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
 
-        setattr(run_module, name, deadly)
+        setattr(home, name, deadly)
         newfound(*command)
 
     process = FORKED.Process(target=child)
@@ -284,7 +280,7 @@ def test_killed_while_a_checkpoint_is_written_the_one_before_is_whole(
         write_atomically(path, write)
 
     def child() -> None:
-        run_module.save_checkpoint = half_written
+        stage_module.save_checkpoint = half_written
         newfound(*discover_command(photos, tmp_path / "run"))
 
     process = FORKED.Process(target=child)
@@ -389,6 +385,8 @@ def test_the_search_for_mu_is_not_repeated(tmp_path: Path, monkeypatch: pytest.M
     assert [record["fraction"] for record in searched] == list(CANDIDATES)
     best = max(searched, key=lambda record: record["acc"])
     assert epoch_records(run)[0]["mu"] == pytest.approx(best["fraction"] * 32)
+    spent = json.loads((run / "result.json").read_text())["seconds"]["search"]
+    assert spent == pytest.approx(sum(record["seconds"] for record in searched))
 
 
 def test_the_search_for_mu_needs_four_known_classes(

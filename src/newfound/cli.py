@@ -17,20 +17,23 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
 from newfound.config import Machine, Runtime, make_config, make_runtime
-from newfound.data.catalogue import open_catalogue
+from newfound.data.catalogue import Catalogue, Truth, open_catalogue
 from newfound.data.manifest import read_truth
-from newfound.discovery import Discovery, choose_preset, load, start
+from newfound.discovery import Discovery, choose_preset, load
 from newfound.errors import InputError, Stopped
 from newfound.files import write_atomically, write_csv
 from newfound.predict import check_unused, predict, sort_files
 from newfound.progress import Progress
 from newfound.report import write_report
+from newfound.run import Job, run
 from newfound.run_folder import RunFolder
 
 USER_ERROR, OWN_ERROR, INTERRUPTED = 2, 1, 130
 
 Call = Callable[[], None]
 """What a parsed command line asks for, not done yet."""
+
+Opened = tuple[Catalogue, Truth | None]
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
@@ -63,14 +66,17 @@ def _explain(error: BaseException) -> int:
     return code
 
 
-def _parse(arguments: Sequence[str]) -> Call:
-    """Arguments -> the call they ask for. Exits with 2 after a message if they make no sense."""
+def _parse(arguments: Sequence[str], opened: Opened | None = None) -> Call:
+    """Arguments -> the call they ask for. Exits with 2 after a message if they make no sense.
+
+    opened: the data the arguments name, if it has been opened to choose the preset.
+    """
     named = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     named.add_argument("--preset")
     preset: str | None = named.parse_known_args(arguments)[0].preset
     if preset == "auto":  # as in Python: the same as none
         preset = None
-    call: Call = _commands(arguments, preset).cli(
+    call: Call = _commands(arguments, preset, opened).cli(
         prog="newfound",
         description="Novel category discovery: sort unlabelled images into new categories.",
         args=list(arguments),
@@ -78,7 +84,7 @@ def _parse(arguments: Sequence[str]) -> Call:
     return call
 
 
-def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
+def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | None) -> SubcommandApp:
     """The sub-commands; a preset's settings are the flags' defaults."""
     app, discover_app = SubcommandApp(), SubcommandApp()
     defaults, runtime_defaults = make_config(preset or "images"), Runtime()
@@ -122,7 +128,7 @@ def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
         """
 
         def call() -> None:
-            catalogue, truth = open_catalogue(
+            catalogue, truth = opened or open_catalogue(
                 data,
                 labelled=labelled,
                 unlabelled=unlabelled,
@@ -130,22 +136,16 @@ def _commands(arguments: Sequence[str], preset: str | None) -> SubcommandApp:
                 download=download,
             )
             if preset is None and (chosen := choose_preset(catalogue)) != defaults.preset:
-                _parse([*arguments, "--preset", chosen])()
+                _parse([*arguments, "--preset", chosen], (catalogue, truth))()
                 return
             config, speed = make_config(**asdict(settings)), make_runtime(**asdict(runtime))
+            job = Job(
+                RunFolder(out), catalogue, truth, num_novel, config, speed, compare_labelled_only
+            )
             with Progress(quiet=quiet) as progress:
-                found = start(
-                    catalogue,
-                    truth,
-                    RunFolder(out),
-                    num_novel,
-                    config,
-                    speed,
-                    compare_labelled_only,
-                    progress,
-                )
+                run(job, progress)
             if not quiet:
-                _print_summary(found)
+                _print_summary(load(out))
 
         return call
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from newfound.config import Config, Runtime, make_config, make_runtime
-from newfound.data.catalogue import Catalogue, Truth, open_catalogue
+from newfound.config import Runtime, make_config, make_runtime
+from newfound.data.catalogue import Catalogue, open_catalogue
 from newfound.data.images import all_grey, image_sides
-from newfound.errors import InputError, RunFolderError
+from newfound.errors import InputError, RunFolderError, Stopped
 from newfound.evaluate import assessment
 from newfound.predict import predict
 from newfound.progress import Progress
@@ -92,9 +92,8 @@ class Discovery:
         return assessment(numbers, self.labels_, classes, self.categories_)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
-        """Write the page anew, and a copy to `path` if given. Returns where it is."""
-        written = write_report(self.folder.path)
-        return written if path is None else Path(shutil.copyfile(written, path))
+        """Write the page anew, to `path` if given. Returns where it is."""
+        return write_report(self.folder.path, None if path is None else Path(path))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Copy the run folder to a new place. Raises InputError if something is there."""
@@ -158,33 +157,16 @@ def discover(
     config = make_config(choose_preset(catalogue) if preset == "auto" else preset, **settings)
     temporary = tempfile.TemporaryDirectory(prefix="newfound-") if out is None else None
     folder = RunFolder(Path(temporary.name if temporary else str(out)))
-    with Progress(quiet=quiet) as progress:
-        start(
-            catalogue,
-            truth,
-            folder,
-            num_novel,
-            config,
-            runtime or Runtime(),
-            compare_labelled_only,
-            progress,
-        )
+    speed = runtime or Runtime()
+    job = Job(folder, catalogue, truth, num_novel, config, speed, compare_labelled_only)
+    try:
+        with Progress(quiet=quiet) as progress:
+            run(job, progress)
+    except Stopped:
+        if temporary is None:
+            raise
+        raise Stopped("stopped; without `out`, nothing of the run is kept") from None
     return Discovery(folder, temporary)
-
-
-def start(
-    catalogue: Catalogue,
-    truth: Truth | None,
-    folder: RunFolder,
-    num_novel: int,
-    config: Config,
-    runtime: Runtime,
-    compare_labelled_only: bool,
-    progress: Progress,
-) -> Discovery:
-    """`discover` for what is opened and chosen already."""
-    run(Job(folder, catalogue, truth, num_novel, config, runtime, compare_labelled_only), progress)
-    return Discovery(folder)
 
 
 def choose_preset(catalogue: Catalogue) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -86,9 +87,11 @@ def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"])
 
     Raises InputError if they cannot be written.
     """
-    for i, category in enumerate(prediction.table["category"]):
+    answers = list(zip(prediction.table["kind"], prediction.table["category"]))
+    folders = _folder_names(answers)
+    for i, answer in enumerate(answers):
         source = Path(prediction.files.path(i)).absolute()
-        target = _free_name(into / _folder_name(category) / source.name)
+        target = _free_name(into / folders[answer] / source.name)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             if how == "link":
@@ -122,9 +125,20 @@ def _table(
     )
 
 
-def _folder_name(category: str) -> str:
-    """A class name as one folder's name: a label may hold anything, "../" too."""
-    return re.sub(r"[/\\\0]", "_", category).strip(".") or "_"
+def _folder_names(answers: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """A folder's name for each kind and category, no two the same.
+
+    A label may hold anything, "../" too, and a known class may be called like a novel category.
+    """
+    names: dict[tuple[str, str], str] = {}
+    for kind, category in sorted(set(answers)):
+        name = re.sub(r"[/\\\0]", "_", category).strip(".") or "_"
+        if name in names.values():
+            name = f"{name} ({kind})"
+        while name in names.values():
+            name += "_"
+        names[kind, category] = name
+    return names
 
 
 def _free_name(path: Path) -> Path:

@@ -22,6 +22,7 @@ from newfound import charts
 from newfound.errors import RunFolderError
 from newfound.files import write_text
 from newfound.inline_pictures import SHEET_COLUMNS, InlinePictures
+from newfound.progress import duration
 from newfound.run_folder import RunFolder
 from newfound.warning_signs import SURE
 
@@ -236,7 +237,7 @@ def _environment() -> Environment:
         "count": lambda number: f"{number:,}",
         "percent": _percent,
         "figure": lambda number: "–" if number is None else f"{number:.3f}",
-        "duration": _duration,
+        "duration": duration,
         "printable": _printable,
     }
     environment.filters.update(filters)
@@ -249,14 +250,6 @@ def _asset(name: str) -> str:
 
 def _percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None else f"{share:.{digits}%}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = {"h": hours, "min": minutes, "s": seconds}
-    shown = [f"{number} {unit}" for unit, number in parts.items() if number]
-    return " ".join(shown[:2]) or "less than a second"
 
 
 def _printable(text: object) -> str:

@@ -1,8 +1,7 @@
 """A run from data to result, stage by stage; each stage continues where it was cut off."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,24 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from newfound.checkpoint import load_checkpoint, save_checkpoint
 from newfound.conclusion import Finding, conclude
 from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, check_counts, drop, hold_out
 from newfound.data.images import ArrayImages
 from newfound.data.loader import Pixels, check_share_bad, read_images
 from newfound.device import choose_device, choose_workers, compute_threads, describe, uses_bfloat16
-from newfound.errors import RunFolderError, Stopped
+from newfound.errors import Stopped
 from newfound.evaluate import clustering_accuracy
 from newfound.files import write_csv
 from newfound.inference import ask
 from newfound.interrupt import stop_requested
 from newfound.models.network import make_network
-from newfound.mu_search import candidates, make_rehearsal, rehearse
+from newfound.mu_search import Rehearsal, candidates, make_rehearsal, rehearse
 from newfound.progress import Progress
 from newfound.report import write_report
 from newfound.run_folder import RunFolder
-from newfound.train import EpochRecord, Training, train
-
-SHOW_LOSS_EVERY_SECONDS = 1.0
-
-STEPS_TO_MEASURE = 10
-LONG_HOURS = 3.0
-"""A run on a CPU that will take longer gets a word on how to shorten it."""
+from newfound.stage import Stage, TrainingStage
+from newfound.train import Training
 
 
 @dataclass(frozen=True)
@@ -48,18 +41,6 @@ class Job:
     config: Config
     runtime: Runtime
     compare_labelled_only: bool
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A training of the run: its name, where its state is kept, and the data it belongs to.
-
-    data: fingerprint of the items that could be read.
-    """
-
-    name: str
-    checkpoint: Path
-    data: str
 
 
 def run(job: Job, progress: Progress) -> None:
@@ -107,17 +88,19 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     seconds = {"reading": time.monotonic() - began}
     catalogue = _with_held_out(job, catalogue)
 
-    mu = _threshold(job, catalogue, pixels, device, progress)
+    mu, search_seconds = _threshold(job, catalogue, pixels, device, progress)
+    seconds |= search_seconds
     network = make_network(job.config, len(catalogue.class_names), job.num_novel)
     training = Training(network, job.config, catalogue.labels, catalogue.trainable, mu, device)
-    seconds["training"] = _train(
-        job,
-        training,
-        pixels,
-        Stage("Training", job.folder.checkpoint, catalogue.fingerprint()),
-        progress,
-        lambda figures, categories: _log_epoch(job.folder, figures, categories, catalogue, truth),
-    )
+    stage = _stage(job, "Training", job.folder.checkpoint, training, catalogue)
+    job.folder.forget_after(training.step)
+
+    def log_epoch(figures: dict[str, Any], categories: Tensor) -> None:
+        _log_epoch(job.folder, figures, categories, catalogue, truth)
+
+    if not stage.run(pixels, progress, log_epoch):
+        raise _stopped(job)
+    seconds["training"] = stage.seconds
     labelled_only = None
     if job.compare_labelled_only:
         labelled_only, took = _labelled_only_features(job, catalogue, pixels, device, progress)
@@ -172,138 +155,73 @@ def _decode(
 
 def _threshold(
     job: Job, catalogue: Catalogue, pixels: Pixels, device: torch.device, progress: Progress
-) -> float | None:
-    """Mu as a count, after the search if one is asked for; None to follow a share."""
+) -> tuple[float | None, dict[str, float]]:
+    """Mu as a count, after the search if one is asked for; None to follow a share.
+
+    With it the seconds that the search took, of all processes that worked on it.
+    """
     match job.config.mu:
         case "share":
-            return None
+            return None, {}
         case "heldout":
             return _search_mu(job, catalogue, pixels, device, progress)
         case _:
-            return job.config.mu_count()
+            return job.config.mu_count(), {}
 
 
 def _search_mu(
     job: Job, catalogue: Catalogue, pixels: Pixels, device: torch.device, progress: Progress
-) -> float:
+) -> tuple[float, dict[str, float]]:
     """The best candidate on known classes, as a count; what is in the log is not done again."""
     rehearsal = make_rehearsal(catalogue.labels, catalogue.labelled, job.num_novel)
-    found = {r["fraction"]: r["acc"] for r in job.folder.records() if r["event"] == "heldout"}
+    done = {r["fraction"]: r for r in job.folder.records() if r["event"] == "heldout"}
     tried = candidates(job.config.window)
     for fraction in tried:
-        if fraction in found:
-            continue
-        steps = job.config.heldout_epochs * (
-            len(rehearsal.rows) // min(job.config.batch, len(rehearsal.rows))
-        )
-        progress.stage(f"Trying mu = {fraction} H on known classes", steps)
-        with stop_requested() as stop:
-
-            def after_step(_training: Training, stop: Callable[[], bool] = stop) -> bool:
-                progress.advance()
-                return not stop()
-
-            acc = rehearse(rehearsal, fraction, pixels, job.config, device, after_step)
-        if acc is None:
-            raise _stopped(job)
-        found[fraction] = acc
-        job.folder.log("heldout", fraction=fraction, acc=acc)
-    best = max(tried, key=lambda fraction: found[fraction])
-    progress.message(f"mu = {best} H: ACC {found[best]:.3f} on known classes taken as unknown")
-    return best * job.config.hashes
+        if fraction not in done:
+            began = time.monotonic()
+            acc = _try_mu(job, rehearsal, fraction, pixels, device, progress)
+            done[fraction] = {"acc": acc, "seconds": time.monotonic() - began}
+            job.folder.log("heldout", fraction=fraction, **done[fraction])
+    best = max(tried, key=lambda fraction: done[fraction]["acc"])
+    progress.message(
+        f"mu = {best} H: ACC {done[best]['acc']:.3f} on known classes taken as unknown"
+    )
+    return best * job.config.hashes, {"search": sum(done[f]["seconds"] for f in tried)}
 
 
-def _train(
+def _try_mu(
     job: Job,
-    training: Training,
+    rehearsal: Rehearsal,
+    fraction: float,
     pixels: Pixels,
-    stage: Stage,
+    device: torch.device,
     progress: Progress,
-    log_epoch: Callable[[dict[str, Any], Tensor], None],
 ) -> float:
-    """Train to the end, from the checkpoint if there is one. Returns seconds spent in all.
-
-    Raises Stopped after a checkpoint if the user asked to stop.
-    """
-    before = _restore(training, stage)
-    if stage.checkpoint == job.folder.checkpoint:
-        job.folder.forget_after(training.step)
-    first = epoch_first = training.step
-    began = saved = shown = epoch_began = time.monotonic()
-
-    def save() -> None:
-        training.check_finite()
-        if training.weights_are_finite():
-            seconds = before + time.monotonic() - began
-            state = {"training": training.state_dict(), "seconds": seconds, "data": stage.data}
-            save_checkpoint(stage.checkpoint, state)
-
-    def after_epoch(record: EpochRecord, categories: Tensor) -> None:
-        nonlocal epoch_began, epoch_first
-        took, epoch_began = time.monotonic() - epoch_began, time.monotonic()
-        steps, epoch_first = training.step - epoch_first, training.step
-        rate = steps * training.config.batch / took
-        figures = asdict(record) | {"items_per_second": round(rate, 1), "seconds": round(took, 3)}
-        log_epoch(figures, categories)
-        progress.epoch(figures)
-
-    def warn_if_long(steps: int) -> None:
-        hours = (time.monotonic() - began) / steps * training.total_steps / 3600
-        if training.device.type == "cpu" and hours > LONG_HOURS:
-            progress.message(
-                f"at this pace, training takes about {hours:.0f} hours on the CPU. Quicker: a "
-                "CUDA GPU, or in a new --out --preset quick, fewer --epochs, --px or --width"
-            )
-
-    def after_step(_: Training) -> bool:
-        nonlocal saved, shown
-        now = time.monotonic()
-        # A loss is a wait for the device, so it is not fetched at every step.
-        if now - shown >= SHOW_LOSS_EVERY_SECONDS:
-            progress.advance(total=float(training.last_total))
-            shown = now
-        else:
-            progress.advance()
-        if training.step - first == STEPS_TO_MEASURE:
-            warn_if_long(STEPS_TO_MEASURE)
-        stopping = stop()
-        ended = training.step == training.total_steps
-        if stopping or ended or now - saved >= job.runtime.checkpoint_seconds:
-            save()
-            saved = time.monotonic()
-        return not stopping or ended
-
+    """ACC on known classes taken as unknown. Raises Stopped if the user asked to stop."""
+    steps_per_epoch = len(rehearsal.rows) // min(job.config.batch, len(rehearsal.rows))
     progress.stage(
-        stage.name,
-        training.total_steps,
-        done=training.step,
-        epochs=training.config.epochs,
-        images_each=training.config.batch,
+        f"Trying mu = {fraction} H on known classes", job.config.heldout_epochs * steps_per_epoch
     )
     with stop_requested() as stop:
-        if not train(training, pixels, after_step=after_step, after_epoch=after_epoch):
-            raise _stopped(job)
-    return before + time.monotonic() - began
 
+        def after_step(_: Training) -> bool:
+            progress.advance()
+            return not stop()
 
-def _restore(training: Training, stage: Stage) -> float:
-    """Load the stage's checkpoint, if any. Returns the seconds it had taken."""
-    if not stage.checkpoint.exists():
-        return 0.0
-    state = load_checkpoint(stage.checkpoint)
-    if state.get("data") != stage.data:
-        raise RunFolderError(
-            f"other files can be read now than when {stage.checkpoint} was written, and it does "
-            "not fit them. Make the same files readable again, or give another --out"
+        acc = rehearse(rehearsal, fraction, pixels, job.config, device, after_step)
+    if acc is None:
+        raise Stopped(
+            f"stopped; {job.folder.path} holds the trials of mu that were complete. The same "
+            f"command goes on with mu = {fraction} H from its start"
         )
-    try:
-        training.load_state_dict(state["training"])
-        return float(state["seconds"])
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise RunFolderError(
-            f"{stage.checkpoint} does not fit this run ({type(error).__name__}: {error}). Delete "
-            "that file to train again from the start, or give another --out"
-        ) from error
+    return acc
+
+
+def _stage(
+    job: Job, name: str, checkpoint: Path, training: Training, catalogue: Catalogue
+) -> TrainingStage:
+    every = job.runtime.checkpoint_seconds
+    return TrainingStage(Stage(name, checkpoint, catalogue.fingerprint(), every), training)
 
 
 def _log_epoch(
@@ -348,14 +266,10 @@ def _labelled_only_features(
     network = make_network(config, len(catalogue.class_names), job.num_novel)
     mu = float(config.hashes)  # pairs take no part
     training = Training(network, config, catalogue.labels, catalogue.labelled, mu, device)
-    seconds = _train(
-        job,
-        training,
-        pixels,
-        Stage("Training on labels alone", job.folder.labelled_only, catalogue.fingerprint()),
-        progress,
-        lambda _figures, _categories: None,
-    )
+    name = "Training on labels alone"
+    stage = _stage(job, name, job.folder.labelled_only, training, catalogue)
+    if not stage.run(pixels, progress, lambda _figures, _categories: None):
+        raise _stopped(job)
     answers = ask(
         network,
         pixels,
@@ -364,7 +278,7 @@ def _labelled_only_features(
         device=device,
         bfloat16=training.bfloat16,
     )
-    return answers.features, seconds
+    return answers.features, stage.seconds
 
 
 def labelled_only_epochs(epochs: int) -> int:

@@ -77,7 +77,8 @@ def _collapse(epochs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield (
             f"The result has collapsed into few categories: the evenness of the predictions is "
             f"{entropy:.2f}, where 1 is an even split and 0 a single category. "
-            f"Too many pairs are probably taken for alike: raise --mu, or let --mu share find it."
+            f"Too many pairs are probably taken for alike: raise --mu, or with --mu share lower "
+            f"--share-factor."
         )
 
 

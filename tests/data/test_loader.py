@@ -147,7 +147,6 @@ def test_streamed_pixels_equal_cached_ones(tmp_path: Path, workers: int) -> None
     cached = CachedPixels(decode_all(source, 8, 1, workers=0)[0])
     streamed = StreamedPixels(source, 8, 1, workers, pin=False)
     rows = [torch.tensor([5, 2, 29]), torch.tensor([0]), torch.tensor([2, 2, 7, 11])]
-    assert cached.device == streamed.device == CPU
     for _ in range(2):  # either can be gone through again
         pairs = list(zip(cached.batches(rows), streamed.batches(rows), strict=True))
         assert [pixels.shape[0] for pixels, _ in pairs] == [3, 1, 4]

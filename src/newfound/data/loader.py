@@ -16,7 +16,7 @@ from newfound.data.images import ImageSource, UnreadableImageError, decode_side
 from newfound.errors import InputError
 
 Cache = Literal["device", "memory", "none"]
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Called with (done, total) images."""
 
 _CHUNK = 16  # images a worker decodes at a time: enough to hide the hand-over
@@ -35,7 +35,7 @@ def decode_all(
     px: int,
     channels: int,
     workers: int,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> tuple[Tensor, list[Skipped]]:
     """Every readable image, decoded once: (n_ok, channels, S, S) uint8 on the CPU, in order.
 
@@ -58,7 +58,7 @@ def check_all(
     px: int,
     channels: int,
     workers: int,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> list[Skipped]:
     """The unreadable images that `decode_all` would list, keeping no pixels."""
     chunks = _decoded_chunks(source, px, channels, workers, on_progress)
@@ -117,11 +117,6 @@ def epoch_batches(
 class Pixels(Protocol):
     """Decoded images by row, kept or streamed."""
 
-    @property
-    def device(self) -> torch.device:
-        """Where the batches lie."""
-        ...
-
     def batches(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
         """For each (B,) int64 tensor of rows its (B, C, S, S) uint8 pixels, in order."""
         ...
@@ -133,15 +128,10 @@ class CachedPixels:
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
 
-    @property
-    def device(self) -> torch.device:
-        """See Pixels."""
-        return self.pixels.device
-
     def batches(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
         """See Pixels."""
         for batch in rows:
-            yield self.pixels.index_select(0, batch.to(self.device, non_blocking=True))
+            yield self.pixels.index_select(0, batch.to(self.pixels.device, non_blocking=True))
 
 
 class StreamedPixels:
@@ -149,8 +139,6 @@ class StreamedPixels:
 
     pin: in page-locked memory, from which a copy to a CUDA device need not wait.
     """
-
-    device = torch.device("cpu")
 
     def __init__(
         self, source: ImageSource, px: int, channels: int, workers: int, pin: bool
@@ -178,7 +166,7 @@ def read_images(
     workers: int,
     cache: Literal["auto", "device", "memory", "none"],
     device: torch.device,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> tuple[Pixels, list[Skipped]]:
     """Every readable image, kept where there is room or streamed, and the unreadable ones.
 
@@ -319,7 +307,7 @@ def _load(
 
 
 def _decoded_chunks(
-    source: ImageSource, px: int, channels: int, workers: int, on_progress: Progress | None
+    source: ImageSource, px: int, channels: int, workers: int, on_progress: OnProgress | None
 ) -> Iterator[tuple[Tensor, list[Skipped]]]:
     total = len(source)
     chunks = [list(range(at, min(at + _CHUNK, total))) for at in range(0, total, _CHUNK)]

@@ -1,0 +1,150 @@
+"""One training of a run: continued from its checkpoint, watched, kept and stopped on request."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from newfound.checkpoint import load_checkpoint, save_checkpoint
+from newfound.data.loader import Pixels
+from newfound.errors import RunFolderError
+from newfound.interrupt import stop_requested
+from newfound.progress import Progress
+from newfound.train import EpochRecord, Training, train
+
+SHOW_LOSS_EVERY_SECONDS = 1.0
+
+STEPS_TO_MEASURE = 10
+LONG_HOURS = 3.0
+"""A run on a CPU that will take longer gets a word on how to shorten it."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training of the run: its name, where its state is kept, and the data it belongs to.
+
+    data: fingerprint of the items that could be read.  checkpoint_seconds: least time between
+    two checkpoints.
+    """
+
+    name: str
+    checkpoint: Path
+    data: str
+    checkpoint_seconds: float
+
+
+class TrainingStage:
+    """A training with its checkpoint: loaded when made, written from time to time.
+
+    Raises RunFolderError when made if the checkpoint does not fit.
+    """
+
+    def __init__(self, stage: Stage, training: Training) -> None:
+        self.stage, self.training = stage, training
+        self._before = _restore(training, stage)
+        self._first_step = training.step
+        self._began = self._saved = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the stage, in all the processes that worked on it."""
+        return self._before + time.monotonic() - self._began
+
+    def run(
+        self,
+        pixels: Pixels,
+        progress: Progress,
+        log_epoch: Callable[[dict[str, Any], Tensor], None],
+    ) -> bool:
+        """Take the steps that are left; a checkpoint is written in the end, whatever the end.
+
+        log_epoch gets each epoch's figures and the (n,) categories of `train`, and may add to
+        the figures.  Returns False if the user asked to stop before the last step.
+        """
+        training = self.training
+        shown = epoch_began = self._began = self._saved = time.monotonic()
+        epoch_first = training.step
+
+        def after_epoch(record: EpochRecord, categories: Tensor) -> None:
+            nonlocal epoch_began, epoch_first
+            took, epoch_began = time.monotonic() - epoch_began, time.monotonic()
+            steps, epoch_first = training.step - epoch_first, training.step
+            rate = steps * training.config.batch / took
+            speed = {"items_per_second": round(rate, 1), "seconds": round(took, 3)}
+            figures = asdict(record) | speed
+            log_epoch(figures, categories)
+            progress.epoch(figures)
+
+        def after_step(_: Training) -> bool:
+            nonlocal shown
+            now = time.monotonic()
+            # A loss is a wait for the device, so it is not fetched at every step.
+            if now - shown >= SHOW_LOSS_EVERY_SECONDS:
+                progress.advance(total=float(training.last_total))
+                shown = now
+            else:
+                progress.advance()
+            self._warn_if_long(progress)
+            ended = training.step == training.total_steps
+            stopping = stop() and not ended
+            if stopping or ended or now - self._saved >= self.stage.checkpoint_seconds:
+                self._save()
+            return not stopping
+
+        progress.stage(
+            self.stage.name,
+            training.total_steps,
+            done=training.step,
+            epochs=training.config.epochs,
+            images_each=training.config.batch,
+        )
+        with stop_requested() as stop:
+            return train(training, pixels, after_step=after_step, after_epoch=after_epoch)
+
+    def _save(self) -> None:
+        """Write the checkpoint, unless a step has just spoilt the weights."""
+        self.training.check_finite()
+        if self.training.weights_are_finite():
+            state = {
+                "training": self.training.state_dict(),
+                "seconds": self.seconds,
+                "data": self.stage.data,
+            }
+            save_checkpoint(self.stage.checkpoint, state)
+        self._saved = time.monotonic()
+
+    def _warn_if_long(self, progress: Progress) -> None:
+        """Say once, as soon as the pace is known, that a CPU is the wrong place for this run."""
+        training = self.training
+        if training.step - self._first_step != STEPS_TO_MEASURE or training.device.type != "cpu":
+            return
+        pace = (time.monotonic() - self._began) / STEPS_TO_MEASURE
+        hours = pace * training.total_steps / 3600
+        if hours > LONG_HOURS:
+            progress.message(
+                f"at this pace, training takes about {hours:.0f} hours on the CPU. Quicker: a "
+                "CUDA GPU, or in a new --out --preset quick, fewer --epochs, --px or --width"
+            )
+
+
+def _restore(training: Training, stage: Stage) -> float:
+    """Load the stage's checkpoint, if any. Returns the seconds it had taken."""
+    if not stage.checkpoint.exists():
+        return 0.0
+    state = load_checkpoint(stage.checkpoint)
+    if state.get("data") != stage.data:
+        raise RunFolderError(
+            f"other files can be read now than when {stage.checkpoint} was written, and it does "
+            "not fit them. Make the same files readable again, or give another --out"
+        )
+    try:
+        training.load_state_dict(state["training"])
+        return float(state["seconds"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise RunFolderError(
+            f"{stage.checkpoint} does not fit this run ({type(error).__name__}: {error}). Delete "
+            "that file to train again from the start, or give another --out"
+        ) from error
