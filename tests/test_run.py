@@ -257,6 +257,39 @@ def test_killed_at_any_moment_it_goes_on_bit_for_bit(
     assert_same_run(whole, run)
 
 
+KILLED_IN_ITS_CONCLUSION = """
+import os, signal, sys
+from newfound import conclusion
+from newfound.cli import run_command_line
+
+def deadly(*arguments, **named):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+assert hasattr(conclusion, sys.argv[1])
+setattr(conclusion, sys.argv[1], deadly)
+run_command_line(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("at", ["save_model", "write_atomically", "write_text", "write_report"])
+def test_killed_while_it_concludes_it_goes_on(
+    photos: Path, whole: Path, tmp_path: Path, at: str
+) -> None:
+    """In a process of its own: one that is forked must not meet the threads of scikit-learn."""
+    run = tmp_path / "run"
+    command = discover_command(photos, run)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_IN_ITS_CONCLUSION, at, *command],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert not (run / "report.html").exists()
+    assert newfound(*command) == 0
+    assert_same_run(whole, run)
+    assert (run / "report.html").exists()
+
+
 def test_killed_three_times_it_still_goes_on(photos: Path, whole: Path, tmp_path: Path) -> None:
     command = discover_command(photos, tmp_path / "run")
     for _ in range(3):
