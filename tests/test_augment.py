@@ -79,6 +79,10 @@ def random_pixels(count: int = 4, channels: int = 3, side: int = 32) -> Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=seeded(9))
 
 
+def random_clips(count: int = 3, channels: int = 3, frames: int = 4, side: int = 32) -> Tensor:
+    return random_pixels(count, channels * frames, side).unflatten(1, (channels, frames))
+
+
 def random_images(count: int = 4, channels: int = 3, side: int = 32) -> Tensor:
     return random_pixels(count, channels, side) / 255
 
@@ -211,10 +215,96 @@ class TestTwoViews:
 
 
 def operations(views: Views, channels: int = 3) -> set[str]:
-    pixels, generator = random_pixels(channels=channels), seeded()
+    return set(operation_counts(random_pixels(channels=channels), views))
+
+
+def operation_counts(pixels: Tensor, views: Views) -> dict[str, int]:
+    generator = seeded()
     with profile() as recorded:
         two_views(pixels, views, generator)
-    return {event.key for event in recorded.key_averages()}
+    return {event.key: event.count for event in recorded.key_averages()}
+
+
+class TestTwoViewsOfClips:
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize(("side", "px"), [(32, 32), (36, 32), (20, 32)])
+    def test_every_frame_is_viewed_as_an_image_would_be(self, channels, side, px):
+        clips = random_clips(3, channels, 4, side)
+        views = replace(EVERYTHING, px=px, contrast=0)  # which turns about the mean of the clip
+        made = two_views(clips, views, seeded())
+        assert made.shape == (6, channels, 4, px, px)
+        assert made.dtype == torch.float32
+        for frame in range(4):
+            assert_same(made[:, :, frame], two_views(clips[:, :, frame], views, seeded()))
+
+    def test_a_still_clip_is_viewed_as_its_image(self):
+        pixels = random_pixels()
+        made = two_views(pixels[:, :, None].expand(-1, -1, 5, -1, -1), EVERYTHING, seeded())
+        expected = two_views(pixels, EVERYTHING, seeded())
+        assert_same(made, expected[:, :, None].expand_as(made), atol=1e-4)
+
+    def test_one_clip_of_one_frame(self):
+        clip = random_clips(1, frames=1)
+        made = two_views(clip, EVERYTHING, seeded())
+        assert_same(made[:, :, 0], two_views(clip[:, :, 0], EVERYTHING, seeded()))
+
+    def test_the_two_views_of_each_clip_and_the_clips_differ(self):
+        clips = random_clips(1).expand(3, -1, -1, -1, -1)
+        made = two_views(clips, EVERYTHING, seeded()).flatten(1)
+        assert torch.cdist(made, made).add(torch.eye(6) * 1e9).min() > 1
+
+    def test_same_generator_state_same_views_to_the_bit(self):
+        clips = random_clips()
+        first = two_views(clips, EVERYTHING, seeded(3))
+        assert torch.equal(first, two_views(clips, EVERYTHING, seeded(3)))
+        assert not torch.equal(first, two_views(clips, EVERYTHING, seeded(4)))
+
+    def test_frames_may_lie_in_memory_as_decoded(self):
+        clips = random_clips()
+        decoded = clips.permute(0, 2, 3, 4, 1).contiguous().permute(0, 4, 1, 2, 3)
+        made = two_views(decoded, EVERYTHING, seeded())
+        assert torch.equal(made, two_views(clips, EVERYTHING, seeded()))
+
+    def test_more_frames_are_no_more_operations(self):
+        one, eight = (
+            operation_counts(random_clips(frames=frames), EVERYTHING) for frames in (1, 8)
+        )
+        assert one == eight
+        assert not WAITS & set(eight)
+
+
+CLIP_SHARE = 112 / 128
+CLIPS = replace(UNCHANGED, px=112, crop_scale=(CLIP_SHARE**2, CLIP_SHARE**2))
+"""The paper's crops of video: 112 of 128 pixels, anywhere."""
+
+
+class TestClipCrops:
+    def test_of_one_size_anywhere(self):
+        drawn = draw_crops(CLIPS, 4000, seeded())
+        for start, size in ((drawn.left, drawn.width), (drawn.top, drawn.height)):
+            assert_same(size, torch.full((4000,), CLIP_SHARE), atol=1e-6)
+            assert_uniform(start, 0, 1 - CLIP_SHARE)
+        assert abs(torch.corrcoef(torch.stack((drawn.left, drawn.top)))[0, 1]) < 0.1
+
+    @pytest.mark.parametrize(("left", "top"), [(0, 0), (16, 16), (3, 11)])
+    def test_on_whole_pixels_are_plain_slices(self, left, top):
+        clips = random_clips(2, frames=3, side=128) / 255
+        size = {"width": CLIP_SHARE, "height": CLIP_SHARE}
+        cut = crop(clips, crops(2, **size, left=left / 128, top=top / 128), 112)
+        assert_same(cut, clips[..., top : top + 112, left : left + 112])
+
+    def test_views_are_pieces_of_the_frames_pixel_for_pixel(self):
+        # A picture of coordinates: each view says where it looked, with which spacing.
+        place = torch.arange(128, dtype=torch.uint8)
+        x, y = place.expand(128, 128), place[:, None].expand(128, 128)
+        clips = torch.stack((x, y, x))[None, :, None].expand(8, -1, 2, -1, -1)
+        seen = two_views(clips, CLIPS, seeded()) - normalise(torch.zeros(1, 3, 1, 1, 1))
+        seen = 255 * seen * torch.tensor(IMAGENET_STD)[:, None, None, None]
+        assert_same(seen[:, 0].diff(dim=-1), torch.ones(16, 2, 112, 111), atol=1e-3)
+        assert_same(seen[:, 1].diff(dim=-2), torch.ones(16, 2, 111, 112), atol=1e-3)
+        corners = seen[:, :2, 0, 0, 0]
+        assert (corners >= -1e-3).all() and (corners <= 16 + 1e-3).all()
+        assert corners.std(dim=0).min() > 2
 
 
 class TestPlainView:
@@ -235,6 +325,24 @@ class TestPlainView:
         pixels = random_pixels(side=20)
         expected = normalise(reference.resize(pixels / 255, [32, 32], antialias=False))
         assert_same(plain_view(pixels, 32), expected)
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize("side", [20, 32, 36])
+    def test_every_frame_of_a_clip_as_an_image(self, channels, side):
+        clips = random_clips(3, channels, 4, side)
+        made = plain_view(clips, 32)
+        assert made.shape == (3, channels, 4, 32, 32)
+        for frame in range(4):
+            assert_same(made[:, :, frame], plain_view(clips[:, :, frame], 32))
+
+    def test_middle_of_the_papers_clips(self):
+        clips = random_clips(2, frames=3, side=128)
+        assert_same(plain_view(clips, 112), normalise(clips[..., 8:120, 8:120] / 255))
+
+    @pytest.mark.parametrize("shape", [(0, 3, 36, 36), (0, 3, 4, 36, 36)])
+    def test_of_nothing_is_nothing(self, shape):
+        made = plain_view(torch.zeros(shape, dtype=torch.uint8), 32)
+        assert made.shape == (*shape[:-2], 32, 32)
 
 
 class TestNormalise:
@@ -400,6 +508,13 @@ class TestChangeColours:
             expected = reference.to_grayscale(expected, 3) if grey else expected
             assert_same(changed, expected, atol=5e-4)
 
+    def test_contrast_of_a_clip_is_about_the_mean_of_its_frames(self):
+        clips = random_clips(5, frames=4) / 255
+        tall = clips.flatten(2, 3)  # all frames below one another: one image with one mean
+        expected = stack(tall, FACTORS, reference.adjust_contrast)
+        changed = change_colours(clips, colours(5, contrast=FACTORS))
+        assert_same(changed.flatten(2, 3), expected, atol=2e-4)
+
     def test_one_channel_has_no_saturation_hue_or_grey(self):
         images = random_images(channels=1)
         assert_same(change_colours(images, colours(4, saturation=0.3, hue=0.2, grey=True)), images)
@@ -474,6 +589,11 @@ class TestBlur:
         sigmas = torch.tensor([0.1, 0.8, 2.0])
         expected = stack(images, sigmas, lambda x, s: reference.gaussian_blur(x, kernel, s))
         assert_same(blur(images, sigmas), expected)
+
+    def test_frames_of_a_clip_are_blurred_as_images(self):
+        clips, sigmas = random_clips(3) / 255, torch.tensor([0.0, 0.8, 2.0])
+        frames = [blur(frame, sigmas) for frame in clips.unbind(2)]
+        assert_same(blur(clips, sigmas), torch.stack(frames, dim=2))
 
     def test_none_at_sigma_0(self):
         images = random_images()
