@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo format check test test-all bench
+.PHONY: setup demo demo-videos format check test test-all bench
 
 setup: $(STAMP)
 
@@ -15,6 +15,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/newfound discover images digits --num-novel 5 --out runs/demo --compare-labelled-only
+
+demo-videos: setup
+	$(BIN)/newfound make-av-digits --bundled --repeat --clutter 0.2 --snr-db 10 --per-class 60 --out runs/demo-videos-data
+	$(BIN)/newfound discover videos runs/demo-videos-data --labelled-classes 5 --num-novel 5 --preset quick-videos --out runs/demo-videos
 
 format: setup
 	$(BIN)/ruff format .

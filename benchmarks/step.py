@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from newfound.augment import two_views
-from newfound.batch import Batch, Outputs
+from newfound.batch import Batch, Media, Outputs, Seen
 from newfound.config import make_config
 from newfound.device import choose_device, describe
 from newfound.models.network import Network, make_network
@@ -26,11 +26,11 @@ from newfound.process import keep_freed_memory
 from newfound.train import Training
 
 
-def bare_pass(network: Network, views: torch.Tensor, bfloat16: bool) -> None:
+def bare_pass(network: Network, seen: Seen, device: torch.device, bfloat16: bool) -> None:
     """Forward and backward of everything in the network, from the cheapest of losses."""
-    with torch.autocast(views.device.type, torch.bfloat16, enabled=bfloat16):
-        outputs: Outputs = network(views)
-    (outputs.contrast.sum() + outputs.known.sum() + outputs.novel.sum()).backward()
+    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        outputs: Outputs = network(seen)
+    (outputs.contrast["visual"].sum() + outputs.known.sum() + outputs.novel.sum()).backward()
     network.zero_grad(set_to_none=True)
 
 
@@ -63,14 +63,14 @@ def main() -> None:
     index = torch.arange(config.batch, device=device)
     shape = (config.batch, config.channels, config.px, config.px)
     pixels = torch.from_numpy(random.integers(0, 256, shape, dtype=np.uint8)).to(device)
-    batch = Batch(pixels, training.labels[index], index)
+    batch = Batch(Media(pixels), training.labels[index], index)
     views = two_views(pixels, training.views, torch.Generator(device).manual_seed(0))
-    views = views.contiguous(memory_format=torch.channels_last)
+    seen = Seen(views.contiguous(memory_format=torch.channels_last))
 
     ours, bare = [], []
     network.train()
     for turn in range(arguments.rounds + 3):
-        bare_took = seconds(lambda: bare_pass(network, views, training.bfloat16), device)
+        bare_took = seconds(lambda: bare_pass(network, seen, device, training.bfloat16), device)
         ours_took = seconds(lambda: training.take_step(batch), device)
         if turn >= 3:  # the first ones warm caches and allocators
             bare.append(bare_took)

@@ -500,7 +500,7 @@ def test_no_data_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     ("rows", "complaint"),
     [
         ("file,class\na.png,x\n", "has no column path and no column label"),
-        ("path,label\nabsent.png,x\n", "names 1 of 1 images that do not exist: 'absent.png'"),
+        ("path,label\nabsent.png,x\n", "names 1 of 1 files that do not exist: 'absent.png'"),
         ("path,label\na.png,x\n./a.png,y\n", "under two labels, 'x' and 'y'"),
         ("path,label\n", "has no rows"),
         ("path,label\na.png,x,y\n", "cannot be read as a table"),
@@ -521,8 +521,8 @@ def test_a_class_with_one_image_is_taken_with_a_warning(tmp_path: Path) -> None:
     save_images(data / "labelled" / "lonely", 4, range(1))
     assert newfound(*discover_command(data, tmp_path / "run", epochs=1)) == 0
     log = (tmp_path / "run" / "log.jsonl").read_text()
-    assert "the labelled class 'lonely' has a single image" in log
-    assert "has a single image" in (tmp_path / "run" / "report.html").read_text()
+    assert "the labelled class 'lonely' has a single item" in log
+    assert "has a single item" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_up_to_a_share_of_unreadable_files_is_left_out(tmp_path: Path) -> None:
@@ -558,7 +558,7 @@ def test_more_than_that_share_stops_the_run(
     command = discover_command(data, tmp_path / "run", epochs=1)
     assert newfound(*command) == 2
     message = capsys.readouterr().err
-    assert "2 of 26 images (7.7%) cannot be read, more than the 5.0% allowed" in message
+    assert "2 of 26 files (7.7%) cannot be used, more than the 5.0% allowed" in message
     assert "'unlabelled/bad-0.png' (empty file)" in message
     assert contents(data) == before
     cure = re.search(r"--max-bad [\d.]+", message)
@@ -620,3 +620,23 @@ def test_the_preset_follows_the_data_and_the_flags_follow_the_preset(
     assert "batch is 99999" in capsys.readouterr().err
     assert newfound(*command, *flags(hashes=64, mu=240)) == 2
     assert "mu is 240" in capsys.readouterr().err
+
+
+def test_auto_is_a_preset_for_large_images_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("labelled/a", "labelled/b", "unlabelled"):
+        (tmp_path / "large" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (80, 80)).save(tmp_path / "large" / name / f"{number}.png")
+    command = [
+        "discover",
+        "images",
+        tmp_path / "large",
+        "--num-novel",
+        2,
+        "--out",
+        tmp_path / "run",
+    ]
+    assert newfound(*command, "--preset", "auto") == 2
+    assert "batch is 1024, but there are only" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from newfound.config import PRESETS, Config, Runtime, make_config, make_runtime
+from newfound.config import PRESETS, Runtime, kind_of, make_config, make_runtime
 from newfound.errors import InputError
 
 
@@ -14,7 +14,7 @@ from newfound.errors import InputError
 def test_presets_know_their_names_and_survive_json(name: str) -> None:
     preset = PRESETS[name]
     assert preset.preset == name
-    assert Config.model_validate(json.loads(preset.model_dump_json())) == preset
+    assert type(preset).model_validate(json.loads(preset.model_dump_json())) == preset
     assert make_config(name) == preset
 
 
@@ -82,3 +82,47 @@ def test_runtime_settings_are_checked_alike() -> None:
         make_runtime(workers=-1)
     with pytest.raises(InputError, match="cache: "):
         make_runtime(cache="disk")
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"fusion_size": 4, "window": 5}, "window is 5, more than the 4 features of fusion_size"),
+        (
+            {"modalities": "visual", "width": 4, "window": 33},
+            "window is 33, more than the 32 features of width 4",
+        ),
+        ({"channels": 1}, r"channels: .*3 \(given: 1\)"),
+        ({"sound_seconds": 0.01}, "sound_seconds: "),
+        ({"clips": 0}, "clips: "),
+        ({"places": 0}, "places: "),
+        ({"modalities": "audio", "instance_pairs": "cross"}, "--instance-pairs within or off"),
+        ({"modalities": "audio", "category_pairs": "cross"}, "--category-pairs within or off"),
+        ({"modalities": "smell"}, "modalities: "),
+    ],
+)
+def test_settings_of_videos_are_checked_too(settings: dict[str, Any], complaint: str) -> None:
+    alone = {"instance_pairs": "within", "category_pairs": "within"}
+    with pytest.raises(InputError, match=complaint):
+        make_config("quick-videos", **(alone if "modalities" in settings else {}) | settings)
+
+
+def test_the_window_reads_the_features_of_eta_or_of_the_only_encoder() -> None:
+    """With two modalities eta's output is what is hashed, however narrow the encoders."""
+    make_config("quick-videos", width=4, window=33, fusion_size=33)
+    make_config(
+        "quick-videos",
+        modalities="audio",
+        instance_pairs="within",
+        category_pairs="within",
+        width=8,
+        window=33,
+        fusion_size=4,
+    )
+
+
+def test_settings_of_videos_are_no_settings_of_images() -> None:
+    with pytest.raises(InputError, match="clip_frames: Extra inputs"):
+        make_config("images", clip_frames=4)
+    assert kind_of("images") == kind_of("quick") == "images"
+    assert kind_of("videos") == kind_of("quick-videos") == "videos"

@@ -49,8 +49,8 @@ class TestPlainLines:
             progress.epoch(record(2, items_per_second=812.3, novel_acc=0.91))
         assert stream.getvalue().splitlines() == [
             "training ...",
-            "epoch 1/2  loss 2.500  pairs 12.5%  812 images/s  10 s left",
-            "epoch 2/2  loss 2.500  pairs 12.5%  acc 91.0%  812 images/s",
+            "epoch 1/2  loss 2.500  pairs 12.5%  812 items/s  10 s left",
+            "epoch 2/2  loss 2.500  pairs 12.5%  acc 91.0%  812 items/s",
         ]
 
     def test_short_epochs_are_thinned_but_first_and_last_are_shown(self, clock, stream):
@@ -122,12 +122,12 @@ class TestTerminal:
     def test_shows_stage_epoch_figures_speed_and_time_left(self, clock):
         terminal = Terminal()
         with Progress(stream=terminal, clock=clock) as progress:
-            progress.stage("training", 40, epochs=4, images_each=256)
+            progress.stage("training", 40, epochs=4, items_each=256)
             steps(progress, clock, 15, 2.0)
             shown = self.shown(terminal, progress)
         assert "training" in shown and "15/40" in shown and "epoch 2/4" in shown
         assert "loss 1.250 pairs 10.0%" in shown
-        assert "128 images/s" in shown and "50 s left" in shown
+        assert "128 items/s" in shown and "50 s left" in shown
 
     def test_says_that_it_measures_before_it_says_a_time(self, clock):
         terminal = Terminal()

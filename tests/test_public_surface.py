@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 import newfound
-from newfound.config import Config, Runtime
+from newfound.config import Config, Runtime, VideoConfig
 from support.small_run import newfound as run_newfound
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -48,14 +48,24 @@ def test_public_names() -> None:
     assert all(hasattr(newfound, name) for name in newfound.__all__)
 
 
-@pytest.mark.parametrize("model", [Config, Runtime])
+@pytest.mark.parametrize("model", [Config, VideoConfig, Runtime])
 def test_settings_and_their_defaults(model: type[BaseModel]) -> None:
     defaults = json.loads(model().model_dump_json())
     assert_as_before(f"{model.__name__.lower()}.json", json.dumps(defaults, indent=2) + "\n")
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["discover"], ["discover", "images"], ["predict"], ["evaluate"], ["report"]]
+    "command",
+    [
+        [],
+        ["discover"],
+        ["discover", "images"],
+        ["discover", "videos"],
+        ["predict"],
+        ["evaluate"],
+        ["report"],
+        ["make-av-digits"],
+    ],
 )
 def test_help(
     command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

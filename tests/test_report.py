@@ -16,6 +16,8 @@ from newfound.config import PRESETS
 from newfound.errors import RunFolderError
 from newfound.report import write_report
 from newfound.warning_signs import find_warnings
+from support.made_videos import Picture, Sound, steady, tone, write_video
+from support.small_run import flags, newfound
 
 HOSTILE = [
     "<script>alert(1)</script>.png",
@@ -48,22 +50,29 @@ def make_run(
     pictures: bool = True,
     warnings: tuple[str, ...] = (),
     source: str = "photos/",
+    videos: Path | None = None,
 ) -> Made:
+    """videos: the folder of the items' files, which are then videos, every fifth without sound."""
     path.mkdir()
     random = np.random.default_rng(0)
     names = [f"novel-{k + 1}" for k in range(len(sizes))]
     items = _items(random, sizes, names, positions)
+    if videos is not None:
+        items["path"] = [str(Path(name).with_suffix(".webm")) for name in items["path"]]
     items.to_parquet(path / "items.parquet")
     items.to_csv(path / "items.csv", index=False)
     categories = _categories(items, names)
     categories.to_csv(path / "categories.csv", index=False)
     pd.DataFrame(skipped, columns=["path", "reason"]).to_csv(path / "skipped.csv", index=False)
     rows = np.arange(len(items) if pictures else 0)
-    np.savez(path / "thumbnails.npz", row=rows, pixels=_pictures(items["category"], names, rows))
+    thumbnails = {"row": rows, "pixels": _pictures(items["category"], names, rows)}
+    if videos is not None:
+        thumbnails |= _of_videos(thumbnails["pixels"], items["path"][rows], videos)
+    np.savez(path / "thumbnails.npz", **thumbnails)
     header = {
         "format": 1,
         "newfound": "0.1.0",
-        "config": PRESETS["images"].model_dump(),
+        "config": PRESETS["images" if videos is None else "videos"].model_dump(),
         "data": {
             "source": source,
         },
@@ -130,6 +139,17 @@ def _pictures(category, names, rows):
         ImageDraw.Draw(picture).ellipse((x, y, x + 32, y + 32), f"hsl({hue}, 70%, 65%)")
         pixels[row] = np.asarray(picture)
     return pixels
+
+
+def _of_videos(posters, paths, folder):
+    """Posters above a strip of stripes, and links to files."""
+    strips = np.zeros((len(posters), 32, 64, 3), np.uint8)
+    strips[:, ::4] = 180
+    return {
+        "pixels": np.concatenate([posters, strips], axis=1),
+        "heard": np.arange(len(posters)) % 5 > 0,
+        "link": np.array([f"{(folder / path).as_uri()}#t=0.5" for path in paths], dtype=np.str_),
+    }
 
 
 def _result(items, names, truth, warnings):
@@ -343,6 +363,121 @@ class TestHostileNames:
         assert r"caf\udce9/" in page.text
 
 
+class TestVideos:
+    def test_are_called_videos(self, tmp_path):
+        made = make_run(tmp_path / "run", videos=tmp_path)
+        _, page = write(made)
+        text = squeezed(page.text)
+        assert "200 videos fell into 5 new categories" in text
+        assert "learned from the labelled videos only" in text
+        assert "Choose one to play its file" in text
+        assert "picture" not in text.lower()
+        figures = payload((made.path / "report.html").read_text())["figures"]
+        assert "picture" not in json.dumps([figures["sizes"], figures["confidences"]])
+
+    def test_of_a_whole_run_have_their_posters_and_links(self, tmp_path):
+        listed = ["path,label,start_seconds"]
+        for k in range(16):
+            sound = None if k == 15 else Sound(tone(0.5, 300 * (1 + k % 4)))
+            write_video(tmp_path / f"#{k}.mp4", Picture(steady(0.5), width=32, height=32), sound)
+            listed.append(f"#{k}.mp4,{'ab'[k % 2] if k < 8 else ''},{0.1 if k == 14 else ''}")
+        (tmp_path / "list.csv").write_text("\n".join(listed) + "\n")
+        settings = flags(
+            preset="quick-videos",
+            epochs=1,
+            warmup_epochs=0,
+            batch=8,
+            width=4,
+            px=16,
+            clips=1,
+            places=1,
+            missing_audio="zeros",
+            workers=0,
+        )
+        command = ["discover", "videos", tmp_path / "list.csv", "--num-novel", 2, *settings]
+        assert newfound(*command, "--out", tmp_path / "run", "--quiet") == 0
+        page = Page((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
+        urls = {value for name, value in page.attributes if name == "href"}
+        files = {(tmp_path / f"#{k}.mp4").as_uri() for k in range(8, 16) if k != 14}
+        assert urls == files | {(tmp_path / "#14.mp4").as_uri() + "#t=0.1"}
+        silent = [v for name, v in page.attributes if name == "alt" and v.endswith("no sound")]
+        assert len(silent) == 1 and "#15.mp4" in silent[0]
+        assert "8 videos fell into" in squeezed(page.text)
+
+    def test_pictures_are_not(self, tmp_path):
+        source, page = write(make_run(tmp_path / "run"))
+        assert "video" not in page.text and "no sound" not in page.text
+        assert "a" not in page.tags and "video" not in json.dumps(payload(source))
+
+    def test_each_leads_to_its_file(self, tmp_path):
+        made = make_run(tmp_path / "run", videos=tmp_path)
+        source, page = write(made)
+        urls = [value for name, value in page.attributes if name == "href"]
+        assert len(urls) == page.tags.count("img") == 2 * 24 * 5
+        assert {url_of(tmp_path / path) for path in made.items["path"]} > set(urls)
+        data = payload(source)
+        for trace in data["figures"]["map"]["data"]:
+            for path, _, cell in trace["customdata"]:
+                assert data["sheet"]["urls"][cell] == url_of(tmp_path / path)
+
+    def test_those_without_sound_are_shown_as_such(self, tmp_path):
+        made = make_run(tmp_path / "run", videos=tmp_path)
+        source, page = write(made)
+        silent = set(made.items["path"][::5])
+        sheet = payload(source)["sheet"]
+        traces = payload(source)["figures"]["map"]["data"]
+        cells = {path: cell for trace in traces for path, _, cell in trace["customdata"]}
+        assert {path for path, cell in cells.items() if sheet["without_sound"][cell]} == silent
+        alternatives = [value for name, value in page.attributes if name == "alt"]
+        told = sum(text.endswith(" confident, no sound") for text in alternatives)
+        shown = [path for name, path in page.attributes if name == "href"]
+        assert told == sum(url in {url_of(tmp_path / path) for path in silent} for url in shown)
+        assert squeezed(page.text).count("no sound") == told + 1  # and once on the map's card
+
+    def test_names_are_text_and_nothing_else(self, tmp_path):
+        source, page = write(make_run(tmp_path / "run", videos=tmp_path))
+        assert page.tags.count("script") == 3 and "<script>alert" not in source
+        assert not any(name.startswith("on") for name, _ in page.attributes)
+
+    def test_nothing_but_files_is_linked_to(self, tmp_path):
+        made = make_run(tmp_path / "run", videos=tmp_path)
+        with np.load(made.path / "thumbnails.npz") as arrays:
+            changed = dict(arrays)
+        changed["link"] = np.array(
+            ["javascript:alert(1)", "https://example.org/", "file://host/share/"] * 70
+        )
+        np.savez(made.path / "thumbnails.npz", **changed)
+        source, page = write(made)
+        assert "javascript:alert" not in source and "example.org" not in source
+        assert "a" not in page.tags and "file://host" not in source
+
+    def test_the_policy_is_as_strict_as_ever(self, tmp_path):
+        _, of_pictures = write(make_run(tmp_path / "pictures"))
+        _, of_videos = write(make_run(tmp_path / "videos", videos=tmp_path))
+        policies = [
+            [value for name, value in page.attributes if value and "default-src 'none'" in value]
+            for page in (of_pictures, of_videos)
+        ]
+        assert policies[0] == policies[1] and len(policies[0]) == 1
+
+    def test_tall_pictures_keep_their_own_place_on_the_map(self, tmp_path):
+        made = make_run(tmp_path / "run", videos=tmp_path)
+        data = payload(write(made)[0])
+        columns = data["sheet"]["columns"]
+        sheet = Image.open(io.BytesIO(base64.b64decode(data["sheet"]["source"].split(",")[1])))
+        pixels = np.load(made.path / "thumbnails.npz")["pixels"]
+        row_of = {path: row for row, path in enumerate(made.items["path"])}
+        for trace in data["figures"]["map"]["data"]:
+            for path, _, cell in trace["customdata"]:
+                top, left = 96 * (cell // columns), 64 * (cell % columns)
+                shown = np.asarray(sheet)[top : top + 96, left : left + 64].astype(float)
+                assert np.abs(shown - pixels[row_of[path]]).mean() < 8
+
+
+def url_of(path: Path) -> str:
+    return f"{path.as_uri()}#t=0.5"
+
+
 class TestAllKindsOfRuns:
     @pytest.mark.parametrize(
         "difference",
@@ -422,8 +557,8 @@ SOUND = [("a", 40, 0.95, "b", 0.93), ("b", 40, 0.95, "c", 0.93), ("c", 40, 0.95,
 
 
 class TestWarnings:
-    def warnings(self, *groups, epochs=()):
-        return find_warnings(items_of(*groups), ["a", "b", "c"], epochs)
+    def warnings(self, *groups, epochs=(), noun="picture"):
+        return find_warnings(items_of(*groups), ["a", "b", "c"], epochs, noun)
 
     def test_none_for_a_sound_run(self):
         epochs = [
@@ -471,6 +606,14 @@ class TestWarnings:
         epochs = [{"epoch": e, "churn": c} for e, c in enumerate(churn, 1)]
         found = self.warnings(*SOUND, epochs=epochs)
         assert len(found) == 1 and word in found[0]
+
+    def test_of_videos_speak_of_videos(self):
+        torn = [("a", 40, 0.5, "b", 0.2), ("b", 40, 0.5, "a", 0.3)]
+        for churn in ([0.2] * 40, [0.01] * 36 + [0.08] * 4):
+            epochs = [{"epoch": e, "churn": c} for e, c in enumerate(churn, 1)]
+            found = self.warnings(*torn, epochs=epochs, noun="video")
+            assert len(found) == 4 and all("videos" in text for text in found)
+            assert not any("picture" in text for text in found)
 
     def test_accuracy_that_fell_names_the_epoch_and_the_cure(self):
         accuracy = [0.5, 0.8, 0.94, 0.9, 0.71]
@@ -620,3 +763,93 @@ class TestInABrowser:
 
 def brightness(colour: str) -> float:
     return sum(float(part) for part in re.findall(r"\d+", colour)[:3]) / 3
+
+
+PLAYED = [
+    "<script>alert(1)</script>.webm",
+    "quotes \" and ' #1 100% ?x=%20&amp;.webm",
+    "new\nline.webm",
+]
+
+
+@pytest.fixture(scope="module")
+def page_of_videos(tmp_path_factory) -> tuple[Made, Path]:
+    """Whose first files are there and can be played."""
+    folder = tmp_path_factory.mktemp("videos")
+    made = make_run(folder / "run", videos=folder / "data", sizes=(10, 10))
+    made.items.loc[: len(PLAYED) - 1, "path"] = PLAYED
+    made.items["x"], made.items["y"] = divmod(np.arange(20.0), 5)  # no two in one place
+    made.items.to_parquet(made.path / "items.parquet")
+    _categories(made.items, made.categories).to_csv(made.path / "categories.csv", index=False)
+    with np.load(made.path / "thumbnails.npz") as arrays:
+        thumbnails = dict(arrays)
+    thumbnails["link"] = np.array([url_of(folder / "data" / path) for path in made.items["path"]])
+    np.savez(made.path / "thumbnails.npz", **thumbnails)
+    for name in PLAYED:
+        file = folder / "data" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_video(file, Picture(steady(1.0), codec="libvpx"), Sound(tone(1.0), codec="libopus"))
+    return made, write_report(made.path)
+
+
+class TestVideosInABrowser:
+    @pytest.mark.parametrize("name", PLAYED)
+    def test_a_click_plays_the_file_from_its_second(self, browser, page_of_videos, name):
+        made, report = page_of_videos
+        url = url_of(made.path.parent / "data" / name)
+        with Opened(browser, report) as opened:
+            link = opened.page.locator(f'.gallery a[href="{url}"]').first
+            with opened.context.expect_page(timeout=5000) as played:
+                link.click()
+            assert played.value.url == url
+            played.value.wait_for_function(
+                "() => document.querySelector('video')?.currentTime >= 0.5"
+            )
+            assert opened.page.url == report.as_uri() and opened.mishaps == []
+
+    def test_a_click_on_the_map_plays_the_file(self, browser, page_of_videos):
+        made, report = page_of_videos
+        with Opened(browser, report) as opened:
+            x, y = opened.point(PLAYED[1])
+            opened.page.mouse.move(x, y)
+            assert "no sound" not in opened.card()
+            with opened.context.expect_page(timeout=5000) as played:
+                opened.page.mouse.click(x, y)
+            assert played.value.url == url_of(made.path.parent / "data" / PLAYED[1])
+            assert opened.page.url == report.as_uri() and opened.mishaps == []
+
+    def test_a_file_that_has_gone_does_no_harm(self, browser, page_of_videos):
+        _, report = page_of_videos
+        with Opened(browser, report) as opened:
+            with opened.context.expect_page(timeout=5000):
+                opened.page.locator(".gallery a[href*=IMG_0008]").first.click()
+            assert opened.page.url == report.as_uri()
+
+    def test_a_phone_has_the_link_on_the_card_and_scrolls_in_one_direction(
+        self, browser, page_of_videos
+    ):
+        made, report = page_of_videos
+        phone = {"viewport": {"width": 375, "height": 700}, "has_touch": True, "is_mobile": True}
+        with Opened(browser, report, **phone) as opened:
+            assert opened.page.evaluate("document.documentElement.scrollWidth") <= 375
+            opened.page.touchscreen.tap(*opened.point(PLAYED[2]))
+            assert "Play" in opened.card() and len(opened.context.pages) == 1
+            with opened.context.expect_page(timeout=5000) as played:
+                opened.page.locator("#card-play").tap()
+            assert played.value.url == url_of(made.path.parent / "data" / PLAYED[2])
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_no_sound_is_written_below_the_poster(self, browser, page_of_videos, scheme):
+        made, report = page_of_videos
+        with Opened(browser, report, color_scheme=scheme) as opened:
+            member = opened.page.locator(".gallery a", has_text="no sound").first
+            picture = member.locator("img").bounding_box()
+            words = member.locator(".without-sound").bounding_box()
+            assert picture["height"] == pytest.approx(1.5 * picture["width"], abs=1)
+            assert words["y"] == pytest.approx(picture["y"] + 2 / 3 * picture["height"], abs=1)
+            assert words["y"] + words["height"] == pytest.approx(
+                picture["y"] + picture["height"], abs=1
+            )
+            opened.page.mouse.move(*opened.point(made.items["path"][5]))
+            assert "no sound" in opened.card()
+            assert opened.mishaps == []

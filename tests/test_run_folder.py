@@ -128,7 +128,7 @@ def test_settings_that_are_none_are_named(folder: RunFolder) -> None:
     with pytest.raises(RunFolderError, match=r"cannot read .*result\.json"):
         folder.result()
     header = json.loads(folder.config_file.read_text())
-    header["config"]["lr"] = -1
+    header["config"] = {"preset": "images", "lr": -1}
     folder.config_file.write_text(json.dumps(header))
     with pytest.raises(RunFolderError, match=r"config\.json is damaged: .*lr"):
         folder.config()

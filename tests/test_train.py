@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from newfound.augment import two_views
-from newfound.batch import Batch
+from newfound.batch import Batch, Media, Seen
 from newfound.config import Config
 from newfound.data.loader import CachedPixels
 from newfound.errors import NonFiniteLossError
@@ -91,10 +91,10 @@ def test_two_steps_equal_the_equations_as_nested_loops(changed: dict[str, Any]) 
     for step, rows in enumerate([[0, 2, 4, 5, 6, 7], [3, 5, 7, 1, 4, 6]]):
         index = torch.tensor(rows)
         decoded, label = pixels.pixels[index], torch.from_numpy(labels)[index]
-        fast.take_step(Batch(decoded, label, index))
+        fast.take_step(Batch(Media(decoded), label, index))
 
         generator = torch.Generator().manual_seed(_mix(config.seed, step))
-        outputs = slow.train()(two_views(decoded, fast.views, generator))
+        outputs = slow.train()(Seen(two_views(decoded, fast.viewer.views, generator)))
         loss = joint_loss_by_loops(outputs, label.tolist(), slow.windows, config, step + 1)
         assert float(fast.last_total) == pytest.approx(loss.item(), rel=1e-5)
 
@@ -128,7 +128,7 @@ def joint_loss_by_loops(
     return equations.joint(
         equations.cross_entropy(known, labels),
         config.bce_weight * equations.pairwise_bce(torch.stack(p), torch.stack(q), similar),
-        equations.contrastive(outputs.contrast.double(), labels * 2, config.temperature),
+        equations.contrastive(outputs.contrast["visual"].double(), labels * 2, config.temperature),
         equations.consistency(known, novel, labels),
         omega,
     )

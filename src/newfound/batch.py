@@ -1,5 +1,6 @@
-"""The nouns that everything passes around: Batch, Outputs, Losses."""
+"""The nouns that everything passes around: Media, Batch, Seen, Outputs, Losses."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -10,30 +11,93 @@ UNLABELLED = -1
 
 
 @dataclass(frozen=True)
-class Batch:
+class Media:
     """N decoded items, before any view of them is made.
 
-    pixels: (N, C, S, S) uint8.  label: (N,) int64, 0..C_l-1 or -1 = unlabelled.
-    index: (N,) int64, rows of the catalogue.
+    pixels: (N, C, S, S) uint8 of images, (N, 3, T, S, S) uint8 of clips, or None without
+    pictures.  sound: (N, samples) int16 mono, or None without sound.  heard: (N,) bool, False
+    where an item has no sound (its samples are 0); None exactly where `sound` is None.
     """
 
-    pixels: Tensor
+    pixels: Tensor | None
+    sound: Tensor | None = None
+    heard: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        assert self.pixels is not None or self.sound is not None, "media of no modality"
+        assert (self.heard is None) == (self.sound is None), "heard speaks of the sound"
+        assert len({len(part) for part in self._parts()}) == 1, "every part has N rows"
+
+    def __len__(self) -> int:
+        return len(self._parts()[0])
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Media":
+        """The same items on a device."""
+        return self._each(lambda part: part.to(device, non_blocking=non_blocking))
+
+    def pinned(self) -> "Media":
+        """The same items in page-locked memory."""
+        return self._each(Tensor.pin_memory)
+
+    def select(self, rows: Tensor) -> "Media":
+        """The items of these (B,) int64 rows, in their order."""
+        return self._each(lambda part: part.index_select(0, rows.to(part.device)))
+
+    @classmethod
+    def joined(cls, media: "Sequence[Media]") -> "Media":
+        """All items of several, one after another; all have the same parts."""
+        parts = zip(*((one.pixels, one.sound, one.heard) for one in media))
+        return cls(*(None if part[0] is None else torch.cat(part) for part in parts))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Media":
+        parts = (self.pixels, self.sound, self.heard)
+        return Media(*(None if part is None else change(part) for part in parts))
+
+    def _parts(self) -> list[Tensor]:
+        return [part for part in (self.pixels, self.sound, self.heard) if part is not None]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """N decoded items with what training knows of them.
+
+    label: (N,) int64, 0..C_l-1 or -1 = unlabelled.  index: (N,) int64, rows of the catalogue.
+    """
+
+    media: Media
     label: Tensor
     index: Tensor
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """What one forward pass gives for both views, rows ordered [view 0 | view 1] (Figure 1).
+class Seen:
+    """What the network sees: M views of items.
 
-    fused: (2N, d) the shared representation z-bar.  contrast: (2N, 128) z-hat, unit length.
-    known: (2N, C_l) logits of phi_l.  novel: (2N, C_u) logits of phi_u.
+    M = 2N in training, rows ordered [view 0 | view 1]; M = N in evaluation.
+
+    pixels: (M, C, px, px) or (M, 3, T, px, px) float32, or None.  spectrogram: (M, 1, mels,
+    frames) float32, or None.  heard: (M,) bool, False where an item has no sound; None = all.
+    """
+
+    pixels: Tensor | None = None
+    spectrogram: Tensor | None = None
+    heard: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one forward pass gives for M views (Figure 1), rows ordered as in `Seen`.
+
+    fused: (M, d) the shared representation z-bar.  contrast: z-hat by modality, "visual" and/or
+    "audio", each (M, 128) of unit length.  known: (M, C_l) logits of phi_l.  novel: (M, C_u)
+    logits of phi_u.  heard: (M,) bool, False where an item has no sound; None = all.
     """
 
     fused: Tensor
-    contrast: Tensor
+    contrast: dict[str, Tensor]
     known: Tensor
     novel: Tensor
+    heard: Tensor | None = None
 
 
 @dataclass(frozen=True)

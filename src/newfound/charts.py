@@ -108,7 +108,7 @@ def category_map(
     return {"data": traces, "layout": layout}
 
 
-def sizes(items: pd.DataFrame, categories: Sequence[str]) -> Figure:
+def sizes(items: pd.DataFrame, categories: Sequence[str], noun: str) -> Figure:
     """Members of each category, split by how sure the network is of them."""
     levels = {
         f"sure, {SURE:.0%} and more": (SURE, np.inf, PALETTE[0]),
@@ -127,20 +127,20 @@ def sizes(items: pd.DataFrame, categories: Sequence[str]) -> Figure:
                 "y": [inert(category) for category in categories],
                 "x": counts.tolist(),
                 "marker": {"color": fill, "line": {"color": PALETTE[0], "width": 1}},
-                "hovertemplate": "%{x:,} pictures",
+                "hovertemplate": f"%{{x:,}} {noun}s",
             }
         )
     layout = {
         "barmode": "stack",
         "bargap": 0.35,
         "hovermode": "y unified",
-        "xaxis": {"title": {"text": "pictures"}},
+        "xaxis": {"title": {"text": f"{noun}s"}},
         "yaxis": {"autorange": "reversed", "type": "category", "dtick": 1, "showgrid": False},
     }
     return {"data": traces, "layout": layout}
 
 
-def confidences(items: pd.DataFrame) -> Figure:
+def confidences(items: pd.DataFrame, noun: str) -> Figure:
     """How many items have which confidence, in steps of 5%."""
     counts, edges = np.histogram(items["confidence"], bins=20, range=(0, 1))
     trace = {
@@ -150,7 +150,7 @@ def confidences(items: pd.DataFrame) -> Figure:
         "width": 0.044,
         "marker": {"color": PALETTE[0]},
         "customdata": [f"{low:.0%} to {high:.0%}" for low, high in pairwise(edges)],
-        "hovertemplate": "%{y:,} pictures at %{customdata}<extra></extra>",
+        "hovertemplate": f"%{{y:,}} {noun}s at %{{customdata}}<extra></extra>",
     }
     layout = {
         "hovermode": "closest",
@@ -161,7 +161,7 @@ def confidences(items: pd.DataFrame) -> Figure:
             "range": [-0.01, 1.01],
             "showgrid": False,
         },
-        "yaxis": {"title": {"text": "pictures"}},
+        "yaxis": {"title": {"text": f"{noun}s"}},
     }
     return {"data": [trace], "layout": layout}
 

@@ -16,10 +16,22 @@ from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
-from newfound.config import Machine, Runtime, make_config, make_runtime
+from newfound.av_digits.make import make_av_digits
+from newfound.config import (
+    PRESETS,
+    Config,
+    Machine,
+    Runtime,
+    complete_config,
+    kind_of,
+    make_config,
+    make_runtime,
+)
 from newfound.data.catalogue import Catalogue, Truth, open_catalogue
+from newfound.data.images import Kind
 from newfound.data.manifest import read_truth
 from newfound.discovery import Discovery, choose_preset, load
+from newfound.dry_run import try_out
 from newfound.errors import InputError, Stopped
 from newfound.files import write_atomically, write_csv
 from newfound.predict import check_unused, predict, sort_files
@@ -87,7 +99,8 @@ def _parse(arguments: Sequence[str], opened: Opened | None = None) -> Call:
 def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | None) -> SubcommandApp:
     """The sub-commands; a preset's settings are the flags' defaults."""
     app, discover_app = SubcommandApp(), SubcommandApp()
-    defaults, runtime_defaults = make_config(preset or "images"), Runtime()
+    image_defaults, video_defaults = _defaults(preset, "images"), _defaults(preset, "videos")
+    runtime_defaults = Runtime()
 
     @discover_app.command(name="images")
     def discover_images(
@@ -101,8 +114,9 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
         labelled_classes: int | None = None,
         download: bool = False,
         compare_labelled_only: bool = False,
+        dry_run: bool = False,
         quiet: bool = False,
-        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(defaults))]],
+        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(image_defaults))]],
         runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(runtime_defaults))]],
     ) -> Call:
         """Sort unlabelled images into new categories, learning from labelled ones of others.
@@ -124,10 +138,12 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
                 others are treated as unlabelled and scored at the end
             download: let torchvision fetch cifar10 or cifar100
             compare_labelled_only: train on labels alone too, to compare with k-means on that
+            dry_run: count the data, measure three steps, estimate time and memory, write nothing
             quiet: print nothing but errors
         """
 
         def call() -> None:
+            _check_kind(preset, "images")
             catalogue, truth = opened or open_catalogue(
                 data,
                 labelled=labelled,
@@ -135,17 +151,77 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
                 labelled_classes=labelled_classes,
                 download=download,
             )
-            if preset is None and (chosen := choose_preset(catalogue)) != defaults.preset:
+            if preset is None and (chosen := choose_preset(catalogue)) != settings.preset:
                 _parse([*arguments, "--preset", chosen], (catalogue, truth))()
                 return
-            config, speed = make_config(**asdict(settings)), make_runtime(**asdict(runtime))
+            config, speed = complete_config(asdict(settings)), make_runtime(**asdict(runtime))
             job = Job(
                 RunFolder(out), catalogue, truth, num_novel, config, speed, compare_labelled_only
             )
-            with Progress(quiet=quiet) as progress:
-                run(job, progress)
-            if not quiet:
-                _print_summary(load(out))
+            _discover(job, quiet, dry_run=dry_run)
+
+        return call
+
+    @discover_app.command(name="videos")
+    def discover_videos(
+        data: Positional[str | None] = None,
+        /,
+        *,
+        num_novel: int,
+        out: Path,
+        labelled: Path | None = None,
+        unlabelled: Path | None = None,
+        labelled_classes: int | None = None,
+        csv: Path | None = None,
+        videos: Path | None = None,
+        compare_labelled_only: bool = False,
+        dry_run: bool = False,
+        quiet: bool = False,
+        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(video_defaults))]],
+        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(runtime_defaults))]],
+    ) -> Call:
+        """Sort unlabelled videos, by sight and sound, into new categories.
+
+        The defaults shown are those of the preset `videos`, or of the --preset given.
+        `quick-videos` is for a CPU or a deadline.
+        The same command again continues a run that was stopped.
+
+        Args:
+            data: a folder (labelled/<class>/ and unlabelled/, or class folders with
+                --labelled-classes), a .csv or .parquet table (path, label, and if need be
+                start_seconds, end_seconds), or a published set: kinetics400 (350 classes known,
+                50 novel) or vggsound (270, 39), with --csv and --videos
+            num_novel: number of categories to discover
+            out: the run folder
+            labelled: a folder of class folders, instead of DATA
+            unlabelled: a folder of unlabelled videos, instead of DATA
+            labelled_classes: DATA has class folders: so many in name order are labelled, the
+                others are treated as unlabelled and scored at the end
+            csv: of kinetics400 the folder of train.csv and validate.csv, or one table of all; of
+                vggsound its vggsound.csv
+            videos: the folder that the videos of kinetics400 or vggsound lie in or below, named
+                <youtube_id>_000010_000020.mp4, <youtube_id>_000010.mp4 or <youtube_id>.mp4
+            compare_labelled_only: train on labels alone too, to compare with k-means on that
+            dry_run: count the data, measure three steps, estimate time and memory, write nothing
+            quiet: print nothing but errors
+        """
+
+        def call() -> None:
+            _check_kind(preset, "videos")
+            catalogue, truth = open_catalogue(
+                data,
+                labelled=labelled,
+                unlabelled=unlabelled,
+                labelled_classes=labelled_classes,
+                kind="videos",
+                csv=csv,
+                videos=videos,
+            )
+            config, speed = complete_config(asdict(settings)), make_runtime(**asdict(runtime))
+            job = Job(
+                RunFolder(out), catalogue, truth, num_novel, config, speed, compare_labelled_only
+            )
+            _discover(job, quiet, dry_run=dry_run)
 
         return call
 
@@ -187,7 +263,7 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
                     sort_files(prediction, copy_to, "link" if link else "copy")
                 for name, reason in prediction.skipped.itertuples(index=False):
                     progress.message(f"left out: {name}: {reason}")
-                progress.message(f"{len(prediction.table)} images -> {out}")
+                progress.message(f"{len(prediction.table)} {prediction.files.kind} -> {out}")
 
         return call
 
@@ -222,7 +298,68 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
         """
         return lambda: print(write_report(run))
 
+    @app.command(name="make-av-digits")
+    def make_av_digits_command(
+        *,
+        out: Path,
+        digits: Path | None = None,
+        speech: Path | None = None,
+        bundled: bool = False,
+        per_class: int | None = None,
+        seed: int = 0,
+        clutter: float = 0.5,
+        snr_db: float = 0.0,
+        repeat: bool = False,
+        quiet: bool = False,
+    ) -> Call:
+        """Make a data set of videos with sound: digits that move, and voices that say them.
+
+        OUT gets a folder of mp4 files for each of the ten digits. No picture of a digit and no
+        recording is in two files. The same command again goes on where it was stopped.
+
+        Args:
+            out: the folder to write
+            digits: the folder of MNIST's test part (t10k-images-idx3-ubyte.gz and its labels)
+            speech: the folder of the Free Spoken Digit Dataset (<digit>_<speaker>_<n>.wav)
+            bundled: instead of both: scikit-learn's digits and a telephone's tones
+            per_class: videos of each digit; unset: as many as there is material for
+            seed: of every random choice
+            clutter: what else is in the picture, 0 (nothing) to 1 (hard to read)
+            snr_db: how far the voice is above the noise, in dB
+            repeat: the digit is said again and again, instead of once at a random moment
+            quiet: print nothing but errors
+        """
+
+        def call() -> None:
+            with Progress(quiet=quiet) as progress:
+                videos = make_av_digits(
+                    out,
+                    digits,
+                    speech,
+                    bundled=bundled,
+                    per_class=per_class,
+                    seed=seed,
+                    clutter=clutter,
+                    snr_db=snr_db,
+                    repeat=repeat,
+                    progress=progress,
+                )
+                progress.message(f"{len(videos):,} videos -> {out}")
+
+        return call
+
     return app
+
+
+def _defaults(preset: str | None, kind: Kind) -> Config:
+    """The settings of a preset; of a kind's own where none is given, or one of the other kind."""
+    return make_config(preset if preset is not None and kind_of(preset) == kind else kind)
+
+
+def _check_kind(preset: str | None, kind: Kind) -> None:
+    if preset is not None and kind_of(preset) != kind:
+        ours = [name for name in PRESETS if kind_of(name) == kind]
+        raise InputError(f"the preset {preset!r} is not one of {kind}; give {', '.join(ours)}")
 
 
 def _flags(defaults: BaseModel) -> type:
@@ -252,6 +389,16 @@ def _table_writer(out: Path) -> Callable[[pd.DataFrame], None]:
             )
         case other:
             raise InputError(f"--out ends in {other!r}; give a name ending in .csv or .parquet")
+
+
+def _discover(job: Job, quiet: bool, *, dry_run: bool) -> None:
+    with Progress(quiet=quiet) as progress:
+        if dry_run:
+            print("\n".join(try_out(job, progress)))
+            return
+        run(job, progress)
+    if not quiet:
+        _print_summary(load(job.folder.path))
 
 
 def _print_summary(found: Discovery) -> None:

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from newfound.answer import calibrate
 from newfound.baselines.kmeans import kmeans
-from newfound.config import Config
+from newfound.batch import Media
+from newfound.config import Config, VideoConfig
 from newfound.data.catalogue import Catalogue, Truth
-from newfound.data.loader import Pixels, decode_all
+from newfound.data.loader import Items
 from newfound.evaluate import assessment, scores
 from newfound.files import write_atomically, write_csv, write_text
 from newfound.inference import Answers, ask
@@ -32,15 +34,15 @@ from newfound.tables import (
     map_positions,
     sort_into_categories,
 )
+from newfound.thumbnails import make_thumbnails
 from newfound.warning_signs import find_warnings
+from newfound.wording import item_noun
 
 FEWEST_TO_CALIBRATE = 20
 """With fewer held-out labelled items, the training ones join them in the calibration."""
 
 PIXEL_BASELINE_PX = 32
 """k-means on pixels sees images shrunk to this side."""
-
-THUMBNAIL_PX = 64
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,8 @@ class Finding:
     truth: Truth | None
     config: Config
     network: Network
-    pixels: Pixels
+    media: Items
     device: torch.device
-    bfloat16: bool
     workers: int
     labelled_only: np.ndarray | None
     skipped: int
@@ -92,11 +93,12 @@ def conclude(finding: Finding, progress: Progress) -> None:
     items = items_table(catalogue.names[catalogue.unlabelled], categories, positions, clusters)
     _write_tables(finding, items, unlabelled, categories)
 
+    noun = item_noun(config.preset)
     result = {
         "counts": _counts(finding, categories),
         "seconds": finding.seconds | {"sorting": time.monotonic() - began},
         "baselines": baselines,
-        "warnings": find_warnings(items, categories.names, folder.epochs()),
+        "warnings": find_warnings(items, categories.names, folder.epochs(), noun),
         **_quality(finding, categories, labelled, measured),
     }
     result["seconds"]["total"] = sum(result["seconds"].values())
@@ -116,11 +118,10 @@ def rows_to_calibrate_on(catalogue: Catalogue) -> np.ndarray:
 def _ask(finding: Finding, rows: np.ndarray, progress: Progress) -> Answers:
     return ask(
         finding.network,
-        finding.pixels,
+        finding.media,
         rows,
-        px=finding.config.px,
+        config=finding.config,
         device=finding.device,
-        bfloat16=finding.bfloat16,
         advance=progress.advance,
     )
 
@@ -148,7 +149,7 @@ def _baselines(finding: Finding, categories: Categories, clusters: np.ndarray) -
     """k-means on our features and the others there are; on pixels where it can be scored."""
     count, seed = len(categories.names), finding.config.seed
     found = {"kmeans_features": clusters}
-    if finding.truth is not None:
+    if finding.truth is not None and _has_pictures(finding.config):
         found["kmeans_pixels"] = kmeans(_plain_pixels(finding), count, seed)
     if finding.labelled_only is not None:
         found["kmeans_labelled_only"] = kmeans(finding.labelled_only, count, seed)
@@ -164,13 +165,29 @@ def _compared(finding: Finding, categories: Categories, clusters: np.ndarray) ->
 
 def _plain_pixels(finding: Finding) -> np.ndarray:
     """The unlabelled images, shrunk to at most 32 pixels: (n, channels * side^2) float32."""
-    batches = list(torch.from_numpy(finding.catalogue.unlabelled).split(256))
+    at_once = max(1, 256 // finding.media.clips)
+    batches = list(torch.from_numpy(finding.catalogue.unlabelled).split(at_once))
     side = min(finding.config.px, PIXEL_BASELINE_PX)
     small = [
-        F.interpolate(decoded.float(), size=(side, side), mode="area").flatten(1).cpu()
-        for decoded in finding.pixels.batches(batches)
+        F.interpolate(_pictures(media, finding.media.clips), size=(side, side), mode="area")
+        .flatten(1)
+        .cpu()
+        for media in finding.media.batches(batches)
     ]
     return torch.cat(small).numpy()
+
+
+def _has_pictures(config: Config) -> bool:
+    return not isinstance(config, VideoConfig) or config.modalities != "audio"
+
+
+def _pictures(media: Media, clips: int) -> Tensor:
+    """One picture of each item, (B, channels, S, S) float32: of videos the mean of all frames."""
+    assert media.pixels is not None, "compared by their pixels are only items with pictures"
+    if media.pixels.ndim == 4:
+        return media.pixels.float()
+    of_clips = media.pixels.mean(dim=2, dtype=torch.float32)
+    return of_clips.reshape(-1, clips, *of_clips.shape[1:]).mean(dim=1)
 
 
 def _counts(finding: Finding, categories: Categories) -> dict[str, int]:
@@ -203,21 +220,12 @@ def _write_tables(
     shown = np.unique(
         np.concatenate([on_map, *(m.typical for m in members), *(m.doubtful for m in members)])
     )
-    row, pixels = _thumbnails(finding, shown)
-    _write_arrays(folder.thumbnails, row=row, pixels=pixels)
+    images = finding.catalogue.images.subset(finding.catalogue.unlabelled[shown])
+    thumbnails = make_thumbnails(images, shown, finding.config, finding.workers)
+    _write_arrays(folder.thumbnails, **thumbnails)
     _write_arrays(
         folder.embedding, features=unlabelled.features, probabilities=categories.probabilities
     )
-
-
-def _thumbnails(finding: Finding, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(m,) rows of the items table and their (m, 64, 64, 3) uint8 pixels.
-
-    A file that has gone since training began has none.
-    """
-    images = finding.catalogue.images.subset(finding.catalogue.unlabelled[shown])
-    pixels, gone = decode_all(images, THUMBNAIL_PX, 3, finding.workers)
-    return np.delete(shown, [bad.index for bad in gone]), pixels.permute(0, 2, 3, 1).numpy()
 
 
 def _write_arrays(path: Path, **arrays: np.ndarray) -> None:

@@ -106,12 +106,7 @@ class Config(_Frozen):
                 raise ValueError(f"{name} is ({low}, {high}); give 0 < least <= largest")
         if self.crop_scale[1] > 1:
             raise ValueError(f"crop_scale ends at {self.crop_scale[1]}; a crop is at most 1")
-        feature_size = 8 * self.width
-        if self.window > feature_size:
-            raise ValueError(
-                f"window is {self.window}, more than the {feature_size} features of width "
-                f"{self.width}; make the window smaller or the network wider"
-            )
+        self._window_fits()
         if not isinstance(self.mu, str):
             self.mu_count()
         if self.warmup_epochs >= self.epochs:
@@ -119,6 +114,15 @@ class Config(_Frozen):
                 f"warmup_epochs is {self.warmup_epochs} of {self.epochs} epochs; make it shorter"
             )
         return self
+
+    def _window_fits(self) -> None:
+        """Each WTA hash compares so many of the features that phi_l and phi_u see."""
+        feature_size = 8 * self.width
+        if self.window > feature_size:
+            raise ValueError(
+                f"window is {self.window}, more than the {feature_size} features of width "
+                f"{self.width}; make the window smaller or the network wider"
+            )
 
     def mu_count(self) -> float:
         """Mu as a count of codes, for a `mu` given as a number.
@@ -137,6 +141,83 @@ class Config(_Frozen):
                 f"or a fraction above {1 / self.window:g} and at most 1"
             )
         return count
+
+
+Pairing = Literal["within", "cross", "off"]
+
+
+class VideoConfig(Config):
+    """Settings of videos with sound. Defaults are the paper's (sections 3.1.2 and 4)."""
+
+    preset: str = Field("videos", description="the preset these settings started from")
+    px: int = Field(112, ge=8, le=1024, description="side of the square the network sees, pixels")
+    channels: Literal[3] = Field(3, description="clips are read in colour")
+    modalities: Literal["both", "visual", "audio"] = Field(
+        "both", description="what the network sees and hears"
+    )
+
+    # A clip, and the sound around it
+    clip_seconds: float = Field(1.0, gt=0, le=60, description="length of a clip")
+    clip_frames: int = Field(16, ge=1, le=256, description="frames of a clip, evenly spaced")
+    clips: int = Field(10, ge=1, description="clips of each video in evaluation, evenly spread")
+    places: int | None = Field(
+        None,
+        ge=1,
+        description="training takes clips from so many evenly spread places of each video, which "
+        "can then be kept decoded; unset = from anywhere, decoded anew each time",
+    )
+    sound_seconds: float = Field(2.0, ge=0.1, le=60, description="length of the sound")
+    sound_offset_seconds: float = Field(
+        0.5,
+        ge=0,
+        le=60,
+        description="largest distance between the middles of clip and sound in training",
+    )
+    mels: int = Field(257, ge=8, le=512, description="bands of the log-mel spectrogram")
+    mel_masks: int = Field(2, ge=0, description="SpecAugment: masks over bands")
+    mel_mask_share: float = Field(
+        27 / 80, ge=0, le=1, description="SpecAugment: the widest mask over bands, share of all"
+    )
+    time_masks: int = Field(2, ge=0, description="SpecAugment: masks over time")
+    time_mask_share: float = Field(
+        0.2, ge=0, le=1, description="SpecAugment: the longest mask over time, share of all"
+    )
+    missing_audio: Literal["skip", "zeros", "error"] = Field(
+        "skip", description="videos without sound: leave out, hear silence, or stop"
+    )
+
+    # Fusion (Figure 1) and Eqs. 4-5
+    fusion_size: int = Field(512, ge=4, description="output size of the fusion layer eta")
+    instance_pairs: Pairing = Field(
+        "cross", description="NCE-I within each modality, across them (Eq. 4), or off"
+    )
+    category_pairs: Pairing = Field(
+        "cross", description="NCE-C within each modality, across them (Eq. 5), or off"
+    )
+    positive_in_denominator: bool = Field(
+        True, description="Eqs. 4-5 across modalities: count n = i in the denominator too"
+    )
+
+    @model_validator(mode="after")
+    def _modalities_fit_together(self) -> "VideoConfig":
+        for name in ("instance_pairs", "category_pairs"):
+            if self.modalities != "both" and getattr(self, name) == "cross":
+                flag = "--" + name.replace("_", "-")
+                raise ValueError(
+                    f"{name} is cross, and modalities is {self.modalities}; give {flag} within "
+                    "or off, or --modalities both"
+                )
+        return self
+
+    def _window_fits(self) -> None:
+        """With two modalities these are the fusion layer's."""
+        if self.modalities != "both":
+            super()._window_fits()
+        elif self.window > self.fusion_size:
+            raise ValueError(
+                f"window is {self.window}, more than the {self.fusion_size} features of "
+                "fusion_size; make the window smaller or fusion_size larger"
+            )
 
 
 class Machine(_Frozen):
@@ -221,7 +302,50 @@ PRESETS: dict[str, Config] = {
         schedule="cosine",
         warmup_epochs=3,
     ),
+    # The paper's for Kinetics-400 and VGG-Sound: crops of 112 out of 128, no change of colour.
+    "videos": VideoConfig(
+        crop_scale=((112 / 128) ** 2, (112 / 128) ** 2),
+        crop_ratio=(1.0, 1.0),
+        jitter=0.0,
+        grey=0.0,
+        blur=0.0,
+    ),
+    # For a CPU or a deadline: small pictures, few frames, a narrow network.
+    "quick-videos": VideoConfig(
+        preset="quick-videos",
+        px=32,
+        width=16,
+        clip_frames=4,
+        mels=64,
+        fusion_size=256,
+        sound_seconds=1.0,
+        sound_offset_seconds=0.25,
+        clips=4,
+        places=7,
+        batch=32,
+        epochs=60,
+        temperature=0.5,
+        mu="share",
+        crop_scale=(0.6, 1.0),
+        jitter=0.0,
+        grey=0.0,
+        blur=0.0,
+        schedule="cosine",
+        warmup_epochs=3,
+    ),
 }
+
+
+def settings_type(preset: str) -> type[Config]:
+    """`Config` for a preset of images, `VideoConfig` for one of videos. Raises InputError."""
+    if preset not in PRESETS:
+        raise InputError(f"no preset is named {preset!r}; there are {', '.join(PRESETS)}")
+    return type(PRESETS[preset])
+
+
+def kind_of(preset: str) -> Literal["images", "videos"]:
+    """What a preset is made for. Raises InputError."""
+    return "videos" if settings_type(preset) is VideoConfig else "images"
 
 
 def make_config(preset: str, **overrides: Any) -> Config:
@@ -229,11 +353,18 @@ def make_config(preset: str, **overrides: Any) -> Config:
 
     Raises InputError that names the setting, its value and what it may be.
     """
-    if preset not in PRESETS:
-        raise InputError(f"no preset is named {preset!r}; there are {', '.join(PRESETS)}")
+    settings_type(preset)  # raises if there is no such preset
     given = {name: value for name, value in overrides.items() if value is not None}
+    return complete_config(PRESETS[preset].model_dump() | given)
+
+
+def complete_config(settings: dict[str, Any]) -> Config:
+    """Settings of which none is left to a preset: None is a value, too.
+
+    Raises InputError like `make_config`.
+    """
     try:
-        return Config.model_validate(PRESETS[preset].model_dump() | given)
+        return settings_type(settings["preset"]).model_validate(settings)
     except ValidationError as error:
         raise InputError(explain(error)) from None
 

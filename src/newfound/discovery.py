@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from newfound.config import Runtime, make_config, make_runtime
+from newfound.config import Runtime, kind_of, make_config, make_runtime
 from newfound.data.catalogue import Catalogue, open_catalogue
 from newfound.data.images import all_grey, image_sides
 from newfound.errors import InputError, RunFolderError, Stopped
@@ -130,6 +130,8 @@ def discover(
     unlabelled: str | os.PathLike[str] | None = None,
     labelled_classes: int | None = None,
     download: bool = False,
+    csv: str | os.PathLike[str] | None = None,
+    videos: str | os.PathLike[str] | None = None,
     compare_labelled_only: bool = False,
     quiet: bool = False,
     runtime: Runtime | None = None,
@@ -137,11 +139,13 @@ def discover(
 ) -> Discovery:
     """Train on labelled and unlabelled items together, and sort the unlabelled ones.
 
-    data: see `newfound.open_catalogue`, as are labelled, unlabelled, labelled_classes, download.
+    data: see `newfound.open_catalogue`, as are labelled, unlabelled, labelled_classes, download,
+    csv and videos.
     num_novel: C_u, the number of categories to discover.
     out: the run folder; the same call continues it. None: a temporary one, gone with the result
     unless that is saved.
-    preset: a name in `newfound.PRESETS`, or `auto` to choose by the data.
+    preset: a name in `newfound.PRESETS`, or `auto` to choose by the images. A preset of videos,
+    `videos` or `quick-videos`, says that the data are videos.
     compare_labelled_only: also train on labels alone, for the k-means baseline on its features.
     settings: fields of `newfound.Config` that replace the preset's.
 
@@ -153,6 +157,9 @@ def discover(
         unlabelled=unlabelled,
         labelled_classes=labelled_classes,
         download=download,
+        kind="images" if preset == "auto" else kind_of(preset),
+        csv=csv,
+        videos=videos,
     )
     config = make_config(choose_preset(catalogue) if preset == "auto" else preset, **settings)
     temporary = tempfile.TemporaryDirectory(prefix="newfound-") if out is None else None

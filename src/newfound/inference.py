@@ -1,5 +1,6 @@
 """What the trained network says of items, un-augmented."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,10 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from newfound.augment import plain_view
-from newfound.data.loader import Pixels
+from newfound.batch import Outputs
+from newfound.config import Config
+from newfound.data.loader import Items
+from newfound.device import uses_bfloat16
 from newfound.errors import NonFiniteLossError
 from newfound.models.network import Network
+from newfound.views import Viewer
 
 
 @dataclass(frozen=True)
@@ -28,33 +32,37 @@ class Answers:
 @torch.inference_mode()
 def ask(
     network: Network,
-    pixels: Pixels,
+    items: Items,
     rows: np.ndarray,
     *,
-    px: int,
+    config: Config,
     device: torch.device,
-    bfloat16: bool,
     batch: int = 256,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Answers:
-    """One forward pass over the given rows of `pixels`, in their order, in evaluation mode.
+    """One forward pass over the given rows of `items`, in their order, in evaluation mode.
+
+    A video's answer is the mean over its clips: of the features, and of the heads' probabilities,
+    whose logarithms are given as logits.
 
     advance is called with the number of items done since its last call.  Raises
     NonFiniteLossError if the network gives something else than numbers.
     """
     network.eval()
-    batches = list(torch.from_numpy(rows.astype(np.int64)).split(batch))
+    viewer, bfloat16 = Viewer(config, device), uses_bfloat16(config.precision, device)
+    together = max(1, batch // items.clips)
+    batches = [
+        part for part in torch.from_numpy(rows.astype(np.int64)).split(together) if len(part)
+    ]
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    for decoded in pixels.batches(batches):
-        view = plain_view(decoded.to(device, non_blocking=True), px).contiguous(
-            memory_format=torch.channels_last
-        )
+    for asked, media in zip(batches, items.batches(batches)):
+        seen = viewer.plain(media.to(device, non_blocking=True))
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            outputs = network(view)
-        parts.append((outputs.fused.cpu(), outputs.known.cpu(), outputs.novel.cpu()))
-        advance(len(decoded))
+            outputs = network(seen)
+        parts.append(_over_clips(outputs, items.clips))
+        advance(len(asked))
     if not parts:
-        sizes = (network.encoder.size, network.known.out_features, network.novel.out_features)
+        sizes = (network.fused_size, network.known.out_features, network.novel.out_features)
         return Answers(*(np.empty((0, size), np.float32) for size in sizes))
     answers = [torch.cat(part).float() for part in zip(*parts)]
     if not all(answer.isfinite().all() for answer in answers):
@@ -63,3 +71,15 @@ def ask(
             "lower --lr, or with --precision float32, and another --out"
         )
     return Answers(*(answer.numpy() for answer in answers))
+
+
+def _over_clips(outputs: Outputs, clips: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Features and logits of the items, whose `clips` rows follow one another, on the CPU."""
+    fused, known, novel = outputs.fused, outputs.known, outputs.novel
+    if clips > 1:
+        fused = fused.unflatten(0, (-1, clips)).mean(dim=1)
+        known, novel = (
+            (logits.log_softmax(dim=1).unflatten(0, (-1, clips)).logsumexp(dim=1) - math.log(clips))
+            for logits in (known, novel)
+        )
+    return fused.cpu(), known.cpu(), novel.cpu()

@@ -13,7 +13,7 @@ import torch
 
 from newfound.batch import UNLABELLED
 from newfound.config import Config
-from newfound.data.loader import Pixels
+from newfound.data.loader import Items
 from newfound.errors import InputError
 from newfound.evaluate import clustering_accuracy
 from newfound.inference import ask
@@ -69,7 +69,7 @@ def make_rehearsal(labels: np.ndarray, labelled: np.ndarray, num_novel: int) -> 
 def rehearse(
     rehearsal: Rehearsal,
     fraction: float,
-    pixels: Pixels,
+    items: Items,
     config: Config,
     device: torch.device,
     after_step: Callable[[Training], bool],
@@ -88,14 +88,13 @@ def rehearse(
     )
     mu = fraction * config.hashes
     training = Training(network, shorter, rehearsal.labels, rehearsal.rows, mu, device)
-    if not train(training, pixels, after_step=after_step):
+    if not train(training, items, after_step=after_step):
         return None
     answers = ask(
         network,
-        pixels,
+        items,
         rehearsal.pretended,
-        px=config.px,
+        config=config,
         device=device,
-        bfloat16=training.bfloat16,
     )
     return clustering_accuracy(rehearsal.hidden, answers.novel.argmax(axis=1))

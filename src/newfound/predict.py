@@ -9,14 +9,14 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-import torch
 
 from newfound.answer import one_answer
-from newfound.config import Machine
+from newfound.config import Machine, VideoConfig
 from newfound.data.catalogue import files_in
-from newfound.data.images import FileImages, printable
-from newfound.data.loader import read_images
-from newfound.device import choose_device, choose_workers, compute_threads, uses_bfloat16
+from newfound.data.clips import ClipFiles
+from newfound.data.images import FileImages, Kind, printable
+from newfound.data.reading import read_items
+from newfound.device import choose_device, choose_workers, compute_threads
 from newfound.errors import InputError
 from newfound.inference import ask
 from newfound.model_file import load_model
@@ -36,7 +36,7 @@ class Prediction:
 
     table: pd.DataFrame
     skipped: pd.DataFrame
-    files: FileImages
+    files: FileImages | ClipFiles
 
 
 def predict(
@@ -51,29 +51,29 @@ def predict(
     network, calibration = load_model(folder.model, config, len(known), len(novel))
     device = choose_device(machine.device)
     workers = choose_workers(machine.workers)
-    names, images = files_in(data)
+    kind: Kind = "videos" if isinstance(config, VideoConfig) else "images"
+    names, files = files_in(data, kind)
 
-    progress.stage("Reading images", len(images))
-    pixels, bad = read_images(
-        images, config.px, config.channels, workers, machine.cache, device, progress.follow
-    )
+    progress.stage(f"Reading {kind}", len(files))
+    if isinstance(config, VideoConfig) and config.missing_audio == "error":
+        config = config.model_copy(update={"missing_audio": "skip"})  # one file stops no others
+    items, bad = read_items(files, config, workers, machine.cache, device, progress.follow)
     unreadable = np.array([b.index for b in bad], dtype=np.int64)
-    rows = np.setdiff1d(np.arange(len(images)), unreadable)
+    rows = np.setdiff1d(np.arange(len(files)), unreadable)
     progress.stage("Predicting", len(rows))
     with compute_threads(machine.threads, config.width, config.px):
         answers = ask(
-            network.to(device).to(memory_format=torch.channels_last),
-            pixels,
+            network.to(device).channels_last(),
+            items,
             np.arange(len(rows)),
-            px=config.px,
+            config=config,
             device=device,
-            bfloat16=uses_bfloat16(config.precision, device),
             advance=progress.advance,
         )
     probabilities = one_answer(answers.features, answers.known, answers.novel, calibration)
     skipped = pd.DataFrame({"path": names[unreadable], "reason": [b.reason for b in bad]})
     table = _table(names[rows], probabilities, known, novel)
-    return Prediction(table, skipped, images.subset(rows))
+    return Prediction(table, skipped, files.subset(rows))
 
 
 def check_unused(into: Path) -> None:

@@ -79,7 +79,7 @@ class _Stage:
     total: int
     done: int
     epochs: int | None
-    images_each: int
+    items_each: int
     start: float
     pace: Pace
     figures: dict[str, Any] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class _Stage:
 
     def speed(self) -> str:
         seconds = self.pace.seconds_each()
-        return f"{self.images_each / seconds:,.0f} images/s" if seconds else ""
+        return f"{self.items_each / seconds:,.0f} items/s" if seconds else ""
 
     def time_left(self) -> str:
         seconds = self.pace.seconds_each()
@@ -166,15 +166,15 @@ class Progress:
         *,
         done: int = 0,
         epochs: int | None = None,
-        images_each: int = 1,
+        items_each: int = 1,
     ) -> None:
-        """Begin a stage of `total` units of `images_each` images, `done` of them earlier.
+        """Begin a stage of `total` units of `items_each` items, `done` of them earlier.
 
         epochs: how many equal epochs the units make up, if they do.
         """
         self._end_stage()
         self._stage = _Stage(
-            name, total, done, epochs, images_each, self._clock(), Pace(self._clock)
+            name, total, done, epochs, items_each, self._clock(), Pace(self._clock)
         )
         self._line_time = -float("inf") if epochs else self._clock()
         if not self._live:
@@ -207,7 +207,7 @@ class Progress:
         line = _line(
             f"epoch {record['epoch']}" + (f"/{stage.epochs}" if stage.epochs else ""),
             *stage.shown_figures(),
-            f"{rate:,.0f} images/s" if rate else "",
+            f"{rate:,.0f} items/s" if rate else "",
             stage.time_left() if record["epoch"] != stage.epochs else "",
         )
         self._held_line = line

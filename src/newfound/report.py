@@ -25,13 +25,14 @@ from newfound.inline_pictures import SHEET_COLUMNS, InlinePictures
 from newfound.progress import duration
 from newfound.run_folder import RunFolder
 from newfound.warning_signs import SURE
+from newfound.wording import item_noun
 
 MAP_PICTURES = 1000  # about 2 MB of the page
 SHOWN_SKIPPED = 200
 
 METHODS = {
     "kmeans_features": "k-means on the same features",
-    "kmeans_labelled_only": "k-means on features learned from the labelled pictures only",
+    "kmeans_labelled_only": "k-means on features learned from the labelled {noun}s only",
     "kmeans_pixels": "k-means on the plain pixels",
 }
 
@@ -53,30 +54,28 @@ def write_report(run: Path, to: Path | None = None) -> Path:
 def _page(folder: RunFolder) -> dict[str, Any]:
     """What the template shows; names are still raw, the template escapes them."""
     header, result = folder.read_config(), folder.result()
+    noun = item_noun(folder.config().preset)
     items, categories, skipped, pictures = _tables(folder)
     names = categories["category"].tolist()
     map_rows = _rows_with_picture_and_position(items, pictures)
-    shown_charts = _charts(items, names, folder.epochs(), map_rows)
+    shown_charts = _charts(items, names, folder.epochs(), map_rows, noun)
     scripts = [Markup(get_plotlyjs()), Markup(_asset("report.js"))]
     return {
+        "noun": noun,
         "header": header,
         "result": result,
         "items": len(items),
         "sure": int((items["confidence"] >= SURE).sum()),
         "sure_from": SURE,
         "mean_confidence": float(items["confidence"].mean()),
-        "comparison": _comparison(result),
+        "comparison": _comparison(result, noun),
         "kmeans": result.get("baselines", {}).get("kmeans_features", {}),
         "categories": _categories(items, categories, result, pictures),
         "warnings": _warnings(result, folder.records()),
         "figures": shown_charts,
-        "payload": {
-            "figures": shown_charts,
-            "sheet": {
-                "source": pictures.sheet(map_rows) if map_rows else None,
-                "columns": SHEET_COLUMNS,
-            },
-        },
+        "playable": bool(pictures.urls()),
+        "height_by_width": pictures.height_by_width,
+        "payload": {"figures": shown_charts, "sheet": _sheet(pictures, map_rows)},
         "confusion": _confusion(result),
         "skipped": skipped.head(SHOWN_SKIPPED).to_dict("records"),
         "skipped_reasons": Counter(skipped["reason"]).most_common(),
@@ -96,7 +95,9 @@ def _tables(
         categories = pd.read_csv(folder.categories, dtype={"category": str})
         skipped = pd.read_csv(folder.skipped, dtype=str, keep_default_na=False)
         with np.load(folder.thumbnails, allow_pickle=False) as arrays:
-            pictures = InlinePictures(arrays["row"], arrays["pixels"])
+            pictures = InlinePictures(
+                arrays["row"], arrays["pixels"], arrays.get("heard"), arrays.get("link")
+            )
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise RunFolderError(
             f"{folder.path} has no complete result: {error}. Give its command again"
@@ -119,18 +120,31 @@ def _rows_with_picture_and_position(items: pd.DataFrame, pictures: InlinePicture
     return [int(row) for row in rows]
 
 
+def _sheet(pictures: InlinePictures, rows: Sequence[int]) -> dict[str, Any]:
+    """The map's pictures, cell by cell, each with the URL of its file and whether it is silent."""
+    urls, without_sound = pictures.urls(), pictures.without_sound()
+    return {
+        "source": pictures.sheet(rows) if rows else None,
+        "columns": SHEET_COLUMNS,
+        "height_by_width": pictures.height_by_width,
+        "urls": [urls.get(row) for row in rows],
+        "without_sound": [row in without_sound for row in rows],
+    }
+
+
 def _charts(
     items: pd.DataFrame,
     names: Sequence[str],
     epochs: charts.Epochs,
     map_rows: Sequence[int],
+    noun: str,
 ) -> dict[str, charts.Figure]:
     """The charts that have something to show."""
     cells = {row: cell for cell, row in enumerate(map_rows)}
     figures = {
         "map": charts.category_map(items, names, cells),
-        "sizes": charts.sizes(items, names),
-        "confidences": charts.confidences(items),
+        "sizes": charts.sizes(items, names, noun),
+        "confidences": charts.confidences(items, noun),
         "losses": charts.losses(epochs),
         "pairs": charts.pairs(epochs),
         "steadiness": charts.steadiness(epochs),
@@ -139,11 +153,15 @@ def _charts(
     return {name: f for name, f in figures.items() if any(trace["x"] for trace in f["data"])}
 
 
-def _comparison(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _comparison(result: Mapping[str, Any], noun: str) -> list[dict[str, Any]]:
     """Our row, then one per baseline that was computed; figures that are unknown are None."""
     baselines = result.get("baselines", {})
     rows = [("newfound", result.get("novel") or {})]
-    rows += [(METHODS[key], baselines[key]) for key in METHODS if baselines.get(key)]
+    rows += [
+        (method.format(noun=noun), baselines[key])
+        for key, method in METHODS.items()
+        if baselines.get(key)
+    ]
     return [
         {"method": method} | {name: row.get(name) for name in ("acc", "nmi", "ari", "agreement")}
         for method, row in rows
@@ -158,7 +176,7 @@ def _categories(
 ) -> list[dict[str, Any]]:
     row_of = {path: row for row, path in enumerate(items["path"])}
     confidence = items["confidence"].tolist()
-    uris = pictures.uris()
+    uris, urls, without_sound = pictures.uris(), pictures.urls(), pictures.without_sound()
     novel = result.get("novel") or {}
     matched = {entry["category"]: entry for entry in novel.get("per_category", [])}
     shared = _kmeans_shares(items)
@@ -166,7 +184,13 @@ def _categories(
     def members(paths: str) -> list[dict[str, Any]]:
         rows = [row_of[path] for path in json.loads(paths)]
         return [
-            {"path": items["path"][row], "confidence": confidence[row], "uri": uris.get(row)}
+            {
+                "path": items["path"][row],
+                "confidence": confidence[row],
+                "uri": uris.get(row),
+                "url": urls.get(row),
+                "without_sound": row in without_sound,
+            }
             for row in rows
         ]
 

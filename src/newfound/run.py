@@ -14,7 +14,8 @@ from newfound.conclusion import Finding, conclude
 from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, check_counts, drop, hold_out
 from newfound.data.images import ArrayImages
-from newfound.data.loader import Pixels, check_share_bad, read_images
+from newfound.data.loader import Items, check_share_bad
+from newfound.data.reading import read_items
 from newfound.device import choose_device, choose_workers, compute_threads, describe, uses_bfloat16
 from newfound.errors import Stopped
 from newfound.evaluate import clustering_accuracy
@@ -49,9 +50,9 @@ def run(job: Job, progress: Progress) -> None:
     Raises InputError for what cannot be used, RunFolderError for a folder that is not this
     run's, and Stopped when the user interrupts; the folder can then be continued.
     """
-    warnings = check_counts(_with_held_out(job, job.catalogue), job.num_novel, job.config.batch)
+    warnings = check_counts(with_held_out(job, job.catalogue), job.num_novel, job.config.batch)
     device = choose_device(job.runtime.device)
-    job = replace(job, config=_resolved(job.config, device))
+    job = replace(job, config=resolved(job.config, device))
     with compute_threads(job.runtime.threads, job.config.width, job.config.px):
         continued = job.folder.claim(_identity(job), _about(job, device))
         with job.folder.lock():
@@ -61,6 +62,9 @@ def run(job: Job, progress: Progress) -> None:
                     write_report(job.folder.path)
                 return
             job.folder.log("resume" if continued else "start", hardware=describe(device))
+            if job.catalogue.missing:
+                progress.message(missing_in_words(job.catalogue))
+                job.folder.log("missing", items=job.catalogue.missing)
             for text in warnings:
                 progress.message(f"warning: {text}")
                 job.folder.log("warning", message=text)
@@ -81,14 +85,12 @@ def _is_complete(job: Job) -> bool:
 
 def _work(job: Job, device: torch.device, progress: Progress) -> None:
     began = time.monotonic()
-    workers = choose_workers(job.runtime.workers)
-    if isinstance(job.catalogue.images, ArrayImages):
-        workers = 0  # handing arrays to processes costs more than resizing them here
-    catalogue, truth, pixels = _decode(job, workers, device, progress)
+    workers = decoding_workers(job)
+    catalogue, truth, items = _decode(job, workers, device, progress)
     seconds = {"reading": time.monotonic() - began}
-    catalogue = _with_held_out(job, catalogue)
+    catalogue = with_held_out(job, catalogue)
 
-    mu, search_seconds = _threshold(job, catalogue, pixels, device, progress)
+    mu, search_seconds = _threshold(job, catalogue, items, device, progress)
     seconds |= search_seconds
     network = make_network(job.config, len(catalogue.class_names), job.num_novel)
     training = Training(network, job.config, catalogue.labels, catalogue.trainable, mu, device)
@@ -98,12 +100,12 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     def log_epoch(figures: dict[str, Any], categories: Tensor) -> None:
         _log_epoch(job.folder, figures, categories, catalogue, truth)
 
-    if not stage.run(pixels, progress, log_epoch):
+    if not stage.run(items, progress, log_epoch):
         raise _stopped(job)
     seconds["training"] = stage.seconds
     labelled_only = None
     if job.compare_labelled_only:
-        labelled_only, took = _labelled_only_features(job, catalogue, pixels, device, progress)
+        labelled_only, took = _labelled_only_features(job, catalogue, items, device, progress)
         seconds["training_on_labels_alone"] = took
     conclude(
         Finding(
@@ -112,9 +114,8 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
             truth=truth,
             config=job.config,
             network=network,
-            pixels=pixels,
+            media=items,
             device=device,
-            bfloat16=training.bfloat16,
             workers=workers,
             labelled_only=labelled_only,
             skipped=len(job.catalogue) - len(catalogue),
@@ -126,14 +127,13 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
 
 def _decode(
     job: Job, workers: int, device: torch.device, progress: Progress
-) -> tuple[Catalogue, Truth | None, Pixels]:
+) -> tuple[Catalogue, Truth | None, Items]:
     """Decode every item once, keep the pixels where they fit, and leave out what is unreadable."""
     config, catalogue = job.config, job.catalogue
-    progress.stage("Reading images", len(catalogue))
-    pixels, bad = read_images(
+    progress.stage(f"Reading {catalogue.images.kind}", len(catalogue))
+    items, bad = read_items(
         catalogue.images,
-        config.px,
-        config.channels,
+        config,
         workers,
         job.runtime.cache,
         device,
@@ -145,16 +145,16 @@ def _decode(
     write_csv(job.folder.skipped, skipped)
     if bad:
         progress.message(
-            f"{len(bad)} of {len(catalogue)} images cannot be read and are left out: "
-            f"{job.folder.skipped}"
+            f"{len(bad)} of {len(catalogue)} {catalogue.images.kind} cannot be used and are left "
+            f"out: {job.folder.skipped}"
         )
     catalogue, truth = drop(catalogue, job.truth, unreadable)
-    check_counts(_with_held_out(job, catalogue), job.num_novel, config.batch)
-    return catalogue, truth, pixels
+    check_counts(with_held_out(job, catalogue), job.num_novel, config.batch)
+    return catalogue, truth, items
 
 
 def _threshold(
-    job: Job, catalogue: Catalogue, pixels: Pixels, device: torch.device, progress: Progress
+    job: Job, catalogue: Catalogue, items: Items, device: torch.device, progress: Progress
 ) -> tuple[float | None, dict[str, float]]:
     """Mu as a count, after the search if one is asked for; None to follow a share.
 
@@ -164,13 +164,13 @@ def _threshold(
         case "share":
             return None, {}
         case "heldout":
-            return _search_mu(job, catalogue, pixels, device, progress)
+            return _search_mu(job, catalogue, items, device, progress)
         case _:
             return job.config.mu_count(), {}
 
 
 def _search_mu(
-    job: Job, catalogue: Catalogue, pixels: Pixels, device: torch.device, progress: Progress
+    job: Job, catalogue: Catalogue, items: Items, device: torch.device, progress: Progress
 ) -> tuple[float, dict[str, float]]:
     """The best candidate on known classes, as a count; what is in the log is not done again."""
     rehearsal = make_rehearsal(catalogue.labels, catalogue.labelled, job.num_novel)
@@ -179,7 +179,7 @@ def _search_mu(
     for fraction in tried:
         if fraction not in done:
             began = time.monotonic()
-            acc = _try_mu(job, rehearsal, fraction, pixels, device, progress)
+            acc = _try_mu(job, rehearsal, fraction, items, device, progress)
             done[fraction] = {"acc": acc, "seconds": time.monotonic() - began}
             job.folder.log("heldout", fraction=fraction, **done[fraction])
     best = max(tried, key=lambda fraction: done[fraction]["acc"])
@@ -193,7 +193,7 @@ def _try_mu(
     job: Job,
     rehearsal: Rehearsal,
     fraction: float,
-    pixels: Pixels,
+    items: Items,
     device: torch.device,
     progress: Progress,
 ) -> float:
@@ -208,7 +208,7 @@ def _try_mu(
             progress.advance()
             return not stop()
 
-        acc = rehearse(rehearsal, fraction, pixels, job.config, device, after_step)
+        acc = rehearse(rehearsal, fraction, items, job.config, device, after_step)
     if acc is None:
         raise Stopped(
             f"stopped; {job.folder.path} holds the trials of mu that were complete. The same "
@@ -244,7 +244,7 @@ def _log_epoch(
 
 
 def _labelled_only_features(
-    job: Job, catalogue: Catalogue, pixels: Pixels, device: torch.device, progress: Progress
+    job: Job, catalogue: Catalogue, items: Items, device: torch.device, progress: Progress
 ) -> tuple[np.ndarray, float]:
     """Features of the unlabelled items from the same network trained on labels alone.
 
@@ -268,15 +268,14 @@ def _labelled_only_features(
     training = Training(network, config, catalogue.labels, catalogue.labelled, mu, device)
     name = "Training on labels alone"
     stage = _stage(job, name, job.folder.labelled_only, training, catalogue)
-    if not stage.run(pixels, progress, lambda _figures, _categories: None):
+    if not stage.run(items, progress, lambda _figures, _categories: None):
         raise _stopped(job)
     answers = ask(
         network,
-        pixels,
+        items,
         catalogue.unlabelled,
-        px=config.px,
+        config=config,
         device=device,
-        bfloat16=training.bfloat16,
     )
     return answers.features, stage.seconds
 
@@ -296,11 +295,25 @@ def _identity(job: Job) -> dict[str, Any]:
     }
 
 
-def _with_held_out(job: Job, catalogue: Catalogue) -> Catalogue:
+def missing_in_words(catalogue: Catalogue) -> str:
+    """How many items of a published data set have no file."""
+    listed = len(catalogue) + catalogue.missing
+    return f"{catalogue.missing:,} of {listed:,} listed {catalogue.images.kind} have no file"
+
+
+def decoding_workers(job: Job) -> int:
+    """How many processes decode, 0 = this one."""
+    if isinstance(job.catalogue.images, ArrayImages):
+        return 0  # handing arrays to processes costs more than resizing them here
+    return choose_workers(job.runtime.workers)
+
+
+def with_held_out(job: Job, catalogue: Catalogue) -> Catalogue:
+    """The catalogue with the share of labelled items held out that the settings ask for."""
     return hold_out(catalogue, job.config.held_out, job.config.seed)
 
 
-def _resolved(config: Config, device: torch.device) -> Config:
+def resolved(config: Config, device: torch.device) -> Config:
     """The settings with `auto` replaced, so that a run goes on as it began, and elsewhere too."""
     precision = "bfloat16" if uses_bfloat16(config.precision, device) else "float32"
     return config.model_copy(update={"precision": precision})

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from newfound.config import Config, explain
-from newfound.errors import RunFolderError
+from newfound.config import Config, explain, settings_type
+from newfound.errors import InputError, RunFolderError
 from newfound.files import leftovers, unwritable, write_text
 from newfound.version import __version__
 
@@ -113,10 +113,13 @@ class RunFolder:
 
     def config(self) -> Config:
         """The run's settings. Raises RunFolderError as `read_config` does."""
+        settings = self.read_config()["config"]
         try:
-            return Config.model_validate(self.read_config()["config"])
+            return settings_type(settings["preset"]).model_validate(settings)
         except ValidationError as error:
             raise RunFolderError(f"{self.config_file} is damaged: {explain(error)}") from None
+        except (TypeError, KeyError, InputError) as error:
+            raise RunFolderError(f"{self.config_file} is damaged: {error}") from None
 
     def result(self) -> dict[str, Any]:
         """`result.json`. Raises RunFolderError if the run has not ended."""

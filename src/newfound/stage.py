@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from newfound.checkpoint import load_checkpoint, save_checkpoint
-from newfound.data.loader import Pixels
+from newfound.data.loader import Items
 from newfound.errors import RunFolderError
 from newfound.interrupt import stop_requested
 from newfound.progress import Progress
@@ -55,7 +55,7 @@ class TrainingStage:
 
     def run(
         self,
-        pixels: Pixels,
+        items: Items,
         progress: Progress,
         log_epoch: Callable[[dict[str, Any], Tensor], None],
     ) -> bool:
@@ -99,10 +99,10 @@ class TrainingStage:
             training.total_steps,
             done=training.step,
             epochs=training.config.epochs,
-            images_each=training.config.batch,
+            items_each=training.config.batch,
         )
         with stop_requested() as stop:
-            return train(training, pixels, after_step=after_step, after_epoch=after_epoch)
+            return train(training, items, after_step=after_step, after_epoch=after_epoch)
 
     def _save(self) -> None:
         """Write the checkpoint, unless a step has just spoilt the weights."""

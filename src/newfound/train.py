@@ -5,21 +5,21 @@ Every random choice is a function of the seed and the step, so a state needs no 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from newfound.augment import Views, two_views
 from newfound.batch import Batch, Losses, Outputs
-from newfound.config import Config
-from newfound.data.loader import Pixels, epoch_batches
+from newfound.config import Config, VideoConfig
+from newfound.data.loader import Draw, Items, epoch_batches
 from newfound.device import uses_bfloat16
 from newfound.errors import NonFiniteLossError
 from newfound.models.network import Network
+from newfound.objective.contrastive import Pairs
 from newfound.objective.joint import joint_loss, ramp
 from newfound.objective.pairs import (
     PairCounts,
@@ -28,6 +28,7 @@ from newfound.objective.pairs import (
     share_threshold,
     wta_agreement,
 )
+from newfound.views import Viewer
 
 STEPS_BETWEEN_CHECKS = 20
 """How often the losses are looked at on an accelerator, for NaN."""
@@ -72,9 +73,9 @@ class Training:
         mu: float | None,
         device: torch.device,
     ) -> None:
-        self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.network = network.to(device).channels_last()
         self.config, self.device = config, device
-        self.views = Views(**{f.name: getattr(config, f.name) for f in fields(Views)})
+        self.viewer = Viewer(config, device)
         self.labels, self.trainable = torch.as_tensor(labels, device=device), trainable
         self.steps_per_epoch = len(trainable) // config.batch
         assert self.steps_per_epoch > 0, "check_counts lets no batch be larger than the set"
@@ -131,9 +132,9 @@ class Training:
     def take_step(self, batch: Batch) -> None:
         """One step of SGD on a batch. Raises NonFiniteLossError, at once on a CPU."""
         generator = torch.Generator(self.device).manual_seed(_mix(self.config.seed, self.step))
-        views = two_views(batch.pixels, self.views, generator)
+        seen = self.viewer.two(batch.media, generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            outputs: Outputs = self.network(views.contiguous(memory_format=torch.channels_last))
+            outputs: Outputs = self.network(seen)
 
         positive = self._positive_pairs(outputs.fused.detach().chunk(2)[0], batch.label)
         losses = joint_loss(
@@ -148,6 +149,7 @@ class Training:
             category_weight=self.config.category_weight,
             consistency_weight=self.config.consistency_weight,
             same_view_pairs=self.config.same_view_pairs,
+            **_pairing(self.config),
         )
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr
@@ -270,6 +272,24 @@ class Training:
         return torch.zeros(size, dtype=torch.float64, device=self.device)
 
 
+class Pairing(TypedDict, total=False):
+    """The arguments of `joint_loss` that only videos have."""
+
+    instance_pairs: Pairs
+    category_pairs: Pairs
+    positive_in_denominator: bool
+
+
+def _pairing(config: Config) -> Pairing:
+    if not isinstance(config, VideoConfig):
+        return {}
+    return {
+        "instance_pairs": config.instance_pairs,
+        "category_pairs": config.category_pairs,
+        "positive_in_denominator": config.positive_in_denominator,
+    }
+
+
 def learning_rate(step: int, steps_per_epoch: int, config: Config) -> float:
     """The rate of a step: linear warm-up, then x 0.1 at 85% of the epochs or a cosine to zero."""
     warmup, total = config.warmup_epochs * steps_per_epoch, config.epochs * steps_per_epoch
@@ -282,7 +302,7 @@ def learning_rate(step: int, steps_per_epoch: int, config: Config) -> float:
 
 def train(
     training: Training,
-    pixels: Pixels,
+    items: Items,
     *,
     after_step: Callable[[Training], bool] = lambda _: True,
     after_epoch: Callable[[EpochRecord, Tensor], None] = lambda _record, _categories: None,
@@ -295,10 +315,11 @@ def train(
     training.network.train()
     while training.step < training.total_steps:
         batches = training.remaining_batches()
-        for rows, decoded in zip(batches, pixels.batches(batches)):
+        draw = Draw(training.config.seed, training.epoch)
+        for rows, decoded in zip(batches, items.batches(batches, draw)):
             index = rows.to(training.device, non_blocking=True)
-            on_device = decoded.to(training.device, non_blocking=True)
-            training.take_step(Batch(on_device, training.labels[index], index))
+            media = decoded.to(training.device, non_blocking=True)
+            training.take_step(Batch(media, training.labels[index], index))
             if training.step % training.steps_per_epoch == 0:
                 after_epoch(training.close_epoch(), training.categories)
             if not after_step(training):

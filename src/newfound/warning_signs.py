@@ -22,25 +22,29 @@ FALLEN = 0.03  # accuracy
 
 
 def find_warnings(
-    items: pd.DataFrame, categories: Sequence[str], epochs: Sequence[Mapping[str, Any]]
+    items: pd.DataFrame,
+    categories: Sequence[str],
+    epochs: Sequence[Mapping[str, Any]],
+    noun: str,
 ) -> list[str]:
     """Sentences that each say what is wrong, with numbers, and what to do; [] if nothing is.
 
     items: one row per unlabelled item with the columns category, confidence (0-1), second (a
     category) and margin (0-1, confidence less the second's).  categories: all C_u names, those
     without members too.  epochs: the log's `epoch` records in order, possibly none.
+    noun: what an item is called.
     """
     return [
-        *_nearly_empty(items, categories),
-        *_twins(items, categories),
+        *_nearly_empty(items, categories, noun),
+        *_twins(items, categories, noun),
         *_collapse(epochs),
-        *_few_sure(items),
-        *_restless(epochs),
+        *_few_sure(items, noun),
+        *_restless(epochs, noun),
         *_fallen(epochs),
     ]
 
 
-def _nearly_empty(items: pd.DataFrame, categories: Sequence[str]) -> Iterator[str]:
+def _nearly_empty(items: pd.DataFrame, categories: Sequence[str], noun: str) -> Iterator[str]:
     sizes = items["category"].value_counts().reindex(list(categories), fill_value=0)
     even = len(items) / len(categories)
     small = sizes[sizes < NEARLY_EMPTY * even]
@@ -50,12 +54,12 @@ def _nearly_empty(items: pd.DataFrame, categories: Sequence[str]) -> Iterator[st
     fewer = max(len(categories) - len(small), 2)
     yield (
         f"{len(small)} of {len(categories)} categories are empty or nearly so: {counts}, where an "
-        f"even split would give {even:,.0f} pictures each. Perhaps there are fewer new "
+        f"even split would give {even:,.0f} {noun}s each. Perhaps there are fewer new "
         f"categories: try --num-novel {fewer}."
     )
 
 
-def _twins(items: pd.DataFrame, categories: Sequence[str]) -> Iterator[str]:
+def _twins(items: pd.DataFrame, categories: Sequence[str], noun: str) -> Iterator[str]:
     """Pairs of categories most of whose members name the other one a close second."""
     sizes = items["category"].value_counts()
     close = items[items["margin"] < CLOSE_MARGIN]
@@ -67,7 +71,7 @@ def _twins(items: pd.DataFrame, categories: Sequence[str]) -> Iterator[str]:
             yield (
                 f"{one} and {other} may be one category: {shares[0]:.0%} of the first and "
                 f"{shares[1]:.0%} of the second could almost as well be in the other. Compare "
-                f"their pictures; if they are the same, try --num-novel {len(categories) - 1}."
+                f"their {noun}s; if they are the same, try --num-novel {len(categories) - 1}."
             )
 
 
@@ -82,17 +86,17 @@ def _collapse(epochs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         )
 
 
-def _few_sure(items: pd.DataFrame) -> Iterator[str]:
+def _few_sure(items: pd.DataFrame, noun: str) -> Iterator[str]:
     sure = int((items["confidence"] >= SURE).sum())
     if sure < FEW_SURE * len(items):
         yield (
-            f"Few pictures are placed with confidence: {sure:,} of {len(items):,} reach "
+            f"Few {noun}s are placed with confidence: {sure:,} of {len(items):,} reach "
             f"{SURE:.0%}. Training for more --epochs usually helps; treat the table as a "
             f"first sorting until then."
         )
 
 
-def _restless(epochs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _restless(epochs: Sequence[Mapping[str, Any]], noun: str) -> Iterator[str]:
     """Categories that still change at the end, measured over the last tenth of the epochs."""
     churn = [record["churn"] for record in epochs if record.get("churn") is not None]
     stretch = max(2, len(churn) // 10)
@@ -103,12 +107,12 @@ def _restless(epochs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if last > max(STILL, RISING * before):
         yield (
             f"Training grew restless at its end: in the last {stretch} epochs {last:.1%} of the "
-            f"pictures changed category per epoch, up from {before:.1%} in the {stretch} before. "
+            f"{noun}s changed category per epoch, up from {before:.1%} in the {stretch} before. "
             f"A smaller --ramp-scale keeps the contrastive term, which steadies it, to the end."
         )
     elif last > RESTLESS:
         yield (
-            f"Training had not settled: in the last {stretch} epochs {last:.1%} of the pictures "
+            f"Training had not settled: in the last {stretch} epochs {last:.1%} of the {noun}s "
             f"still changed category per epoch. Train for more --epochs."
         )
 

@@ -584,7 +584,7 @@ def test_the_fingerprint_follows_names_labels_and_sizes(tmp_path: Path) -> None:
 def test_counts_that_suffice_only_warn() -> None:
     assert check_counts(made_of([0, 0, 1, 1, -1, -1]), num_novel=2, batch=6) == []
     (warning,) = check_counts(made_of(["cat", "dog", "dog", "", ""]), num_novel=2, batch=4)
-    assert "'cat' has a single image" in warning
+    assert "'cat' has a single item" in warning
 
 
 def test_counts_that_do_not_suffice() -> None:

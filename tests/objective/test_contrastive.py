@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from newfound.objective.contrastive import (
+    contrastive_losses,
     nce_category,
     nce_instance,
     pairwise_log_probabilities,
@@ -38,14 +39,21 @@ def unit_rows(rows: int, seed: int, size: int = 4) -> Tensor:
     return normalize(torch.randn(rows, size, generator=generator, dtype=torch.float64))
 
 
+def log_probabilities_of(z: Tensor, tau: float) -> Tensor:
+    """Of Eqs. 1 and 2: one modality, everybody takes part, n != i."""
+    itself = torch.eye(len(z), dtype=torch.bool)
+    everyone = torch.ones(len(z), dtype=torch.bool)
+    return pairwise_log_probabilities(z, z, exclude=itself, takes_part=everyone, temperature=tau)
+
+
 def contrastive_terms(z: Tensor, row_labels: Tensor, tau: float) -> tuple[Tensor, Tensor]:
-    log_probabilities = pairwise_log_probabilities(z, tau)
+    log_probabilities = log_probabilities_of(z, tau)
     return nce_instance(log_probabilities), nce_category(log_probabilities, row_labels)
 
 
 def contrastive(z: Tensor, row_labels: Tensor, tau: float) -> Tensor:
-    instance, category = contrastive_terms(z, row_labels, tau)
-    return (instance + category).mean()
+    instance, category = contrastive_losses({"visual": z}, row_labels, temperature=tau)
+    return instance + category
 
 
 @both_precisions
@@ -53,7 +61,7 @@ def contrastive(z: Tensor, row_labels: Tensor, tau: float) -> Tensor:
 @pytest.mark.parametrize("items", [1, 2, 5])
 def test_instance_discrimination_is_equation_1(items: int, tau: float, dtype: torch.dtype) -> None:
     assert_twins(
-        lambda z: nce_instance(pairwise_log_probabilities(z, tau)),
+        lambda z: nce_instance(log_probabilities_of(z, tau)),
         lambda z: torch.stack([equations.nce_instance(z, i, tau) for i in range(len(z))]),
         unit_rows(2 * items, seed=items),
         dtype=dtype,
@@ -65,7 +73,7 @@ def test_instance_discrimination_is_equation_1(items: int, tau: float, dtype: to
 def test_category_discrimination_is_equation_2(labels: list[int], dtype: torch.dtype) -> None:
     rows = labels + labels
     assert_twins(
-        lambda z: nce_category(pairwise_log_probabilities(z, 0.2), torch.tensor(rows)),
+        lambda z: nce_category(log_probabilities_of(z, 0.2), torch.tensor(rows)),
         lambda z: torch.stack([equations.nce_category(z, rows, i, 0.2) for i in range(len(rows))]),
         unit_rows(len(rows), seed=len(rows)),
         dtype=dtype,
@@ -106,10 +114,9 @@ def test_a_sharp_temperature_does_not_overflow_float32() -> None:
     )
 
 
-def test_a_row_is_no_pair_with_itself() -> None:
-    log_probabilities = pairwise_log_probabilities(unit_rows(6, seed=0), 0.1)
+def test_a_row_is_not_in_its_own_denominator() -> None:
+    log_probabilities = log_probabilities_of(unit_rows(6, seed=0), 0.1)
     off_diagonal = ~torch.eye(6, dtype=torch.bool)
-    assert torch.equal(log_probabilities.diagonal(), torch.zeros(6, dtype=torch.float64))
     sums = log_probabilities.exp().where(off_diagonal, 0).sum(dim=1)
     torch.testing.assert_close(sums, torch.ones(6, dtype=torch.float64))
 
@@ -127,7 +134,7 @@ def test_identical_embeddings_guess_among_all_others(items: int) -> None:
 def test_orthogonal_items_have_a_closed_form() -> None:
     """Views equal, items orthogonal: -log(e^(1/tau) / (e^(1/tau) + 2N - 2))."""
     z = torch.eye(4, dtype=torch.float64).repeat(2, 1)
-    instance = nce_instance(pairwise_log_probabilities(z, 0.5))
+    instance = nce_instance(log_probabilities_of(z, 0.5))
     expected = -math.log(math.exp(2) / (math.exp(2) + 6))
     torch.testing.assert_close(instance, torch.full((8,), expected, dtype=torch.float64))
 
@@ -150,7 +157,7 @@ def test_a_label_that_occurs_once_has_its_other_view_in_q() -> None:
 )
 def test_an_empty_q_gives_zero_and_no_gradient(rows: list[int], empty: list[int]) -> None:
     z = unit_rows(4, seed=3).requires_grad_()
-    category = nce_category(pairwise_log_probabilities(z, 0.1), torch.tensor(rows))
+    category = nce_category(log_probabilities_of(z, 0.1), torch.tensor(rows))
     assert torch.equal(category[empty], torch.zeros(len(empty), dtype=torch.float64))
     assert (category.detach()[[i for i in range(4) if i not in empty]] > 0).all()
     (gradient,) = gradients_of(category[empty].sum(), z)
@@ -161,7 +168,7 @@ def test_unlabelled_items_are_not_each_others_positives() -> None:
     """-1 is the absence of a label, not one more class; its rows are negatives all the same."""
     z = unit_rows(6, seed=9)
     rows = torch.tensor([0, -1, -1, 0, -1, -1])
-    log_probabilities = pairwise_log_probabilities(z, 0.1)
+    log_probabilities = log_probabilities_of(z, 0.1)
     category = nce_category(log_probabilities, rows)
     torch.testing.assert_close(category[0], -log_probabilities[0, 3])
     assert category[[1, 2, 4, 5]].tolist() == [0, 0, 0, 0]

@@ -57,7 +57,7 @@ def outputs_of(n_items: int, seed: int) -> Outputs:
     contrast = normal(2 * n_items, 4, seed=seed)
     return Outputs(
         fused=normal(2 * n_items, 5, seed=seed + 1),
-        contrast=contrast / contrast.norm(dim=1, keepdim=True),
+        contrast={"visual": contrast / contrast.norm(dim=1, keepdim=True)},
         known=2 * normal(2 * n_items, KNOWN, seed=seed + 2),
         novel=2 * normal(2 * n_items, NOVEL, seed=seed + 3),
     )
@@ -67,11 +67,11 @@ def with_gradient(outputs: Outputs) -> tuple[Outputs, tuple[Tensor, Tensor, Tens
     """The same outputs as leaves, and the three that the loss reads."""
     leaves = Outputs(
         outputs.fused.requires_grad_(),
-        outputs.contrast.requires_grad_(),
+        {"visual": outputs.contrast["visual"].requires_grad_()},
         outputs.known.requires_grad_(),
         outputs.novel.requires_grad_(),
     )
-    return leaves, (leaves.contrast, leaves.known, leaves.novel)
+    return leaves, (leaves.contrast["visual"], leaves.known, leaves.novel)
 
 
 def loss_of(labels: list[int], outputs: Outputs, positive: Tensor, **changes: object) -> Losses:
@@ -86,7 +86,7 @@ def losses_by_loops(labels: list[int], outputs: Outputs, positive: Tensor) -> di
     p = [torch.stack(equations.softmax(outputs.novel[i])) for i in unlabelled]
     q = [torch.stack(equations.softmax(outputs.novel[i + n_items])) for i in unlabelled]
     s = positive[unlabelled][:, unlabelled].double()
-    z = outputs.contrast
+    z = outputs.contrast["visual"]
     instance = [equations.nce_instance(z, i, TAU) for i in range(2 * n_items)]
     category = [equations.nce_category(z, rows, i, TAU) for i in range(2 * n_items)]
     terms = {
@@ -278,14 +278,14 @@ def test_joint_loss_is_equation_10_term_by_term(
     outputs = outputs_of(n, seed=3)
 
     def fast(contrast: Tensor, known: Tensor, novel: Tensor) -> Tensor:
-        seen = replace(outputs, contrast=contrast, known=known, novel=novel)
+        seen = replace(outputs, contrast={"visual": contrast}, known=known, novel=novel)
         return getattr(loss_of(labels, seen, positive), name)
 
     def slow(contrast: Tensor, known: Tensor, novel: Tensor) -> Tensor:
-        seen = replace(outputs, contrast=contrast, known=known, novel=novel)
+        seen = replace(outputs, contrast={"visual": contrast}, known=known, novel=novel)
         return losses_by_loops(labels, seen, positive)[name]
 
-    assert_twins(fast, slow, outputs.contrast, outputs.known, outputs.novel, dtype=dtype)
+    assert_twins(fast, slow, outputs.contrast["visual"], outputs.known, outputs.novel, dtype=dtype)
 
 
 @settings(deadline=None, max_examples=10)
@@ -407,7 +407,10 @@ def test_the_order_of_items_does_not_matter(
     rows = torch.cat([order, order + n])
     outputs, positive = outputs_of(n, seed), lopsided_pairs(n, seed)
     shuffled = Outputs(
-        outputs.fused[rows], outputs.contrast[rows], outputs.known[rows], outputs.novel[rows]
+        outputs.fused[rows],
+        {"visual": outputs.contrast["visual"][rows]},
+        outputs.known[rows],
+        outputs.novel[rows],
     )
     torch.testing.assert_close(
         loss_of([labels[i] for i in order], shuffled, positive[order][:, order]).stacked(),

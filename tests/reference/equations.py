@@ -68,6 +68,104 @@ def contrastive(z: Tensor, labels: list[int], tau: float) -> Tensor:
     return total / len(z)
 
 
+def summed_rows(i: int, takes_part: list[bool], itself: bool) -> list[int]:
+    """The n of the sums in Eqs. 4-5: rows that take part; read literally, n != i."""
+    return [n for n in range(len(takes_part)) if takes_part[n] and (n != i or itself)]
+
+
+def log_ratio_of_modalities(
+    g0: Tensor, g1: Tensor, i: int, positive: int, rows: list[int], tau: float
+) -> Tensor:
+    """The log of the fraction that Eqs. 4 and 5 share; the n of its sum are `rows`."""
+    denominator = torch.zeros((), dtype=torch.float64)
+    for n in rows:
+        denominator = denominator + torch.exp(dot(g0[i], g1[n]) / tau)
+    return torch.log(torch.exp(dot(g0[i], g1[positive]) / tau) / denominator)
+
+
+def nce_instance_of_modalities(
+    g0: Tensor, g1: Tensor, i: int, takes_part: list[bool], tau: float, cross: bool, kept: bool
+) -> Tensor:
+    """Eq. 4, L_i^{NCE-I}; 0 for an anchor that takes no part.
+
+    cross: g0 and g1 are two modalities, and the positive of row i is row i of the other one, a
+    term of the denominator only if `kept`. Within a modality the positive is the other view.
+    """
+    n_items = len(g0) // 2
+    counterpart = i + n_items if i < n_items else i - n_items
+    if not takes_part[i]:
+        return torch.zeros((), dtype=torch.float64)
+    rows = summed_rows(i, takes_part, itself=cross and kept)
+    return -log_ratio_of_modalities(g0, g1, i, i if cross else counterpart, rows, tau)
+
+
+def nce_category_of_modalities(
+    g0: Tensor,
+    g1: Tensor,
+    labels: list[int],
+    i: int,
+    takes_part: list[bool],
+    tau: float,
+    cross: bool,
+    kept: bool,
+) -> Tensor:
+    """Eq. 5, L_i^{NCE-C}; 0 where Q(i) is empty or the anchor takes no part."""
+    rows = summed_rows(i, takes_part, itself=cross and kept)
+    total = torch.zeros((), dtype=torch.float64)
+    size_of_q = 0
+    for q in range(len(g1)):
+        same_label = labels[i] != UNLABELLED and labels[q] == labels[i]
+        if q != i and same_label and takes_part[i] and takes_part[q]:
+            total = total + log_ratio_of_modalities(g0, g1, i, q, rows, tau)
+            size_of_q += 1
+    return -total / size_of_q if size_of_q else total
+
+
+def mean_over_anchors(per_anchor: list[Tensor], takes_part: list[bool]) -> Tensor:
+    """The mean over the anchors that take part; 0 if none does."""
+    total = torch.zeros((), dtype=torch.float64)
+    n_anchors = 0
+    for i in range(len(per_anchor)):
+        if takes_part[i]:
+            total = total + per_anchor[i]
+            n_anchors += 1
+    return total / n_anchors if n_anchors else total
+
+
+def multimodal_contrastive(
+    visual: Tensor,
+    audio: Tensor,
+    labels: list[int],
+    heard: list[bool],
+    tau: float,
+    instance: str,
+    category: str,
+    kept: bool,
+) -> tuple[Tensor, Tensor]:
+    """NCE-I and NCE-C of one row of Table 4: each "within" = (a, a) + (v, v), "cross" or "off"."""
+    everyone = [True] * len(heard)
+    choices = {
+        "within": [(audio, audio, heard, False), (visual, visual, everyone, False)],
+        "cross": [(visual, audio, heard, True)],
+        "off": [],
+    }
+    nce_i = torch.zeros((), dtype=torch.float64)
+    for g0, g1, takes_part, cross in choices[instance]:
+        anchors = [
+            nce_instance_of_modalities(g0, g1, i, takes_part, tau, cross, kept)
+            for i in range(len(g0))
+        ]
+        nce_i = nce_i + mean_over_anchors(anchors, takes_part)
+    nce_c = torch.zeros((), dtype=torch.float64)
+    for g0, g1, takes_part, cross in choices[category]:
+        anchors = [
+            nce_category_of_modalities(g0, g1, labels, i, takes_part, tau, cross, kept)
+            for i in range(len(g0))
+        ]
+        nce_c = nce_c + mean_over_anchors(anchors, takes_part)
+    return nce_i, nce_c
+
+
 def wta_windows(vector: Tensor, permutations: Tensor, k: int) -> list[list[float]]:
     """The first k elements of each rho_h(z): the vector shuffled whole, then cut (section 3.2)."""
     values = vector.tolist()

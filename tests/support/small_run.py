@@ -33,6 +33,29 @@ TINY: dict[str, Any] = {
 }
 
 
+TINY_VIDEOS: dict[str, Any] = {
+    "preset": "quick-videos",
+    "px": 14,
+    "width": 4,
+    "clip_seconds": 0.25,
+    "clip_frames": 2,
+    "clips": 2,
+    "places": 3,
+    "sound_seconds": 0.2,
+    "sound_offset_seconds": 0.05,
+    "mels": 16,
+    "fusion_size": 16,
+    "projection_hidden": 16,
+    "projection_size": 8,
+    "hashes": 32,
+    "epochs": 2,
+    "warmup_epochs": 0,
+    "batch": 8,
+    "lr": 0.03,
+    "precision": "float32",
+}
+
+
 def tiny_config(**changed: Any) -> Config:
     """The settings of a run that learns little, but all of whose parts are at work."""
     return make_config(**TINY | changed)
@@ -49,8 +72,19 @@ def flags(**settings: Any) -> list[str]:
 
 def discover_command(data: Path, out: Path, num_novel: int = 2, **changed: Any) -> list[str]:
     """The command line of a tiny run."""
-    settings = TINY | {"workers": 0, "checkpoint_seconds": 0} | changed
-    command = ["discover", "images", data, "--num-novel", num_novel, "--out", out]
+    return _discover_command("images", data, out, num_novel, TINY | changed)
+
+
+def discover_videos_command(data: Path, out: Path, num_novel: int = 2, **changed: Any) -> list[str]:
+    """The command line of a tiny run on videos."""
+    return _discover_command("videos", data, out, num_novel, TINY_VIDEOS | changed)
+
+
+def _discover_command(
+    kind: str, data: Path, out: Path, num_novel: int, settings: dict[str, Any]
+) -> list[str]:
+    settings = {"workers": 0, "checkpoint_seconds": 0} | settings
+    command = ["discover", kind, data, "--num-novel", num_novel, "--out", out]
     return [*map(str, command), "--quiet", *flags(**settings)]
 
 

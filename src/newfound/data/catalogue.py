@@ -18,10 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 from torchvision import datasets
 
 from newfound.batch import UNLABELLED
+from newfound.data.clips import ClipFiles
 from newfound.data.digits import placed_digits
 from newfound.data.folders import class_folders, files_below, folders_in, some
-from newfound.data.images import ArrayImages, FileImages, ImageSource, printable
+from newfound.data.images import ArrayImages, FileImages, ImageSource, Kind, printable
 from newfound.data.manifest import read_manifest
+from newfound.data.video_protocols import PROTOCOLS, read_protocol
 from newfound.errors import InputError
 
 LAYOUTS = """\
@@ -30,9 +32,20 @@ newfound reads
   --labelled DIR (of class folders) and --unlabelled DIR
   DATA/<class>/** with --labelled-classes N (the first N in name order are labelled)
   a .csv or .parquet table with the columns path and label (empty = unlabelled)
-  the built-in sets digits, cifar10, cifar100"""
+  the built-in sets digits, cifar10, cifar100 of images
+  kinetics400, vggsound with --csv TABLES and --videos DIR, for videos"""
 
-BUILT_IN = ("digits", "cifar10", "cifar100")
+BUILT_IN: dict[Kind, tuple[str, ...]] = {
+    "images": ("digits", "cifar10", "cifar100"),
+    "videos": tuple(PROTOCOLS),
+}
+
+_FILES: dict[Kind, type[FileImages] | type[ClipFiles]] = {
+    "images": FileImages,
+    "videos": ClipFiles,
+}
+
+_FOR_FEW: dict[Kind, str] = {"images": "quick", "videos": "quick-videos"}
 
 _CIFAR_KNOWN = {"cifar10": 5, "cifar100": 80}  # section 4: the other 5 and 20 are novel
 _SPLITS = {"train", "test", "val"}
@@ -47,6 +60,7 @@ class Catalogue:
     class_names: the C_l known classes by label.
     held_out: (n,) bool, labelled items that are never trained on, only measured on.
     images: the n images.  source: what the user gave, for the log.
+    missing: how many more items a published data set lists, whose files are not there.
     """
 
     names: NDArray[np.str_]
@@ -55,6 +69,7 @@ class Catalogue:
     held_out: NDArray[np.bool_]
     images: ImageSource
     source: str
+    missing: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -120,6 +135,9 @@ def open_catalogue(
     labelled_classes: int | None = None,
     download: bool = False,
     root: str | os.PathLike[str] = "data",
+    kind: Kind = "images",
+    csv: str | os.PathLike[str] | None = None,
+    videos: str | os.PathLike[str] | None = None,
 ) -> tuple[Catalogue, Truth | None]:
     """The items of a folder, a manifest, a built-in set, arrays or a catalogue (see `LAYOUTS`).
 
@@ -130,10 +148,21 @@ def open_catalogue(
     `train` and `test` (or `val`), each with the class folders: the known classes of the
     second are held out.
     root, download: where torchvision's sets are kept, and whether they may be fetched.
+    kind: what the files are. A manifest of videos may have the columns start_seconds and
+    end_seconds, between which each item lies in its file; empty is the file's own end.
+    csv, videos: with `kinetics400` and `vggsound`, the built-in names of videos: the published
+    table, or the folder of the tables, and the folder that the videos lie in or below (see
+    `video_protocols.read_protocol`).
 
-    Raises InputError if there is nothing to read, less than two labelled classes, or no
-    unlabelled item.
+    Raises InputError if there is nothing to read or it is of another kind, less than two labelled
+    classes, or no unlabelled item.
     """
+    is_listed = kind == "videos" and data in BUILT_IN["videos"]
+    if (csv is not None or videos is not None) and not is_listed:
+        raise InputError(
+            "--csv and --videos go with kinetics400 and vggsound, as in: newfound discover videos "
+            "kinetics400 --csv TABLES --videos DIR"
+        )
     if labelled is not None or unlabelled is not None:
         if data is not None or labelled is None or unlabelled is None:
             raise InputError(
@@ -141,19 +170,25 @@ def open_catalogue(
                 "or DATA alone"
             )
         source = printable(f"{labelled} and {unlabelled}")
-        catalogue = _two_folders(_existing(labelled), _existing(unlabelled), source)
+        catalogue = _two_folders(
+            _existing(labelled, kind), _existing(unlabelled, kind), source, kind
+        )
         return _checked(catalogue), None
     if data is None:
         raise InputError(f"no data given\n{LAYOUTS}")
-    if isinstance(data, str | os.PathLike) and data not in BUILT_IN:
-        return _from_path(_existing(data), labelled_classes)
+    if isinstance(data, str | os.PathLike) and data not in BUILT_IN[kind]:
+        return _from_path(_existing(data, kind), labelled_classes, kind)
     if labelled_classes is not None:
         raise InputError(
             "labelled_classes goes with a folder of class folders alone; leave it out here"
             + (f", or give ./{data} for the folder of that name" if isinstance(data, str) else "")
         )
+    if is_listed:
+        return _listed_videos(str(data), csv, videos)
     if isinstance(data, Catalogue):
+        _check_kind(data.images.kind, kind)
         return _checked(data), None
+    _check_kind("images", kind)
     if isinstance(data, tuple):
         return from_arrays(*data), None
     return digits_catalogue() if data == "digits" else _cifar(str(data), Path(root), download)
@@ -194,17 +229,19 @@ def digits_catalogue() -> tuple[Catalogue, Truth]:
     )
 
 
-def files_in(path: str | os.PathLike[str]) -> tuple[NDArray[np.str_], FileImages]:
-    """The names and images of all files in and below a folder, or of one file, labels or not.
+def files_in(
+    path: str | os.PathLike[str], kind: Kind = "images"
+) -> tuple[NDArray[np.str_], FileImages | ClipFiles]:
+    """The names and contents of all files in and below a folder, or of one file, labels or not.
 
     Names are made like a catalogue's. Raises InputError if there is none.
     """
-    place = _existing(path)
+    place = _existing(path, kind)
     folder = place if place.is_dir() else place.parent
     files = files_below([place])[0] if place.is_dir() else [str(place)]
     if not files:
-        raise InputError(f"{printable(str(place))!r} holds no files; give a folder of images")
-    return _names([_below(file, folder) for file in files]), FileImages(files)
+        raise InputError(f"{printable(str(place))!r} holds no files; give a folder of {kind}")
+    return _names([_below(file, folder) for file in files]), _FILES[kind](files)
 
 
 def hold_out(catalogue: Catalogue, share: float, seed: int) -> Catalogue:
@@ -259,26 +296,29 @@ def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
     if batch > largest:
         raise InputError(
             f"batch is {batch}, but there are only {largest} items to train on; give --batch "
-            f"{largest} or less, or take --preset quick, which is made for few images"
+            f"{largest} or less, or take --preset {_FOR_FEW[catalogue.images.kind]}, which is made "
+            "for few items"
         )
     sizes = np.bincount(catalogue.labels[catalogue.labels != UNLABELLED])
     return [
-        f"the labelled class {name!r} has a single image: little can be learnt of it, and "
+        f"the labelled class {name!r} has a single item: little can be learnt of it, and "
         "nothing of it is held out to measure on"
         for name, size in zip(catalogue.class_names, sizes)
         if size == 1
     ]
 
 
-def _from_path(path: Path, labelled_classes: int | None) -> tuple[Catalogue, Truth | None]:
+def _from_path(
+    path: Path, labelled_classes: int | None, kind: Kind
+) -> tuple[Catalogue, Truth | None]:
     shown = printable(str(path))
     if not path.is_dir():
-        return _manifest(path, labelled_classes), None
+        return _manifest(path, labelled_classes, kind), None
     parts = [part for part in ("labelled", "unlabelled") if (path / part).is_dir()]
     if parts and labelled_classes is not None:
         raise InputError(f"{shown!r} has {parts[0]}/, so leave --labelled-classes out")
     if len(parts) == 2:
-        return _checked(_two_folders(path / "labelled", path / "unlabelled", shown)), None
+        return _checked(_two_folders(path / "labelled", path / "unlabelled", shown, kind)), None
     if parts:
         missing = "unlabelled" if parts == ["labelled"] else "labelled"
         raise InputError(
@@ -287,16 +327,16 @@ def _from_path(path: Path, labelled_classes: int | None) -> tuple[Catalogue, Tru
         )
     found = [printable(folder.name) for folder in folders_in(path)]
     if not found:
-        raise InputError(f"{shown!r} holds no folders of images\n{LAYOUTS}")
+        raise InputError(f"{shown!r} holds no folders of {kind}\n{LAYOUTS}")
     if labelled_classes is None:
         raise InputError(
             f"{shown!r} has neither labelled/ nor unlabelled/ but {some(found)}; if these are "
             f"class folders, say with --labelled-classes N how many are labelled\n{LAYOUTS}"
         )
-    return _class_folders(path, labelled_classes)
+    return _class_folders(path, labelled_classes, kind)
 
 
-def _two_folders(labelled: Path, unlabelled: Path, source: str) -> Catalogue:
+def _two_folders(labelled: Path, unlabelled: Path, source: str, kind: Kind) -> Catalogue:
     """labelled/<class>/** and unlabelled/**."""
     classes = class_folders(labelled)
     *members, heap = files_below([*classes, unlabelled])
@@ -311,10 +351,10 @@ def _two_folders(labelled: Path, unlabelled: Path, source: str) -> Catalogue:
     files += heap
     labels += [None] * len(heap)
     numbers, class_names = _numbered(labels)
-    return _catalogue(_names(names), numbers, class_names, FileImages(files), source)
+    return _catalogue(_names(names), numbers, class_names, _FILES[kind](files), source)
 
 
-def _class_folders(path: Path, labelled_classes: int) -> tuple[Catalogue, Truth]:
+def _class_folders(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catalogue, Truth]:
     """<class>/**; or that in train/, with the known classes of test/ or val/ held out."""
     splits = {folder.name for folder in folders_in(path)}
     is_split = "train" in splits and splits <= _SPLITS
@@ -340,7 +380,7 @@ def _class_folders(path: Path, labelled_classes: int) -> tuple[Catalogue, Truth]
         classes=np.array(classes, dtype=np.int64),
         class_names=class_names,
         known=labelled_classes,
-        images=FileImages(files),
+        images=_FILES[kind](files),
         source=printable(str(path)),
         held_out=np.arange(len(files)) >= n_train,
     )
@@ -356,7 +396,7 @@ def _files_by_class(folder: Path) -> dict[str, list[str]]:
     }
 
 
-def _manifest(path: Path, labelled_classes: int | None) -> Catalogue:
+def _manifest(path: Path, labelled_classes: int | None, kind: Kind) -> Catalogue:
     shown = printable(str(path))
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise InputError(f"{shown!r} is neither a folder nor a table\n{LAYOUTS}")
@@ -364,9 +404,35 @@ def _manifest(path: Path, labelled_classes: int | None) -> Catalogue:
         raise InputError(
             f"{shown!r} says in its label column what is labelled; leave --labelled-classes out"
         )
-    names, files, labels = read_manifest(path)
-    numbers, class_names = _numbered([label or None for label in labels])
-    return _checked(_catalogue(_names(names), numbers, class_names, FileImages(files), shown))
+    listed = read_manifest(path, spans=kind == "videos")
+    numbers, class_names = _numbered([label or None for label in listed.labels])
+    source: ImageSource = FileImages(listed.files)
+    if kind == "videos":
+        source = ClipFiles(listed.files, listed.start_seconds, listed.end_seconds)
+    return _checked(_catalogue(_names(listed.names), numbers, class_names, source, shown))
+
+
+def _listed_videos(
+    name: str, csv: str | os.PathLike[str] | None, videos: str | os.PathLike[str] | None
+) -> tuple[Catalogue, Truth]:
+    """Kinetics-400 or VGG-Sound, as far as its videos are there."""
+    if csv is None or videos is None:
+        raise InputError(
+            f"{name} is read from its published tables and a folder of videos; give --csv TABLES "
+            f"and --videos DIR, or ./{name} for the folder of that name"
+        )
+    table, folder = _existing(csv, "videos"), _existing(videos, "videos")
+    listed = read_protocol(PROTOCOLS[name], table, folder)
+    catalogue, truth = _split_classes(
+        names=_names(listed.names),
+        classes=listed.classes,
+        class_names=listed.class_names,
+        known=listed.known,
+        images=ClipFiles(listed.files, listed.start_seconds, listed.end_seconds),
+        source=printable(f"{name}: {table}, {folder}"),
+        held_out=listed.held_out,
+    )
+    return _checked(replace(catalogue, missing=listed.missing)), truth
 
 
 def _cifar(name: str, root: Path, download: bool) -> tuple[Catalogue, Truth]:
@@ -427,23 +493,28 @@ def _catalogue(
 def _checked(catalogue: Catalogue) -> Catalogue:
     """The same; raises InputError if there is too little to learn from or to discover."""
     if len(catalogue) == 0:
-        raise InputError(f"{catalogue.source!r} holds no images\n{LAYOUTS}")
+        raise InputError(f"{catalogue.source!r} holds no {catalogue.images.kind}\n{LAYOUTS}")
     present = np.unique(catalogue.labels[catalogue.labelled])
     if len(present) < 2:
         found = f"only {catalogue.class_names[present[0]]!r}" if len(present) else "none"
         raise InputError(
             f"{catalogue.source!r} needs at least two labelled classes, to learn what tells "
-            f"categories apart, and has {found}; label images of more classes"
+            f"categories apart, and has {found}; label {catalogue.images.kind} of more classes"
         )
     if len(catalogue.unlabelled) == 0:
         raise InputError(
-            f"{catalogue.source!r} has no unlabelled image, so there is nothing to discover; "
-            "add the images to sort"
+            f"{catalogue.source!r} has no unlabelled {catalogue.images.kind}, so there is nothing "
+            "to discover; add those to sort"
         )
     return catalogue
 
 
-def _existing(path: str | os.PathLike[str]) -> Path:
+def _check_kind(held: Kind, wanted: Kind) -> None:
+    if held != wanted:
+        raise InputError(f"the data are {held}, and the preset is of {wanted}; give one of {held}")
+
+
+def _existing(path: str | os.PathLike[str], kind: Kind) -> Path:
     """The path; raises InputError, with a near name if there is one, if nothing is there."""
     place = Path(path)
     shown = printable(str(place))
@@ -457,7 +528,7 @@ def _existing(path: str | os.PathLike[str]) -> Path:
         raise InputError(
             f"{shown!r} cannot be opened ({error.strerror}); give a path that can be read"
         ) from error
-    near = difflib.get_close_matches(place.name, [*sorted(neighbours), *BUILT_IN], n=1)
+    near = difflib.get_close_matches(place.name, [*sorted(neighbours), *BUILT_IN[kind]], n=1)
     cure = f"did you mean {printable(near[0])!r}?" if near else "see how it is spelt"
     raise InputError(f"{shown!r} does not exist; {cure}")
 

@@ -6,7 +6,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -43,8 +43,14 @@ class UnreadableImageError(Exception):
         return f"{self.path}: {self.reason}"
 
 
+Kind = Literal["images", "videos"]
+"""What the items of a data set are."""
+
+
 class ImageSource(Protocol):
-    """Images by row, wherever they lie. Rows count from 0."""
+    """Images by row, wherever they lie; of videos, their posters. Rows count from 0."""
+
+    kind: Kind
 
     def __len__(self) -> int: ...
 
@@ -71,6 +77,8 @@ class FileImages:
     Paths are kept as one array of bytes: it is small, workers share it, and names that are
     not UTF-8 survive.
     """
+
+    kind: Kind = "images"
 
     def __init__(self, paths: Sequence[str | bytes | os.PathLike[str]] | NDArray[np.bytes_]):
         if not isinstance(paths, np.ndarray):
@@ -121,6 +129,8 @@ class ArrayImages:
 
     Raises InputError for any other type or shape, and says how to convert it.
     """
+
+    kind: Kind = "images"
 
     def __init__(self, pixels: NDArray[np.uint8]):
         pixels = np.asarray(pixels)

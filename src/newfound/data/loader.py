@@ -1,17 +1,18 @@
-"""Decoding in worker processes, keeping or streaming the pixels, and which rows make a batch."""
+"""Keeping or streaming decoded images, and which rows make a batch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from newfound.batch import UNLABELLED
+from newfound.batch import UNLABELLED, Media
+from newfound.data.decoding import Bad, Chunk, decoded, usable
 from newfound.data.images import ImageSource, UnreadableImageError, decode_side
 from newfound.errors import InputError
 
@@ -24,10 +25,14 @@ _CHUNK = 16  # images a worker decodes at a time: enough to hide the hand-over
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image that cannot be read. index: its row in the source."""
+    """An item that is left out. index: its row in the source.
+
+    by_choice: it could be read, and the settings leave it out.
+    """
 
     index: int
     reason: str
+    by_choice: bool = False
 
 
 def decode_all(
@@ -46,9 +51,9 @@ def decode_all(
     pixels = torch.empty((len(source), channels, side, side), dtype=torch.uint8)
     skipped: list[Skipped] = []
     n_ok = 0
-    for decoded, bad in _decoded_chunks(source, px, channels, workers, on_progress):
-        pixels[n_ok : n_ok + len(decoded)] = decoded
-        n_ok += len(decoded)
+    for readable, bad in _decoded_chunks(source, px, channels, workers, on_progress):
+        pixels[n_ok : n_ok + len(readable)] = readable
+        n_ok += len(readable)
         skipped += bad
     return pixels[:n_ok], skipped
 
@@ -66,18 +71,19 @@ def check_all(
 
 
 def check_share_bad(skipped: Sequence[Skipped], names: NDArray[np.str_], max_bad: float) -> None:
-    """Raise InputError if more than the share `max_bad` of all images are unreadable.
+    """Raise InputError if more than the share `max_bad` of all items are unreadable.
 
-    names: (n,) of all images, readable or not.
+    names: (n,) of all items, readable or not.  What is left out by choice does not count.
     """
-    share = len(skipped) / len(names)
+    unreadable = [item for item in skipped if not item.by_choice]
+    share = len(unreadable) / len(names)
     if share <= max_bad:
         return
-    first = ", ".join(f"{str(names[bad.index])!r} ({bad.reason})" for bad in skipped[:3])
+    first = ", ".join(f"{str(names[bad.index])!r} ({bad.reason})" for bad in unreadable[:3])
     enough = np.ceil(share * 1000) / 1000
     raise InputError(
-        f"{len(skipped)} of {len(names)} images ({share:.1%}) cannot be read, more than the "
-        f"{max_bad:.1%} allowed: {first}{', ...' if len(skipped) > 3 else ''}; repair or remove "
+        f"{len(unreadable)} of {len(names)} files ({share:.1%}) cannot be used, more than the "
+        f"{max_bad:.1%} allowed: {first}{', ...' if len(unreadable) > 3 else ''}; repair or remove "
         f"them, or go on without them with --max-bad {enough:g}"
     )
 
@@ -114,31 +120,51 @@ def epoch_batches(
     return list(torch.from_numpy(order))
 
 
-class Pixels(Protocol):
-    """Decoded images by row, kept or streamed."""
+@dataclass(frozen=True)
+class Draw:
+    """Which random clips training takes: a function of the seed and the epoch, from 1."""
 
-    def batches(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
-        """For each (B,) int64 tensor of rows its (B, C, S, S) uint8 pixels, in order."""
+    seed: int
+    epoch: int
+
+
+class Items(Protocol):
+    """Decoded items by row, kept or streamed."""
+
+    clips: int
+    """How many clips of an item evaluation sees; 1 for images."""
+
+    def batches(self, rows: Sequence[Tensor], draw: Draw | None = None) -> Iterator[Media]:
+        """For each (B,) int64 tensor of rows what they hold, in order.
+
+        Of videos, with `draw`: one clip of each item, B in all. Without, for evaluation: `clips`
+        of each, evenly spread, B * clips in all, item after item.
+        """
         ...
 
 
 class CachedPixels:
-    """Pixels that are kept whole: (n, C, S, S) uint8 in memory or on the device."""
+    """Images that are kept whole: (n, C, S, S) uint8 in memory or on the device."""
+
+    clips = 1
 
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
 
-    def batches(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
-        """See Pixels."""
+    def batches(self, rows: Sequence[Tensor], draw: Draw | None = None) -> Iterator[Media]:  # noqa: ARG002
+        """See Items."""
         for batch in rows:
-            yield self.pixels.index_select(0, batch.to(self.pixels.device, non_blocking=True))
+            at = batch.to(self.pixels.device, non_blocking=True)
+            yield Media(self.pixels.index_select(0, at))
 
 
 class StreamedPixels:
-    """Pixels that are decoded anew whenever they are needed; batches lie on the CPU.
+    """Images that are decoded anew whenever they are needed; batches lie on the CPU.
 
     pin: in page-locked memory, from which a copy to a CUDA device need not wait.
     """
+
+    clips = 1
 
     def __init__(
         self, source: ImageSource, px: int, channels: int, workers: int, pin: bool
@@ -147,16 +173,10 @@ class StreamedPixels:
         self.workers = workers
         self.pin = pin
 
-    def batches(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
-        """See Pixels. Raises InputError if an image can no longer be read."""
-        chunks = _load(self.dataset, [batch.tolist() for batch in rows], self.workers, self.pin)
-        for chunk in chunks:
-            for bad in chunk.bad:
-                raise InputError(
-                    f"an image that could be read when the run began no longer can: "
-                    f"{bad.path}: {bad.reason}; put it back, then continue the run"
-                )
-            yield chunk.pixels
+    def batches(self, rows: Sequence[Tensor], draw: Draw | None = None) -> Iterator[Media]:  # noqa: ARG002
+        """See Items. Raises InputError if an image can no longer be read."""
+        requests = [batch.tolist() for batch in rows]
+        return map(usable, decoded(self.dataset, requests, self.workers, self.pin))
 
 
 def read_images(
@@ -167,7 +187,7 @@ def read_images(
     cache: Literal["auto", "device", "memory", "none"],
     device: torch.device,
     on_progress: OnProgress | None = None,
-) -> tuple[Pixels, list[Skipped]]:
+) -> tuple[Items, list[Skipped]]:
     """Every readable image, kept where there is room or streamed, and the unreadable ones.
 
     Each image is decoded once here, to know which are readable. Row i of the pixels is the i-th
@@ -196,14 +216,14 @@ def choose_cache(
 
 
 def _fastest_with_room(n_bytes: int, device: torch.device) -> Cache:
-    if n_bytes > _free_memory() / 2:  # pixels pass through the host's memory in any case
+    if n_bytes > free_memory() / 2:  # pixels pass through the host's memory in any case
         return "none"
     if device.type == "cuda" and n_bytes <= torch.cuda.mem_get_info(device)[0] / 2:
         return "device"
     return "memory"
 
 
-def _free_memory() -> int:
+def free_memory() -> int:
     """Bytes of memory that can be had, by Linux's files; elsewhere a careful 4 GiB."""
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():
@@ -224,37 +244,7 @@ def _stream(
     return np.concatenate([generator.permutation(rows) for _ in range(rounds)])[:length]
 
 
-@dataclass(frozen=True)
-class _Bad:
-    index: int
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """What became of some rows: (n_ok, C, S, S) uint8, and those that cannot be read.
-
-    It leaves a worker as plain bytes. Tensors would leave in shared memory, of which containers
-    have little, and when that is full torch waits for ever.
-    """
-
-    pixels: Tensor
-    bad: list[_Bad]
-
-    def __reduce__(self) -> tuple[Callable[..., "_Chunk"], tuple[NDArray[np.uint8], list[_Bad]]]:
-        return _chunk_from_array, (self.pixels.numpy(), self.bad)
-
-    def pin_memory(self) -> "_Chunk":
-        """What DataLoader calls when it is to pin."""
-        return _Chunk(self.pixels.pin_memory(), self.bad)
-
-
-def _chunk_from_array(pixels: NDArray[np.uint8], bad: list[_Bad]) -> _Chunk:
-    return _Chunk(torch.from_numpy(pixels), bad)
-
-
-class _Decoding(Dataset[_Chunk]):
+class _Decoding(Dataset[Chunk]):
     """Decodes a list of rows at once."""
 
     def __init__(self, source: ImageSource, px: int, channels: int) -> None:
@@ -262,7 +252,7 @@ class _Decoding(Dataset[_Chunk]):
         self.px = px
         self.channels = channels
 
-    def __getitems__(self, rows: list[int]) -> _Chunk:
+    def __getitems__(self, rows: list[int]) -> Chunk:
         side = decode_side(self.px)
         pixels = torch.empty((len(rows), self.channels, side, side), dtype=torch.uint8)
         n_ok = 0
@@ -272,38 +262,8 @@ class _Decoding(Dataset[_Chunk]):
                 pixels[n_ok] = self.source.load(row, self.px, self.channels)
                 n_ok += 1
             except UnreadableImageError as error:
-                bad.append(_Bad(row, error.path, error.reason))
-        return _Chunk(pixels[:n_ok], bad)
-
-
-def _as_it_is(chunk: Any) -> Any:
-    return chunk
-
-
-def _load(
-    dataset: _Decoding, batches: list[list[int]], workers: int, pin: bool
-) -> Iterator[_Chunk]:
-    """What `dataset` makes of each batch, in order, decoded ahead by the workers.
-
-    Raises InputError if the system kills a worker.
-    """
-    loader = DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        pin_memory=pin,
-        generator=torch.Generator(),  # else it draws from the global one, changing the run
-    )
-    try:
-        yield from loader
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker (pid"):
-            raise  # an error of the decoding itself, passed on by its worker
-        raise InputError(
-            f"a decoding process was killed, most likely for want of memory ({error}); give fewer "
-            f"--workers than {workers}, or 0 to decode without any"
-        ) from error
+                bad.append(Bad(row, error.path, error.reason))
+        return Chunk(Media(pixels[:n_ok]), bad)
 
 
 def _decoded_chunks(
@@ -312,8 +272,9 @@ def _decoded_chunks(
     total = len(source)
     chunks = [list(range(at, min(at + _CHUNK, total))) for at in range(0, total, _CHUNK)]
     done = 0
-    for chunk in _load(_Decoding(source, px, channels), chunks, workers, pin=False):
-        done += len(chunk.pixels) + len(chunk.bad)
+    for chunk in decoded(_Decoding(source, px, channels), chunks, workers, pin=False):
+        assert chunk.media is not None and chunk.media.pixels is not None
+        done += len(chunk.media) + len(chunk.bad)
         if on_progress is not None:
             on_progress(done, total)
-        yield chunk.pixels, [Skipped(bad.index, bad.reason) for bad in chunk.bad]
+        yield chunk.media.pixels, [Skipped(bad.index, bad.reason) for bad in chunk.bad]

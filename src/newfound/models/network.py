@@ -1,39 +1,85 @@
-"""The network of Figure 1 for images: f, h, phi_l and phi_u; eta is the identity."""
+"""The network of Figure 1: f and h of each modality, eta, phi_l and phi_u."""
+
+from typing import Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from newfound.batch import Outputs
-from newfound.config import Config
-from newfound.models.encoders import SMALL_STEM_PX, ResNet18
+from newfound.batch import Outputs, Seen
+from newfound.config import Config, VideoConfig
+from newfound.models.encoders import R3D18, SMALL_STEM_PX, Encoder, ResNet18
 from newfound.objective.pairs import wta_windows
 
 
-class Network(nn.Module):
-    """Encoder, contrastive MLP and the two linear heads, with the WTA windows they are read by.
+class Fusion(nn.Module):
+    """Eta for several modalities: the concatenated features through one hidden layer.
 
-    Forward: (2N, channels, px, px) float -> Outputs in float32.
+    Forward: (M, sum of sizes) float -> (M, size) float32, >= 0.
+    """
+
+    def __init__(self, inputs: int, size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """In float32, whatever the autocast: rounding would make ties of unlike items for WTA."""
+        with torch.autocast(features.device.type, enabled=False):
+            return F.relu(self.linear(features.float()))
+
+
+class Network(nn.Module):
+    """Encoders and contrastive MLPs by modality, their fusion, the two linear heads on it.
+
+    With the WTA windows that the fused features are read by. Forward: Seen -> Outputs in
+    float32.
     """
 
     windows: Tensor
 
     def __init__(
-        self, encoder: ResNet18, known: int, novel: int, projection: nn.Module, windows: Tensor
+        self,
+        encoders: dict[str, Encoder],
+        projections: dict[str, nn.Module],
+        fusion: nn.Module,
+        known: nn.Linear,
+        novel: nn.Linear,
+        windows: Tensor,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.projection = projection
-        self.known = nn.Linear(encoder.size, known)
-        self.novel = nn.Linear(encoder.size, novel)
+        self.encoders = nn.ModuleDict(encoders)
+        self.projections = nn.ModuleDict(projections)
+        self.fusion = fusion
+        self.known = known
+        self.novel = novel
         self.register_buffer("windows", windows)
 
-    def forward(self, views: Tensor) -> Outputs:
+    @property
+    def fused_size(self) -> int:
+        """Size d of the fused representation."""
+        return self.known.in_features
+
+    def forward(self, seen: Seen) -> Outputs:
         """One pass over both views, labelled and unlabelled alike, through both heads."""
-        fused = self.encoder(views)
-        contrast = F.normalize(self.projection(fused).float(), dim=1)
-        return Outputs(fused, contrast, self.known(fused).float(), self.novel(fused).float())
+        inputs = {"visual": seen.pixels, "audio": seen.spectrogram}
+        features = {name: encoder(inputs[name]) for name, encoder in self.encoders.items()}
+        if "audio" in features and seen.heard is not None:
+            # An item without sound has no audio features, rather than those of silence.
+            features["audio"] = features["audio"].where(seen.heard[:, None], 0)
+        fused = self.fusion(torch.cat(list(features.values()), dim=1))
+        contrast = {
+            name: F.normalize(self.projections[name](of_modality).float(), dim=1)
+            for name, of_modality in features.items()
+        }
+        known, novel = self.known(fused).float(), self.novel(fused).float()
+        return Outputs(fused, contrast, known, novel, seen.heard)
+
+    def channels_last(self) -> Self:
+        """Lay out each encoder's weights in the order in which its convolutions are fastest."""
+        for encoder in self.encoders.values():
+            encoder.to(memory_format=encoder.memory_format)  # type: ignore[call-overload]
+        return self
 
     @torch.no_grad()
     def order_novel(self, order: np.ndarray) -> None:
@@ -45,17 +91,45 @@ class Network(nn.Module):
 def make_network(config: Config, known: int, novel: int) -> Network:
     """A new network whose every random value comes from `config.seed`.
 
-    known, novel: C_l and C_u.
+    known, novel: C_l and C_u.  Of images it sees pixels; of videos the modalities of the
+    settings, by R3D-18 and by an audio encoder, and eta fuses two of them.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)
-        encoder = ResNet18(config.width, config.channels, small_stem=config.px <= SMALL_STEM_PX)
-        projection = nn.Sequential(
-            nn.Linear(encoder.size, config.projection_hidden),
-            nn.ReLU(inplace=True),
-            nn.Linear(config.projection_hidden, config.projection_size),
+        encoders = {name: _encoder(name, config) for name in _modalities(config)}
+        projections: dict[str, nn.Module] = {
+            name: nn.Sequential(
+                nn.Linear(encoder.size, config.projection_hidden),
+                nn.ReLU(inplace=True),
+                nn.Linear(config.projection_hidden, config.projection_size),
+            )
+            for name, encoder in encoders.items()
+        }
+        size = sum(encoder.size for encoder in encoders.values())
+        fusion: nn.Module = nn.Identity()
+        if isinstance(config, VideoConfig) and len(encoders) > 1:
+            fusion, size = Fusion(size, config.fusion_size), config.fusion_size
+        return Network(
+            encoders,
+            projections,
+            fusion,
+            nn.Linear(size, known),
+            nn.Linear(size, novel),
+            wta_windows(
+                size, config.hashes, config.window, torch.Generator().manual_seed(config.seed)
+            ),
         )
-        windows = wta_windows(
-            encoder.size, config.hashes, config.window, torch.Generator().manual_seed(config.seed)
-        )
-        return Network(encoder, known, novel, projection, windows)
+
+
+def _modalities(config: Config) -> tuple[str, ...]:
+    if not isinstance(config, VideoConfig):
+        return ("visual",)
+    return ("visual", "audio") if config.modalities == "both" else (config.modalities,)
+
+
+def _encoder(modality: str, config: Config) -> Encoder:
+    if modality == "audio":
+        return ResNet18(config.width, channels=1)
+    if isinstance(config, VideoConfig):
+        return R3D18(config.width, config.channels)
+    return ResNet18(config.width, config.channels, small_stem=config.px <= SMALL_STEM_PX)

@@ -7,11 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from newfound.batch import Losses, Outputs
-from newfound.objective.contrastive import (
-    nce_category,
-    nce_instance,
-    pairwise_log_probabilities,
-)
+from newfound.objective.contrastive import Pairs, contrastive_losses
 
 CLAMP = 1e-6
 """Probabilities of pairs stay this far from 0 and 1, so that neither logarithm of Eq. 8 is steep
@@ -61,12 +57,17 @@ def joint_loss(
     category_weight: float = 1.0,
     consistency_weight: float = 1.0,
     same_view_pairs: bool = False,
+    instance_pairs: Pairs = "within",
+    category_pairs: Pairs = "within",
+    positive_in_denominator: bool = False,
 ) -> Losses:
     """Eq. 10 and its terms.
 
     outputs: both views, rows [view 0 | view 1].  labels: (N,) int64, -1 = unlabelled.
     positive: (N, N) bool, the pseudo-labels s_ij of Eq. 6; only unlabelled pairs are used.
     omega: `ramp` of the epoch, at most 1.  Every weight at 0 removes its term (Table 3).
+    instance_pairs, category_pairs: the modalities of NCE-I and NCE-C (Table 4), and
+    positive_in_denominator: how Eqs. 4-5 are read, as in `contrastive_losses`.
     A batch may lack labelled or unlabelled items: the terms on them are then 0.
     """
     both = labels.repeat(2)
@@ -79,9 +80,15 @@ def joint_loss(
     p, q = novel.chunk(2)
     bce = pairwise_bce(p, p if same_view_pairs else q, positive, unlabelled)
 
-    log_probabilities = pairwise_log_probabilities(outputs.contrast, temperature)
-    instance = nce_instance(log_probabilities).mean()
-    category = nce_category(log_probabilities, both).mean()
+    instance, category = contrastive_losses(
+        outputs.contrast,
+        both,
+        outputs.heard,
+        temperature=temperature,
+        instance_pairs=instance_pairs,
+        category_pairs=category_pairs,
+        positive_in_denominator=positive_in_denominator,
+    )
     contrastive = instance_weight * instance + category_weight * category  # Eq. 3
 
     mse = consistency(known, novel, labels)

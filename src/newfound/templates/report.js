@@ -52,6 +52,7 @@ function showCard(plot, pointer, point) {
   picture.hidden = cell < 0;
   card.hidden = false;
   if (cell >= 0) showCell(picture, cell);
+  showSoundAndLink(cell);
   const frame = plot.getBoundingClientRect();
   const x = pointer.clientX - frame.left;
   const y = pointer.clientY - frame.top;
@@ -62,12 +63,27 @@ function showCard(plot, pointer, point) {
 }
 
 function showCell(picture, cell) {
-  const { source, columns } = payload.sheet;
+  const { source, columns, height_by_width: heightByWidth } = payload.sheet;
   const side = picture.clientWidth;
   if (!picture.style.backgroundImage) picture.style.backgroundImage = `url("${source}")`;
   picture.style.backgroundSize = `${columns * side}px auto`;
   picture.style.backgroundPosition =
-    `${-(cell % columns) * side}px ${-Math.floor(cell / columns) * side}px`;
+    `${-(cell % columns) * side}px ${-Math.floor(cell / columns) * side * heightByWidth}px`;
+}
+
+// A mouse clicks the point itself; a finger, which needs the card to see it, the link there.
+function showSoundAndLink(cell) {
+  const play = document.getElementById("card-play");
+  if (!play) return;
+  document.getElementById("card-without-sound").hidden = !payload.sheet.without_sound[cell];
+  const url = payload.sheet.urls[cell];
+  play.hidden = !touch || !url;
+  if (url) play.href = url;
+}
+
+function playOnClick(point) {
+  const url = payload.sheet.urls[point.customdata[2]];
+  if (url && !touch) window.open(url, "_blank", "noopener");
 }
 
 function printable(text) {
@@ -78,8 +94,11 @@ function printable(text) {
 function startMap(plot) {
   const card = document.getElementById("card");
   plot.on("plotly_hover", (hover) => showCard(plot, hover.event, hover.points[0]));
-  plot.on("plotly_click", (click) => showCard(plot, click.event, click.points[0]));
-  plot.on("plotly_unhover", () => { card.hidden = true; });
+  plot.on("plotly_click", (click) => {
+    showCard(plot, click.event, click.points[0]);
+    playOnClick(click.points[0]);
+  });
+  plot.on("plotly_unhover", () => { card.hidden = !card.matches(":hover"); });
   const chips = [...document.getElementById("map-chips").children];
   chips.forEach((chip, chosen) => chip.addEventListener("click", () => {
     const alone = chip.getAttribute("aria-pressed") === "false";

@@ -1,0 +1,228 @@
+"""Clips of videos for training and evaluation, kept decoded or decoded anew.
+
+Where a clip is taken from is a `Place`: evaluation sees `clips` evenly spread places of each
+video. Training sees one place of each video in an epoch, drawn anew by (seed, epoch, row): one of
+`places` evenly spread ones, so that all that is ever seen can be kept, or anywhere.
+
+Both views of a training step come from one clip: one decode serves both, and what differs
+between them is the crop, the colours, the piece of the sound and SpecAugment's masks.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from newfound.batch import Media
+from newfound.config import VideoConfig
+from newfound.data.clips import Clip, ClipFiles, ClipShape, evenly
+from newfound.data.decoding import Bad, Chunk, decoded, usable
+from newfound.data.images import UnreadableImageError, printable
+from newfound.data.loader import Draw, Items, OnProgress, Skipped, choose_cache
+from newfound.data.sound import SAMPLE_RATE
+from newfound.errors import InputError
+
+CENTRE = 0.5
+NO_SOUND = "no sound in it"
+
+
+class Place(NamedTuple):
+    """A clip: row of its video, and where it begins and is cut, see `ClipFiles.load_clip`."""
+
+    row: int
+    at: float
+    across: float
+
+
+def clip_shape(config: VideoConfig) -> ClipShape:
+    """What a run takes of each clip: frames with the margin of 128 for 112 pixels (section 4)."""
+    return ClipShape(
+        modalities=config.modalities,
+        clip_seconds=config.clip_seconds,
+        frames=config.clip_frames,
+        side=round(config.px * 128 / 112),
+        sound_seconds=config.sound_seconds,
+        sound_offset_seconds=config.sound_offset_seconds,
+    )
+
+
+def bytes_per_clip(shape: ClipShape) -> int:
+    """Memory that a decoded clip takes."""
+    pixels = 3 * shape.frames * shape.side**2 if shape.modalities != "audio" else 0
+    samples = round(shape.heard_seconds * SAMPLE_RATE) if shape.modalities != "visual" else 0
+    return pixels + 2 * samples
+
+
+def kept_places(config: VideoConfig) -> list[float]:
+    """Every `at` that a run with a set number of places ever sees, rising, each once."""
+    assert config.places is not None
+    return sorted({*evenly(config.clips), *evenly(config.places)})
+
+
+def last_place(config: VideoConfig) -> float:
+    """The latest `at` that a run sees: hardest to come by where key frames are rare."""
+    return 1.0 if config.places is None else kept_places(config)[-1]
+
+
+class StreamedClips:
+    """Clips that are decoded whenever they are needed; batches lie on the CPU.
+
+    pin: in page-locked memory, from which a copy to a CUDA device need not wait.
+    """
+
+    def __init__(self, source: ClipFiles, config: VideoConfig, workers: int, pin: bool) -> None:
+        self.clips = config.clips
+        self.places = config.places
+        self.n_items = len(source)
+        self.dataset = ClipDecoding(source, clip_shape(config))
+        self.workers = workers
+        self.pin = pin
+
+    def batches(self, rows: Sequence[Tensor], draw: Draw | None = None) -> Iterator[Media]:
+        """See Items. Raises InputError if a video can no longer be read."""
+        if draw is None:
+            spread = evenly(self.clips)
+            requests = [
+                [Place(row, at, CENTRE) for row in batch.tolist() for at in spread]
+                for batch in rows
+            ]
+        else:
+            at, across = _drawn(draw, self.n_items, self.places)
+            requests = [
+                [Place(row, at[row], across[row]) for row in batch.tolist()] for batch in rows
+            ]
+        return map(usable, decoded(self.dataset, requests, self.workers, self.pin))
+
+
+class KeptClips:
+    """Clips at a set number of places of each video, all kept decoded.
+
+    kept: the clips of all items, item after item, each at the places of `kept_places`.
+    """
+
+    def __init__(self, kept: Media, config: VideoConfig) -> None:
+        assert config.places is not None
+        at = kept_places(config)
+        self.clips = config.clips
+        self.kept = kept
+        self.places = config.places
+        self.kept_each = len(at)
+        self.n_items = len(kept) // self.kept_each
+        self._spread = torch.tensor([at.index(place) for place in evenly(self.clips)])
+        self._index = {place: number for number, place in enumerate(at)}
+
+    def batches(self, rows: Sequence[Tensor], draw: Draw | None = None) -> Iterator[Media]:
+        """See Items."""
+        if draw is None:
+            for batch in rows:
+                yield self._at((batch[:, None] * self.kept_each + self._spread).flatten())
+            return
+        at, _ = _drawn(draw, self.n_items, self.places)
+        place = torch.tensor([self._index[a] for a in at])
+        for batch in rows:
+            yield self._at(batch * self.kept_each + place[batch])
+
+    def _at(self, index: Tensor) -> Media:
+        return self.kept.select(index)
+
+
+def read_clips(
+    source: ClipFiles,
+    config: VideoConfig,
+    workers: int,
+    cache: Literal["auto", "device", "memory", "none"],
+    device: torch.device,
+    on_progress: OnProgress | None = None,
+) -> tuple[Items, list[Skipped]]:
+    """Clips of every video that can be used, and the others; row i is the i-th usable one.
+
+    With a set number of places the clips are kept where there is room. Otherwise the last clip of
+    each video is decoded here, to know which can be read. A video without sound is left out,
+    goes without, or is an error, as `missing_audio` says. Raises InputError.
+    """
+    shape = clip_shape(config)
+    at = [last_place(config)]
+    room = "none"
+    if config.places is not None:
+        places = kept_places(config)
+        room = choose_cache(len(source), len(places) * bytes_per_clip(shape), device, cache)
+        at = at if room == "none" else places
+    dataset = ClipDecoding(source, shape)
+    requests = [[Place(row, place, CENTRE) for place in at] for row in range(len(source))]
+    skipped: list[Skipped] = []
+    kept: list[Media] = []
+    for row, chunk in enumerate(decoded(dataset, requests, workers, pin=False)):
+        left_out = _left_out(chunk, source, row, config)
+        if left_out is not None:
+            skipped.append(left_out)
+        elif room != "none":
+            assert chunk.media is not None
+            kept.append(chunk.media)
+        if on_progress is not None:
+            on_progress(row + 1, len(source))
+    if room != "none" and kept:
+        media = Media.joined(kept)
+        return KeptClips(media.to(device) if room == "device" else media, config), skipped
+    unusable = [item.index for item in skipped]
+    usable_ones = source.subset(np.delete(np.arange(len(source)), unusable))
+    return StreamedClips(usable_ones, config, workers, pin=device.type == "cuda"), skipped
+
+
+def _left_out(chunk: Chunk, source: ClipFiles, row: int, config: VideoConfig) -> Skipped | None:
+    """A video that is left out, or None. Raises InputError if a missing sound is an error.
+
+    The last clip tells whether it has sound, however many are there: where clips are kept must
+    not change what is left out.
+    """
+    if chunk.bad:
+        return Skipped(row, chunk.bad[0].reason)
+    assert chunk.media is not None
+    if chunk.media.heard is None or chunk.media.heard[-1] or config.missing_audio == "zeros":
+        return None
+    if config.missing_audio == "error":
+        raise InputError(
+            f"{printable(source.path(row))!r} has no sound; remove it, or leave such videos out "
+            "with --missing-audio skip, or keep them with --missing-audio zeros"
+        )
+    return Skipped(row, NO_SOUND, by_choice=True)
+
+
+def _drawn(draw: Draw, n_items: int, places: int | None) -> tuple[list[float], list[float]]:
+    """(at, across) for each row: anywhere, or at one of the evenly spread places, uncut aside."""
+    random = np.random.default_rng([draw.seed, draw.epoch, 1]).random((2, n_items))
+    if places is None:
+        return random[0].tolist(), random[1].tolist()
+    spread = evenly(places)
+    return [spread[int(share * places)] for share in random[0]], [CENTRE] * n_items
+
+
+class ClipDecoding(Dataset[Chunk]):
+    """Decodes clips at a list of places."""
+
+    def __init__(self, source: ClipFiles, shape: ClipShape) -> None:
+        self.source = source
+        self.shape = shape
+
+    def __getitems__(self, places: list[Place]) -> Chunk:
+        clips: list[Clip] = []
+        bad: list[Bad] = []
+        for place in places:
+            try:
+                clips.append(self.source.load_clip(*place, self.shape))
+            except UnreadableImageError as error:
+                bad.append(Bad(place.row, error.path, error.reason))
+        return Chunk(_media(clips) if clips else None, bad)
+
+
+def _media(clips: Sequence[Clip]) -> Media:
+    first = clips[0]
+    pixels = sound = heard = None
+    if first.pixels is not None:
+        pixels = torch.stack([clip.pixels for clip in clips if clip.pixels is not None])
+    if first.sound is not None:
+        sound = torch.stack([clip.sound for clip in clips if clip.sound is not None])
+        heard = torch.tensor([clip.heard for clip in clips])
+    return Media(pixels, sound, heard)

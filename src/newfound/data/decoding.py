@@ -1,0 +1,94 @@
+"""Decoding in worker processes: what they are asked for, and how it comes back."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from newfound.batch import Media
+from newfound.errors import InputError
+
+
+@dataclass(frozen=True)
+class Bad:
+    """An item that cannot be read. index: its row in the source.  path: printable."""
+
+    index: int
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What became of some items: those that could be read, None if none could, and the others.
+
+    It leaves a worker as plain bytes. Tensors would leave in shared memory, of which containers
+    have little, and when that is full torch waits for ever.
+    """
+
+    media: Media | None
+    bad: list[Bad]
+
+    def __reduce__(self) -> tuple[Callable[..., "Chunk"], tuple[Any, ...]]:
+        parts = None if self.media is None else _arrays(self.media)
+        return _chunk_from_arrays, (parts, self.bad)
+
+    def pin_memory(self) -> "Chunk":
+        """What DataLoader calls when it is to pin."""
+        return Chunk(None if self.media is None else self.media.pinned(), self.bad)
+
+
+def decoded(
+    dataset: Dataset[Chunk], batches: Sequence[list[Any]], workers: int, pin: bool
+) -> Iterator[Chunk]:
+    """What `dataset.__getitems__` makes of each batch of requests, in order, made ahead.
+
+    workers: processes, 0 = in this one.  pin: in page-locked memory, from which a copy to a CUDA
+    device need not wait.  Raises InputError if the system kills a worker.
+    """
+    loader = DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        pin_memory=pin,
+        generator=torch.Generator(),  # else it draws from the global one, changing the run
+    )
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker (pid"):
+            raise  # an error of the decoding itself, passed on by its worker
+        raise InputError(
+            f"a decoding process was killed, most likely for want of memory ({error}); give fewer "
+            f"--workers than {workers}, or 0 to decode without any"
+        ) from error
+
+
+def usable(chunk: Chunk) -> Media:
+    """The media of a chunk that was whole when the run began. Raises InputError if it is not."""
+    for bad in chunk.bad:
+        raise InputError(
+            f"a file that could be read when the run began no longer can: {bad.path}: "
+            f"{bad.reason}; put it back, then continue the run"
+        )
+    assert chunk.media is not None, "no request is empty"
+    return chunk.media
+
+
+def _as_it_is(chunk: Any) -> Any:
+    return chunk
+
+
+def _arrays(media: Media) -> tuple[NDArray[Any] | None, ...]:
+    parts = (media.pixels, media.sound, media.heard)
+    return tuple(None if part is None else part.numpy() for part in parts)
+
+
+def _chunk_from_arrays(parts: tuple[NDArray[Any] | None, ...] | None, bad: list[Bad]) -> Chunk:
+    if parts is None:
+        return Chunk(None, bad)
+    return Chunk(Media(*(None if part is None else torch.from_numpy(part) for part in parts)), bad)

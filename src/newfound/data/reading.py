@@ -1,0 +1,41 @@
+"""Reading a catalogue's items for a network: images or clips, kept or streamed."""
+
+from typing import Literal
+
+import torch
+
+from newfound.config import Config, VideoConfig
+from newfound.data.clip_loader import bytes_per_clip, clip_shape, kept_places, read_clips
+from newfound.data.clips import ClipFiles
+from newfound.data.images import ImageSource, decode_side
+from newfound.data.loader import Items, OnProgress, Skipped, read_images
+
+
+def read_items(
+    source: ImageSource,
+    config: Config,
+    workers: int,
+    cache: Literal["auto", "device", "memory", "none"],
+    device: torch.device,
+    on_progress: OnProgress | None = None,
+) -> tuple[Items, list[Skipped]]:
+    """Every item that can be read, and the others; row i is the i-th readable one.
+
+    Raises InputError if a worker is killed, or for a video without sound if that is an error.
+    """
+    if isinstance(config, VideoConfig):
+        assert isinstance(source, ClipFiles), "settings of videos go with videos"
+        return read_clips(source, config, workers, cache, device, on_progress)
+    return read_images(source, config.px, config.channels, workers, cache, device, on_progress)
+
+
+def bytes_when_kept(config: Config) -> int | None:
+    """Memory that an item takes where it is kept decoded.
+
+    None for videos without a set number of `places`, which are always decoded anew.
+    """
+    if not isinstance(config, VideoConfig):
+        return config.channels * decode_side(config.px) ** 2
+    if config.places is None:
+        return None
+    return len(kept_places(config)) * bytes_per_clip(clip_shape(config))

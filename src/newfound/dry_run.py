@@ -1,0 +1,264 @@
+"""What a run would be like: the data counted, three steps measured, time and memory estimated.
+
+Nothing is written. The steps are taken on some of the real items, repeated to fill the batch, or
+on a batch of `PROBE` items where a whole one is known not to fit into memory.
+"""
+
+import resource
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from newfound.batch import Batch, Media
+from newfound.conclusion import rows_to_calibrate_on
+from newfound.config import Config, VideoConfig
+from newfound.data.catalogue import check_counts
+from newfound.data.loader import Cache, Draw, Skipped, choose_cache, free_memory
+from newfound.data.reading import bytes_when_kept, read_items
+from newfound.device import choose_device, compute_threads, describe
+from newfound.errors import InputError
+from newfound.models.network import make_network
+from newfound.mu_search import candidates
+from newfound.progress import Progress, duration
+from newfound.run import (
+    Job,
+    decoding_workers,
+    labelled_only_epochs,
+    missing_in_words,
+    resolved,
+    with_held_out,
+)
+from newfound.train import Training
+
+SAMPLE = 64
+"""How many items are decoded."""
+
+PROBE = 4
+"""A batch that any machine can take; it tells what an item costs."""
+
+STEPS = 3
+
+
+def try_out(job: Job, progress: Progress) -> list[str]:
+    """Lines that tell what the run would be like. Raises InputError as the run would."""
+    job = replace(job, catalogue=with_held_out(job, job.catalogue))
+    warnings = check_counts(job.catalogue, job.num_novel, job.config.batch)
+    device = choose_device(job.runtime.device)
+    job = replace(job, config=resolved(job.config, device))
+    place, bytes_each = _place(job, device)
+    with compute_threads(job.runtime.threads, job.config.width, job.config.px):
+        rows, media, skipped, read_seconds = _sample(job, place, device, progress)
+        steps = _Steps(job, rows, media, device)
+        progress.stage("Measuring steps", 1)
+        needed, free = steps.memory_needed(), _free_memory(device)
+        batch = job.config.batch if needed <= free else PROBE
+        step_seconds = steps.seconds(batch) * job.config.batch / batch
+        hardware = describe(device)
+    items = _shapes(pixels=media.pixels, sound=media.sound)
+    parameters = sum(parameter.numel() for parameter in steps.training.network.parameters())
+    facts = {
+        "data": _counts(job),
+        "looked at": f"{len(rows) + len(skipped):,} items; {len(skipped)} of them cannot be used",
+        "batch": f"{job.config.batch:,} items, each {items}",
+        "views": f"{2 * job.config.batch:,}, each {steps.view_shapes()}",
+        "network": f"{parameters:,} parameters, {job.config.precision}, {hardware}",
+        "decoded items": _kept(place, bytes_each, len(job.catalogue)),
+        "peak memory": f"{_size(_peak_memory(device))} while measuring a batch of {batch:,}",
+        "a step": f"{step_seconds:.3g} s" + (f", by steps of {PROBE}" if needed > free else ""),
+        "time": _time(job, read_seconds, step_seconds, is_kept=place != "none"),
+    }
+    lines = [f"{name:<15}{text}" for name, text in facts.items()]
+    lines += [f"warning: {text}" for text in warnings + _too_many_bad(job, rows, skipped)]
+    if needed > free:
+        lines.append(
+            f"warning: this machine is too small: a step of {job.config.batch:,} items needs at "
+            f"least {_size(needed)}, and {_size(free)} are free; give a smaller --batch, --px or "
+            "--width, or take a larger machine"
+        )
+    return lines
+
+
+class _Steps:
+    """Steps of the run's own training, on the items of the sample."""
+
+    def __init__(
+        self, job: Job, rows: NDArray[np.int64], media: Media, device: torch.device
+    ) -> None:
+        config, catalogue = job.config, job.catalogue
+        mu = None if isinstance(config.mu, str) else config.mu_count()
+        network = make_network(config, len(catalogue.class_names), job.num_novel)
+        self.training = Training(network, config, catalogue.labels, catalogue.trainable, mu, device)
+        self.training.network.train()
+        self.rows, self.media, self.device = torch.from_numpy(rows), media, device
+
+    def memory_needed(self) -> int:
+        """The least that a whole batch needs: what is kept of it for the backward pass."""
+        half, whole = self._saved_bytes(PROBE // 2), self._saved_bytes(PROBE)
+        return whole + (self.training.config.batch - PROBE) * (whole - half) // (PROBE // 2)
+
+    def seconds(self, size: int) -> float:
+        """Mean time of a step on a batch of this size, after one to warm up."""
+        batch = self._batch(size)
+        self._take_step(batch)
+        began = time.perf_counter()
+        for _ in range(STEPS):
+            self._take_step(batch)
+        return (time.perf_counter() - began) / STEPS
+
+    def view_shapes(self) -> str:
+        """Of the view of one item."""
+        seen = self.training.viewer.plain(self._batch(1).media)
+        return _shapes(pixels=seen.pixels, spectrogram=seen.spectrogram)
+
+    def _saved_bytes(self, size: int) -> int:
+        bytes_at: dict[int, int] = {}
+
+        def count(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            bytes_at[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with saved_tensors_hooks(count, lambda tensor: tensor):
+            self._take_step(self._batch(size))
+        return sum(bytes_at.values())
+
+    def _take_step(self, batch: Batch) -> None:
+        self.training.take_step(batch)
+        float(self.training.last_total)  # waits for the device
+
+    def _batch(self, size: int) -> Batch:
+        """The first items; all of them again and again if they are fewer."""
+        at = torch.arange(size) % len(self.rows)
+        index = self.rows[at].to(self.device)
+        return Batch(self.media.select(at).to(self.device), self.training.labels[index], index)
+
+
+def _place(job: Job, device: torch.device) -> tuple[Cache, int | None]:
+    """Where the items would be kept, and how much one takes there; None: they cannot be kept."""
+    bytes_each = bytes_when_kept(job.config)
+    if bytes_each is None:
+        return "none", None
+    return choose_cache(len(job.catalogue), bytes_each, device, job.runtime.cache), bytes_each
+
+
+def _sample(
+    job: Job, place: Cache, device: torch.device, progress: Progress
+) -> tuple[NDArray[np.int64], Media, list[Skipped], float]:
+    """Catalogue rows spread evenly, what they hold, those that cannot be used, seconds for each.
+
+    The time is that of reading an item as the run reads it before training.
+    """
+    trainable = job.catalogue.trainable
+    rows = trainable[np.linspace(0, len(trainable) - 1, min(SAMPLE, len(trainable)), dtype=int)]
+    source = job.catalogue.images.subset(rows)
+    progress.stage(f"Reading some of the {source.kind}", len(rows))
+    began = time.perf_counter()
+    items, skipped = read_items(
+        source, job.config, decoding_workers(job), place, device, progress.follow
+    )
+    seconds = (time.perf_counter() - began) / len(rows)
+    usable = np.delete(rows, [item.index for item in skipped])
+    if not len(usable):
+        raise InputError(
+            f"none of {len(rows)} {source.kind} that were looked at can be used; the first: "
+            f"{job.catalogue.names[rows[0]]}: {skipped[0].reason}"
+        )
+    [media] = items.batches([torch.arange(len(usable))], Draw(job.config.seed, 1))
+    return usable, media, skipped, seconds
+
+
+def _too_many_bad(job: Job, rows: NDArray[np.int64], skipped: list[Skipped]) -> list[str]:
+    """A warning if so many are unusable among those looked at that the run would stop."""
+    skipped = [item for item in skipped if not item.by_choice]
+    share = len(skipped) / (len(rows) + len(skipped))
+    if share <= job.runtime.max_bad:
+        return []
+    return [
+        f"{share:.0%} cannot be used, the first as: {skipped[0].reason}; if that is so of all, "
+        f"the run stops at more than --max-bad {job.runtime.max_bad:g}"
+    ]
+
+
+def _counts(job: Job) -> str:
+    catalogue = job.catalogue
+    missing = f"; {missing_in_words(catalogue)}" if catalogue.missing else ""
+    return (
+        f"{len(catalogue.labelled):,} labelled of {len(catalogue.class_names)} known classes, "
+        f"{catalogue.held_out.sum():,} held out, {len(catalogue.unlabelled):,} unlabelled for "
+        f"{job.num_novel} novel categories{missing}"
+    )
+
+
+def _kept(place: Cache, bytes_each: int | None, n_items: int) -> str:
+    if bytes_each is None:
+        return "not kept: clips from anywhere are decoded anew each time (see --places)"
+    size = _size(n_items * bytes_each)
+    match place:
+        case "none":
+            return f"not kept, as they would take {size}: decoded anew each time"
+        case "memory":
+            return f"kept in memory, {size}"
+        case "device":
+            return f"kept on the device, {size}"
+
+
+def _time(job: Job, read_seconds: float, step_seconds: float, *, is_kept: bool) -> str:
+    """Of each stage and in all. Workers decode while the network computes."""
+    catalogue, config = job.catalogue, job.config
+    decode_seconds = 0.0 if is_kept else read_seconds
+    both = (config.batch * decode_seconds, step_seconds)
+    steps = _count_steps(job)
+    clips = config.clips if isinstance(config, VideoConfig) else 1
+    view_seconds = step_seconds / config.batch / 6  # of two, forward and twice as long backward
+    n_sorted = len(catalogue.unlabelled) + len(rows_to_calibrate_on(catalogue))
+    reading = len(catalogue) * read_seconds
+    training = steps * (max(both) if decoding_workers(job) else sum(both))
+    sorting = n_sorted * clips * (decode_seconds + view_seconds)
+    return (
+        f"about {duration(reading + training + sorting)} in all: reading {duration(reading)}, "
+        f"training {duration(training)} ({steps:,} steps), sorting {duration(sorting)}"
+    )
+
+
+def _count_steps(job: Job) -> int:
+    """Of all trainings of the run."""
+    config: Config = job.config
+    per_epoch = len(job.catalogue.trainable) // config.batch
+    labelled_per_epoch = max(1, len(job.catalogue.labelled) // config.batch)
+    steps = config.epochs * per_epoch
+    if config.mu == "heldout":
+        steps += len(candidates(config.window)) * config.heldout_epochs * labelled_per_epoch
+    if job.compare_labelled_only:
+        steps += labelled_only_epochs(config.epochs) * labelled_per_epoch
+    return steps
+
+
+def _free_memory(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Bytes: of the device that torch handed out, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _shapes(**parts: Tensor | None) -> str:
+    """Of one item, without the axis of items."""
+    return " and ".join(
+        f"{name} {tuple(part.shape[1:])} {str(part.dtype).removeprefix('torch.')}"
+        for name, part in parts.items()
+        if part is not None
+    )
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:,.2f} GB" if n_bytes >= 1e7 else f"{n_bytes / 1e6:,.2f} MB"

@@ -1,0 +1,241 @@
+"""What `--dry-run` says, that it says it of the real thing, and that it leaves nothing behind."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import newfound.dry_run as module
+from newfound.config import Runtime, make_config
+from newfound.data.catalogue import open_catalogue
+from newfound.dry_run import PROBE, try_out
+from newfound.errors import InputError
+from newfound.progress import Progress
+from newfound.run import Job, run, with_held_out
+from newfound.run_folder import RunFolder
+from support.made_images import make_folder
+from support.made_videos import Picture, Sound, clicks, steady, write_video
+from support.small_run import TINY, discover_command, flags, newfound, one_thread
+
+TINY_VIDEOS: dict[str, Any] = {
+    "preset": "quick-videos",
+    "px": 8,
+    "width": 4,
+    "clip_frames": 2,
+    "mels": 16,
+    "fusion_size": 16,
+    "hashes": 32,
+    "clips": 3,
+    "places": 2,
+    "batch": 4,
+    "epochs": 5,
+    "warmup_epochs": 0,
+    "precision": "float32",
+}
+BYTES_OF_A_CLIP = 3 * 2 * 9 * 9 + 2 * 24_000
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two labelled classes and two to be found, twelve images each."""
+    return make_folder(tmp_path_factory.mktemp("data") / "photos", each=12)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve videos of four classes, with one more that is silent and one that is none."""
+    folder = tmp_path_factory.mktemp("data") / "films"
+    for number in range(4):
+        (folder / f"class {number}").mkdir(parents=True)
+        for copy in range(3):
+            file = folder / f"class {number}" / f"{copy}.mp4"
+            write_video(file, Picture(steady(2)), Sound(clicks(2, [0.5, 1.5])))
+    write_video(folder / "class 2" / "mute.mp4", Picture(steady(2)))
+    (folder / "class 3" / "broken.mp4").write_bytes(b"nothing")
+    return folder
+
+
+def job(
+    data: Path | str, out: Path, *, labelled_classes: int | None = None, **settings: Any
+) -> Job:
+    kind = "videos" if "videos" in settings["preset"] else "images"
+    catalogue, truth = open_catalogue(data, labelled_classes=labelled_classes, kind=kind)
+    runtime = Runtime(device="cpu", workers=0, cache=settings.pop("cache", "auto"))
+    compared = settings.pop("compare_labelled_only", False)
+    return Job(RunFolder(out), catalogue, truth, 2, make_config(**settings), runtime, compared)
+
+
+def said(job: Job) -> dict[str, str]:
+    """The lines by their first column."""
+    lines = try_out(job, Progress(quiet=True))
+    return {line[:15].strip(): line[15:] for line in lines}
+
+
+def test_it_tells_what_a_run_of_images_would_be(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert newfound(*discover_command(photos, out), "--dry-run") == 0
+    text = capsys.readouterr().out
+    for part in (
+        "22 labelled of 2 known classes, 2 held out, 24 unlabelled for 2 novel categories",
+        "46 items; 0 of them cannot be used",
+        "8 items, each pixels (1, 16, 16) uint8",
+        "16, each pixels (1, 16, 16) float32",
+        "kept in memory",
+        "15 steps",
+    ):
+        assert part in text, part
+    assert "warning" not in text
+    assert not out.exists()
+
+
+def test_it_tells_what_a_run_of_videos_would_be(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    command = ["discover", "videos", films, "--labelled-classes", 2, "--num-novel", 2]
+    settings = flags(**TINY_VIDEOS, workers=0)
+    assert newfound(*command, "--out", out, "--dry-run", *settings) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "14 items; 2 of them cannot be used",
+        "warning: 8% cannot be used, the first as: not a video that FFmpeg reads, or cut short; if "
+        "that is so of all, the run stops at more than --max-bad 0.05",
+        "4 items, each pixels (3, 2, 9, 9) uint8 and sound (24000,) int16",
+        "8, each pixels (3, 2, 8, 8) float32 and spectrogram (1, 16, 99) float32",
+        f"kept in memory, {14 * 3 * BYTES_OF_A_CLIP / 1e6:.2f} MB",
+        "15 steps",
+    ):
+        assert part in text, part
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"places": None}, "not kept: clips from anywhere are decoded anew"),
+        ({"cache": "none"}, "not kept, as they would take 2.04 MB"),
+    ],
+)
+def test_it_tells_why_items_are_not_kept(
+    films: Path, tmp_path: Path, settings: dict[str, Any], words: str
+) -> None:
+    config = {name: v for name, v in (TINY_VIDEOS | settings).items() if v is not None}
+    if "places" in settings:
+        config = config | {"preset": "videos", "crop_scale": (0.6, 1.0), "mu": "share"}
+    assert words in said(job(films, tmp_path, labelled_classes=2, **config))["decoded items"]
+
+
+def test_a_machine_too_small_is_told_before_it_is_tried(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    seconds = module._Steps.seconds
+
+    def noting(steps: module._Steps, size: int) -> float:
+        sizes.append(size)
+        return seconds(steps, size)
+
+    monkeypatch.setattr(module._Steps, "seconds", noting)
+    monkeypatch.setattr(module, "free_memory", lambda: 1000)
+    lines = try_out(job(photos, tmp_path, **TINY), Progress(quiet=True))
+    assert sizes == [PROBE]
+    assert "this machine is too small: a step of 8 items needs at least" in lines[-1]
+    assert any(line.endswith("by steps of 4") for line in lines)
+
+
+def test_the_memory_of_a_batch_follows_from_that_of_the_probe(photos: Path, tmp_path: Path) -> None:
+    """What the forward pass of 24 items really saves, against what 2 and 4 foretell."""
+    it = job(photos, tmp_path, **TINY | {"batch": 24, "width": 16})
+    rows = it.catalogue.trainable[:10]
+    media = module.Media(torch.randint(0, 255, (10, 1, 16, 16), dtype=torch.uint8))
+    steps = module._Steps(it, rows, media, torch.device("cpu"))
+    assert steps.memory_needed() == pytest.approx(steps._saved_bytes(24), rel=0.05)
+
+
+@pytest.mark.parametrize("more", [{}, {"compare_labelled_only": True}, {"epochs": 7}])
+def test_the_steps_are_those_of_the_run(photos: Path, tmp_path: Path, more: dict[str, Any]) -> None:
+    it = job(photos, tmp_path / "run", **TINY | more)
+    foretold = re.search(r"\(([\d,]+) steps\)", said(it)["time"])
+    assert foretold is not None
+    taken = 0
+
+    class Counting(Progress):
+        def stage(self, name: str, total: int, **more: Any) -> None:
+            nonlocal taken
+            taken += total if name.startswith("Training") else 0
+            super().stage(name, total, **more)
+
+    run(it, Counting(quiet=True))
+    assert int(foretold[1]) == taken
+
+
+def test_more_time_for_more_to_do(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clips that are not kept are decoded in every step, and once more for each clip sorted."""
+    it = job(films, tmp_path, labelled_classes=2, **TINY_VIDEOS)
+    it = Job(**vars(it) | {"catalogue": with_held_out(it, it.catalogue)})
+    kept = module._time(it, 60.0, 3600.0, is_kept=True)
+    assert "reading 14 min 0 s, training 15 h 0 min (15 steps)" in kept
+    anew = module._time(it, 60.0, 3600.0, is_kept=False)
+    assert "training 16 h 0 min (15 steps)" in anew
+    # 8 unlabelled and all 6 labelled ones, 3 clips of each, 3600 s / 4 items / 6 for a view
+    assert kept.endswith("sorting 1 h 45 min")
+    assert anew.endswith("sorting 2 h 27 min")
+    monkeypatch.setattr(module, "decoding_workers", lambda _: 2)
+    assert "training 15 h 0 min" in module._time(it, 60.0, 3600.0, is_kept=False)
+
+
+def test_what_a_published_set_lacks_is_told(films: Path, tmp_path: Path) -> None:
+    """Kinetics-400 with the files of two known and two novel classes."""
+    (tmp_path / "videos").mkdir()
+    rows = ["label,youtube_id,time_start,time_end,split"]
+    files = sorted(films.glob("*/?.mp4"))
+    for number in range(400):
+        rows += [f"class {number:03d},{number:010d}{copy},0,2,train" for copy in range(3)]
+    for place, number in enumerate((0, 100, 350, 399)):
+        for copy in range(3):
+            link = tmp_path / "videos" / f"{number:010d}{copy}_000000_000002.mp4"
+            link.symlink_to(files[3 * place + copy])
+    (tmp_path / "train.csv").write_text("\n".join(rows))
+    catalogue, truth = open_catalogue(
+        "kinetics400", kind="videos", csv=tmp_path, videos=tmp_path / "videos"
+    )
+    config, runtime = make_config(**TINY_VIDEOS), Runtime(device="cpu", workers=0)
+    it = Job(RunFolder(tmp_path / "run"), catalogue, truth, 2, config, runtime, False)
+    counts = said(it)["data"]
+    assert "of 2 known classes" in counts
+    assert counts.endswith("1,188 of 1,200 listed videos have no file")
+
+
+def test_data_that_cannot_be_used_is_refused_as_by_a_run(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="batch is 100, but there are only 46 items"):
+        said(job(photos, tmp_path, **TINY | {"batch": 100}))
+    for number in range(4):
+        (tmp_path / "none" / f"class {number}").mkdir(parents=True)
+        for copy in range(3):
+            (tmp_path / "none" / f"class {number}" / f"{copy}.mp4").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="none of 12 videos that were looked at can be used"):
+        said(job(tmp_path / "none", tmp_path, labelled_classes=2, **TINY_VIDEOS))
+
+
+def test_the_items_looked_at_are_spread_over_all(tmp_path: Path) -> None:
+    """So that labelled and unlabelled ones are among them, however they are ordered."""
+    it = job("digits", tmp_path, **TINY)
+    with Progress(quiet=True) as progress:
+        rows, media, skipped, _ = module._sample(it, "memory", torch.device("cpu"), progress)
+    assert (len(rows), len(media), skipped) == (module.SAMPLE, module.SAMPLE, [])
+    assert len(np.unique(rows)) == module.SAMPLE
+    assert 20 < (it.catalogue.labels[rows] < 0).sum() < 44
