@@ -324,7 +324,6 @@ PRESETS: dict[str, Config] = {
         places=7,
         batch=32,
         epochs=60,
-        temperature=0.5,
         mu="share",
         crop_scale=(0.6, 1.0),
         jitter=0.0,
