@@ -90,7 +90,7 @@ def _parse(arguments: Sequence[str], opened: Opened | None = None) -> Call:
         preset = None
     call: Call = _commands(arguments, preset, opened).cli(
         prog="newfound",
-        description="Novel category discovery: sort unlabelled images into new categories.",
+        description="Novel category discovery: sort unlabelled images or videos into new categories.",
         args=list(arguments),
     )
     return call
@@ -239,11 +239,11 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
         quiet: bool = False,
         machine: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(Machine()))]],
     ) -> Call:
-        """Name the category, known or discovered, of new images.
+        """Name the category, known or discovered, of new images or videos.
 
         Args:
             run: the folder of a finished run
-            path: an image, or a folder of images
+            path: a file or a folder, of what the run was trained on: images or videos
             out: the table to write, .csv or .parquet
             copy_to: also sort the files into one folder per category here
             link: with --copy-to, links instead of copies
