@@ -90,7 +90,7 @@ def _parse(arguments: Sequence[str], opened: Opened | None = None) -> Call:
         preset = None
     call: Call = _commands(arguments, preset, opened).cli(
         prog="newfound",
-        description="Novel category discovery: sort unlabelled images or videos into new categories.",
+        description="Novel category discovery: sort images or videos into new categories.",
         args=list(arguments),
     )
     return call
