@@ -324,6 +324,7 @@ PRESETS: dict[str, Config] = {
         places=7,
         batch=32,
         epochs=60,
+        lr=0.03,
         mu="share",
         crop_scale=(0.6, 1.0),
         jitter=0.0,
