@@ -52,6 +52,7 @@ TINY_VIDEOS: dict[str, Any] = {
     "warmup_epochs": 0,
     "batch": 8,
     "lr": 0.03,
+    "temperature": 0.5,
     "precision": "float32",
 }
 
