@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from newfound.augment import two_views
 from newfound.batch import Batch, Media, Outputs, Seen
 from newfound.config import make_config
 from newfound.device import choose_device, describe
@@ -64,8 +63,7 @@ def main() -> None:
     shape = (config.batch, config.channels, config.px, config.px)
     pixels = torch.from_numpy(random.integers(0, 256, shape, dtype=np.uint8)).to(device)
     batch = Batch(Media(pixels), training.labels[index], index)
-    views = two_views(pixels, training.views, torch.Generator(device).manual_seed(0))
-    seen = Seen(views.contiguous(memory_format=torch.channels_last))
+    seen = training.viewer.two(batch.media, torch.Generator(device).manual_seed(0))
 
     ours, bare = [], []
     network.train()

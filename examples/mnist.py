@@ -7,22 +7,14 @@ It shows the Python way in: arrays, labels with -1, and truth that only `evaluat
 """
 
 import argparse
-import gzip
 from pathlib import Path
 
 import numpy as np
 
 import newfound
+from newfound.av_digits.material import LABELS, PICTURES, read_idx
 
 KNOWN = 5
-
-
-def read_idx(path: Path) -> np.ndarray:
-    """An array of unsigned bytes in MNIST's IDX format."""
-    content = gzip.decompress(path.read_bytes())
-    dimensions = content[3]
-    shape = np.frombuffer(content, ">u4", dimensions, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
 def main() -> None:
@@ -35,8 +27,8 @@ def main() -> None:
     parser.add_argument("--mu", type=float, default=0.65)
     arguments = parser.parse_args()
 
-    pixels = read_idx(arguments.directory / "t10k-images-idx3-ubyte.gz")
-    digits = read_idx(arguments.directory / "t10k-labels-idx1-ubyte.gz").astype(np.int64)
+    pixels = read_idx(arguments.directory / PICTURES)
+    digits = read_idx(arguments.directory / LABELS).astype(np.int64)
     labels = np.where(digits < KNOWN, digits, -1)
 
     found = newfound.discover(
