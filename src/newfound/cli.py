@@ -144,20 +144,18 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
 
         def call() -> None:
             _check_kind(preset, "images")
-            catalogue, truth = opened or open_catalogue(
+            data_set = opened or open_catalogue(
                 data,
                 labelled=labelled,
                 unlabelled=unlabelled,
                 labelled_classes=labelled_classes,
                 download=download,
             )
-            if preset is None and (chosen := choose_preset(catalogue)) != settings.preset:
-                _parse([*arguments, "--preset", chosen], (catalogue, truth))()
+            if preset is None and (chosen := choose_preset(data_set[0])) != settings.preset:
+                _parse([*arguments, "--preset", chosen], data_set)()
                 return
             config, speed = complete_config(asdict(settings)), make_runtime(**asdict(runtime))
-            job = Job(
-                RunFolder(out), catalogue, truth, num_novel, config, speed, compare_labelled_only
-            )
+            job = Job(RunFolder(out), *data_set, num_novel, config, speed, compare_labelled_only)
             _discover(job, quiet, dry_run=dry_run)
 
         return call
@@ -208,7 +206,7 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
 
         def call() -> None:
             _check_kind(preset, "videos")
-            catalogue, truth = open_catalogue(
+            data_set = open_catalogue(
                 data,
                 labelled=labelled,
                 unlabelled=unlabelled,
@@ -218,9 +216,7 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
                 videos=videos,
             )
             config, speed = complete_config(asdict(settings)), make_runtime(**asdict(runtime))
-            job = Job(
-                RunFolder(out), catalogue, truth, num_novel, config, speed, compare_labelled_only
-            )
+            job = Job(RunFolder(out), *data_set, num_novel, config, speed, compare_labelled_only)
             _discover(job, quiet, dry_run=dry_run)
 
         return call

@@ -348,6 +348,10 @@ def kind_of(preset: str) -> Literal["images", "videos"]:
     return "videos" if settings_type(preset) is VideoConfig else "images"
 
 
+QUICK: dict[str, str] = {"images": "quick", "videos": "quick-videos"}
+"""The preset for a CPU or few items, by kind."""
+
+
 def make_config(preset: str, **overrides: Any) -> Config:
     """A preset with some settings replaced; None leaves the preset's value.
 

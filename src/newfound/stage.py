@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from newfound.checkpoint import load_checkpoint, save_checkpoint
+from newfound.config import QUICK, kind_of
 from newfound.data.loader import Items
 from newfound.errors import RunFolderError
 from newfound.interrupt import stop_requested
@@ -124,9 +125,10 @@ class TrainingStage:
         pace = (time.monotonic() - self._began) / STEPS_TO_MEASURE
         hours = pace * training.total_steps / 3600
         if hours > LONG_HOURS:
+            quick = QUICK[kind_of(training.config.preset)]
             progress.message(
                 f"at this pace, training takes about {hours:.0f} hours on the CPU. Quicker: a "
-                "CUDA GPU, or in a new --out --preset quick, fewer --epochs, --px or --width"
+                f"CUDA GPU, or in a new --out --preset {quick}, fewer --epochs, --px or --width"
             )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torchvision import datasets
 
 from newfound.batch import UNLABELLED
+from newfound.config import QUICK
 from newfound.data.clips import ClipFiles
 from newfound.data.digits import placed_digits
 from newfound.data.folders import class_folders, files_below, folders_in, some
@@ -44,8 +45,6 @@ _FILES: dict[Kind, type[FileImages] | type[ClipFiles]] = {
     "images": FileImages,
     "videos": ClipFiles,
 }
-
-_FOR_FEW: dict[Kind, str] = {"images": "quick", "videos": "quick-videos"}
 
 _CIFAR_KNOWN = {"cifar10": 5, "cifar100": 80}  # section 4: the other 5 and 20 are novel
 _SPLITS = {"train", "test", "val"}
@@ -296,7 +295,7 @@ def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
     if batch > largest:
         raise InputError(
             f"batch is {batch}, but there are only {largest} items to train on; give --batch "
-            f"{largest} or less, or take --preset {_FOR_FEW[catalogue.images.kind]}, which is made "
+            f"{largest} or less, or take --preset {QUICK[catalogue.images.kind]}, which is made "
             "for few items"
         )
     sizes = np.bincount(catalogue.labels[catalogue.labels != UNLABELLED])
