@@ -65,6 +65,8 @@ def test_a_count_of_1_is_no_fraction() -> None:
         ({"blur_sigma": (0.0, 1.0)}, "blur_sigma is"),
         ({"width": 4, "window": 33}, "window is 33, more than the 32 features of width 4"),
         ({"epochs": 5, "warmup_epochs": 5}, "warmup_epochs is 5.0 of 5 epochs; make it shorter"),
+        ({"pairs": "rank", "rank_top": 513}, "rank_top is 513, more than the 512 features"),
+        ({"pairs": "rank", "mu": "heldout"}, "pairs `rank` have no mu to search for"),
         ({"mu": "sharp"}, "mu: "),
         ({"epochs": 0, "batch": 1}, "epochs: .*; batch: "),
     ],
@@ -87,7 +89,7 @@ def test_runtime_settings_are_checked_alike() -> None:
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"fusion_size": 4, "window": 5}, "window is 5, more than the 4 features of fusion_size"),
+        ({"fusion_size": 8, "window": 9}, "window is 9, more than the 8 features of fusion_size"),
         (
             {"modalities": "visual", "width": 4, "window": 33},
             "window is 33, more than the 32 features of width 4",
@@ -117,7 +119,7 @@ def test_the_window_reads_the_features_of_eta_or_of_the_only_encoder() -> None:
         category_pairs="within",
         width=8,
         window=33,
-        fusion_size=4,
+        fusion_size=8,
     )
 
 

@@ -76,7 +76,10 @@ def test_golden_run_of_20_steps() -> None:
         assert losses[step - 1] == pytest.approx(expected, rel=LEEWAY[step]), step
 
 
-@pytest.mark.parametrize("changed", [{}, {"same_view_pairs": True, "bce_weight": 0.5}])
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"same_view_pairs": True, "bce_weight": 0.5}, {"pairs": "rank", "rank_top": 2}],
+)
 def test_two_steps_equal_the_equations_as_nested_loops(changed: dict[str, Any]) -> None:
     """Views -> network -> Eqs. 1-10 as loops over float64 -> SGD with momentum by hand."""
     config = tiny_config(
@@ -119,8 +122,15 @@ def joint_loss_by_loops(
     novel_rows = [i for i in range(items) if labels[i] < 0]
     known, novel = outputs.known.double(), outputs.novel.double()
     features = outputs.fused[:items].detach().double()
-    agreement = equations.wta_agreement(features, windows, config.window)
-    similar = equations.similar(agreement, 3.9)[novel_rows][:, novel_rows]
+    if config.pairs == "rank":
+        alike = [
+            [equations.same_greatest(a, b, config.rank_top) for b in features] for a in features
+        ]
+        similar = torch.tensor(alike, dtype=torch.float64)
+    else:
+        agreement = equations.wta_agreement(features, windows, config.window)
+        similar = equations.similar(agreement, 3.9)
+    similar = similar[novel_rows][:, novel_rows]
     p = [torch.stack(equations.softmax(novel[i])) for i in novel_rows]
     second = 0 if config.same_view_pairs else items
     q = [torch.stack(equations.softmax(novel[i + second])) for i in novel_rows]

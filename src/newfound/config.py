@@ -59,6 +59,12 @@ class Config(_Frozen):
     temperature: float = Field(0.1, gt=0, description="tau of Eqs. 1 and 2")
     hashes: int = Field(512, ge=1, description="H, the number of WTA permutations")
     window: int = Field(4, ge=2, description="k, the elements each WTA hash compares")
+    pairs: Literal["wta", "rank"] = Field(
+        "wta",
+        description="which pairs are positive: by WTA hashing (Eq. 6), or by ranking statistics, "
+        "the same greatest features (Table 7)",
+    )
+    rank_top: int = Field(5, ge=1, description="with pairs `rank`: how many greatest features")
     mu: Mu = Field(
         240,
         description="WTA codes that must agree for a positive pair: a count, a fraction of H, "
@@ -106,23 +112,30 @@ class Config(_Frozen):
                 raise ValueError(f"{name} is ({low}, {high}); give 0 < least <= largest")
         if self.crop_scale[1] > 1:
             raise ValueError(f"crop_scale ends at {self.crop_scale[1]}; a crop is at most 1")
-        self._window_fits()
+        self._features_suffice()
         if not isinstance(self.mu, str):
             self.mu_count()
+        if self.pairs == "rank" and self.mu == "heldout":
+            raise ValueError("pairs `rank` have no mu to search for; give pairs wta, or mu share")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs is {self.warmup_epochs} of {self.epochs} epochs; make it shorter"
             )
         return self
 
-    def _window_fits(self) -> None:
+    def _features_suffice(self) -> None:
         """Each WTA hash compares so many of the features that phi_l and phi_u see."""
-        feature_size = 8 * self.width
-        if self.window > feature_size:
-            raise ValueError(
-                f"window is {self.window}, more than the {feature_size} features of width "
-                f"{self.width}; make the window smaller or the network wider"
-            )
+        self._are_so_many_features(
+            8 * self.width, f"of width {self.width}", "make the network wider"
+        )
+
+    def _are_so_many_features(self, size: int, of: str, cure: str) -> None:
+        for name in ("window", "rank_top"):
+            if getattr(self, name) > size:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, more than the {size} features {of}; "
+                    f"make it smaller, or {cure}"
+                )
 
     def mu_count(self) -> float:
         """Mu as a count of codes, for a `mu` given as a number.
@@ -187,7 +200,7 @@ class VideoConfig(Config):
     )
 
     # Fusion (Figure 1) and Eqs. 4-5
-    fusion_size: int = Field(512, ge=4, description="output size of the fusion layer eta")
+    fusion_size: int = Field(512, ge=8, description="output size of the fusion layer eta")
     instance_pairs: Pairing = Field(
         "cross", description="NCE-I within each modality, across them (Eq. 4), or off"
     )
@@ -209,14 +222,13 @@ class VideoConfig(Config):
                 )
         return self
 
-    def _window_fits(self) -> None:
+    def _features_suffice(self) -> None:
         """With two modalities these are the fusion layer's."""
         if self.modalities != "both":
-            super()._window_fits()
-        elif self.window > self.fusion_size:
-            raise ValueError(
-                f"window is {self.window}, more than the {self.fusion_size} features of "
-                "fusion_size; make the window smaller or fusion_size larger"
+            super()._features_suffice()
+        else:
+            self._are_so_many_features(
+                self.fusion_size, "of fusion_size", "make fusion_size larger"
             )
 
 

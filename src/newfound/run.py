@@ -156,10 +156,12 @@ def _decode(
 def _threshold(
     job: Job, catalogue: Catalogue, items: Items, device: torch.device, progress: Progress
 ) -> tuple[float | None, dict[str, float]]:
-    """Mu as a count, after the search if one is asked for; None to follow a share.
+    """Mu as a count, after the search if one is asked for; None to follow a share or to have none.
 
     With it the seconds that the search took, of all processes that worked on it.
     """
+    if job.config.pairs == "rank":
+        return None, {}
     match job.config.mu:
         case "share":
             return None, {}

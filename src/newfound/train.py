@@ -25,6 +25,7 @@ from newfound.objective.pairs import (
     PairCounts,
     count_pairs,
     follow_threshold,
+    same_top,
     share_threshold,
     wta_agreement,
 )
@@ -61,7 +62,8 @@ class Training:
     """A network in training: everything a step reads or changes.
 
     labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  trainable: rows that training may
-    draw.  mu: the count of agreeing codes for a positive pair, or None to follow a share.
+    draw.  mu: the count of agreeing codes for a positive pair, or None to follow a share; unused by
+    pairs that have none.
     """
 
     def __init__(
@@ -234,7 +236,9 @@ class Training:
         self._sums = state["sums"].to(self.device)
 
     def _positive_pairs(self, fused: Tensor, labels: Tensor) -> Tensor:
-        """Eq. 6 on view 0, (N, N) bool, after the threshold has followed this batch."""
+        """Eq. 6 or its rival on view 0, (N, N) bool, after mu has followed this batch."""
+        if self.config.pairs == "rank":
+            return same_top(fused, self.config.rank_top)
         agreement = wta_agreement(fused, self.network.windows)
         if self.follows_share:
             share = min(1.0, self.config.share_factor / self.categories_count)

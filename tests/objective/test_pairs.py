@@ -11,6 +11,7 @@ from torch import Tensor
 from newfound.objective.pairs import (
     count_pairs,
     follow_threshold,
+    same_top,
     share_threshold,
     wta_agreement,
     wta_windows,
@@ -259,6 +260,39 @@ def test_pseudo_labels_teach_the_features_nothing() -> None:
     features = dense(3, 8, seed=0).requires_grad_()
     windows = wta_windows(8, 5, 3, torch.Generator().manual_seed(0))
     assert not wta_agreement(features, windows).requires_grad
+
+
+# Ranking statistics, Table 7
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("top", [1, 2, 5])
+def test_pairs_by_ranking_statistics_are_autonovels(top: int, dtype: torch.dtype) -> None:
+    """Few features, so that many of the pairs are positive and many are not."""
+    order = torch.stack([whole_permutations(1, 6, seed)[0] for seed in range(24)]).to(dtype)
+    pairs = same_top(order, top)
+    assert pairs.dtype == torch.bool
+    for i, j in itertools.product(range(24), repeat=2):
+        assert pairs[i, j] == equations.same_greatest(order[i], order[j], top)
+    assert 0 < off_diagonal(pairs).float().mean() < 1
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=seeds, top=st.integers(1, 6))
+def test_only_the_set_of_the_greatest_features_counts(seed: int, top: int) -> None:
+    """Not their order, nor their values, nor anything about the others."""
+    generator = torch.Generator().manual_seed(seed)
+    features = dense(3, 16, seed)
+    greatest = features[0].topk(top).indices
+    others = torch.tensor([i for i in range(16) if i not in greatest.tolist()])
+    features[1, others] = -torch.rand(len(others), generator=generator)
+    features[1, greatest] = torch.rand(top, generator=generator) + 1
+    features[2] = features[1]
+    features[2, greatest[0]], features[2, others[0]] = features[1, others[0]], 3.0
+    pairs = same_top(features, top)
+    assert pairs[0, 1] and pairs[1, 0]
+    assert not pairs[0, 2]
+    assert pairs.diagonal().all()
 
 
 # The threshold that follows a share of pairs

@@ -237,6 +237,15 @@ def similar(agreement: Tensor, mu: float) -> Tensor:
     return s
 
 
+def same_greatest(a: Tensor, b: Tensor, top: int) -> bool:
+    """AutoNovel, section 3.2: whether the `top` greatest features of both have the same indices."""
+    sets = []
+    for vector in (a.tolist(), b.tolist()):
+        ranked = sorted(range(len(vector)), key=lambda feature: -vector[feature])
+        sets.append(set(ranked[:top]))
+    return sets[0] == sets[1]
+
+
 def pairwise_bce(p: Tensor, q: Tensor, s: Tensor) -> Tensor:
     """Eqs. 7-8, L^{BCE}: all M^2 pairs, p of view 0 against q of view 1; 0 for M = 0."""
     total = torch.zeros((), dtype=torch.float64)

@@ -1,4 +1,7 @@
-"""Which pairs of items are taken for one category: Winner-Take-All hashing, Eq. 6 (section 3.2)."""
+"""Which pairs of items are taken for one category.
+
+By Winner-Take-All hashing, Eq. 6 (section 3.2), or by a rival of Table 7.
+"""
 
 from typing import Generic, NamedTuple, TypeVar
 
@@ -33,6 +36,20 @@ def wta_agreement(features: Tensor, windows: Tensor) -> Tensor:
     winners = (values == values.amax(dim=2, keepdim=True)).to(dtype)
     codes: Tensor = (winners / winners.sum(dim=2, keepdim=True)).flatten(1)
     return (codes @ codes.T).fill_diagonal_(hashes)
+
+
+def same_top(features: Tensor, top: int) -> Tensor:
+    """Ranking statistics: whether two items have the same set of `top` greatest features.
+
+    Han et al., Automatically Discovering and Learning New Visual Categories with Ranking
+    Statistics, ICLR 2020, section 3.2; here a row of Table 7.
+
+    features: (M, d) floating, d >= top.  Returns (M, M) bool, symmetric, true on the diagonal.
+    Where the last of them is tied, as among zeros, torch decides which is taken.
+    """
+    greatest = features.topk(top, dim=1).indices
+    codes = torch.zeros(features.shape, device=features.device).scatter_(1, greatest, 1)
+    return codes @ codes.T == top
 
 
 def share_threshold(agreement: Tensor, rows: Tensor, share: float) -> Tensor:
