@@ -156,7 +156,7 @@ class Config(_Frozen):
         return count
 
 
-Pairing = Literal["within", "cross", "off"]
+ModalityPairs = Literal["within", "cross", "off"]
 
 
 class VideoConfig(Config):
@@ -201,10 +201,10 @@ class VideoConfig(Config):
 
     # Fusion (Figure 1) and Eqs. 4-5
     fusion_size: int = Field(512, ge=8, description="output size of the fusion layer eta")
-    instance_pairs: Pairing = Field(
+    instance_pairs: ModalityPairs = Field(
         "cross", description="NCE-I within each modality, across them (Eq. 4), or off"
     )
-    category_pairs: Pairing = Field(
+    category_pairs: ModalityPairs = Field(
         "cross", description="NCE-C within each modality, across them (Eq. 5), or off"
     )
     positive_in_denominator: bool = Field(

@@ -19,7 +19,7 @@ from newfound.data.loader import Draw, Items, epoch_batches
 from newfound.device import uses_bfloat16
 from newfound.errors import NonFiniteLossError
 from newfound.models.network import Network
-from newfound.objective.contrastive import Pairs
+from newfound.objective.contrastive import ModalityPairs
 from newfound.objective.joint import joint_loss, ramp
 from newfound.objective.pairs import (
     PairCounts,
@@ -151,7 +151,7 @@ class Training:
             category_weight=self.config.category_weight,
             consistency_weight=self.config.consistency_weight,
             same_view_pairs=self.config.same_view_pairs,
-            **_pairing(self.config),
+            **_video_terms(self.config),
         )
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr
@@ -276,15 +276,15 @@ class Training:
         return torch.zeros(size, dtype=torch.float64, device=self.device)
 
 
-class Pairing(TypedDict, total=False):
+class _VideoTerms(TypedDict, total=False):
     """The arguments of `joint_loss` that only videos have."""
 
-    instance_pairs: Pairs
-    category_pairs: Pairs
+    instance_pairs: ModalityPairs
+    category_pairs: ModalityPairs
     positive_in_denominator: bool
 
 
-def _pairing(config: Config) -> Pairing:
+def _video_terms(config: Config) -> _VideoTerms:
     if not isinstance(config, VideoConfig):
         return {}
     return {

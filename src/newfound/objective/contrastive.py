@@ -13,7 +13,7 @@ from torch import Tensor
 
 from newfound.batch import UNLABELLED
 
-Pairs = Literal["within", "cross", "off"]
+ModalityPairs = Literal["within", "cross", "off"]
 """Which modalities are compared: each with itself, visual anchors with audio, or none."""
 
 
@@ -23,8 +23,8 @@ def contrastive_losses(
     heard: Tensor | None = None,
     *,
     temperature: float,
-    instance_pairs: Pairs = "within",
-    category_pairs: Pairs = "within",
+    instance_pairs: ModalityPairs = "within",
+    category_pairs: ModalityPairs = "within",
     positive_in_denominator: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """NCE-I and NCE-C of a batch, each the mean over its anchors, summed over modality pairs.
@@ -116,7 +116,7 @@ def nce_category(log_probabilities: Tensor, labels: Tensor) -> Tensor:
     return -(log_probabilities * positives).sum(dim=1) / count
 
 
-def _selected(pairs: Pairs, contrast: Mapping[str, Tensor]) -> list[tuple[str, str]]:
+def _selected(pairs: ModalityPairs, contrast: Mapping[str, Tensor]) -> list[tuple[str, str]]:
     """The modalities (g0, g1) that are compared."""
     if pairs == "within":
         return [(modality, modality) for modality in contrast]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from newfound.batch import Losses, Outputs
-from newfound.objective.contrastive import Pairs, contrastive_losses
+from newfound.objective.contrastive import ModalityPairs, contrastive_losses
 
 CLAMP = 1e-6
 """Probabilities of pairs stay this far from 0 and 1, so that neither logarithm of Eq. 8 is steep
@@ -57,8 +57,8 @@ def joint_loss(
     category_weight: float = 1.0,
     consistency_weight: float = 1.0,
     same_view_pairs: bool = False,
-    instance_pairs: Pairs = "within",
-    category_pairs: Pairs = "within",
+    instance_pairs: ModalityPairs = "within",
+    category_pairs: ModalityPairs = "within",
     positive_in_denominator: bool = False,
 ) -> Losses:
     """Eq. 10 and its terms.
