@@ -38,6 +38,7 @@ def test_public_names() -> None:
         "Runtime",
         "Stopped",
         "Truth",
+        "VideoConfig",
         "__version__",
         "clustering_accuracy",
         "discover",

@@ -1,4 +1,4 @@
-"""newfound: novel category discovery in images (Jia, Han, Zhu, Green, ICCV 2021).
+"""newfound: novel category discovery in images and videos (Jia, Han, Zhu, Green, ICCV 2021).
 
 The public names are imported when first used: `newfound.__main__` has to set up the environment
 before torch is loaded.
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from newfound.version import __version__
 
 if TYPE_CHECKING:
-    from newfound.config import PRESETS, Config, Runtime
+    from newfound.config import PRESETS, Config, Runtime, VideoConfig
     from newfound.data.catalogue import Catalogue, Truth, from_arrays, open_catalogue
     from newfound.discovery import Discovery, discover, load
     from newfound.errors import InputError, NonFiniteLossError, RunFolderError, Stopped
@@ -27,6 +27,7 @@ _HOME = {
     "Runtime": "config",
     "Stopped": "errors",
     "Truth": "data.catalogue",
+    "VideoConfig": "config",
     "clustering_accuracy": "evaluate",
     "discover": "discovery",
     "from_arrays": "data.catalogue",
@@ -45,6 +46,7 @@ __all__ = [
     "Runtime",
     "Stopped",
     "Truth",
+    "VideoConfig",
     "__version__",
     "clustering_accuracy",
     "discover",
