@@ -1,9 +1,14 @@
 """Frames and sound are those of the time asked for; what cannot be read says why."""
 
+import itertools
+import math
 import os
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +21,7 @@ from PIL import Image
 from newfound.data import videos
 from newfound.data.images import UnreadableImageError
 from newfound.data.sound import is_silent
-from newfound.data.videos import probe, read_frames, read_sound
+from newfound.data.videos import Video, opened, probe, read_frames, read_sound
 from support.made_videos import (
     ONLY_FRAME_SECONDS,
     Picture,
@@ -428,6 +433,111 @@ def test_giant_frames_and_endless_reading_are_refused(
     with monkeypatch.context() as patch:
         patch.setattr(videos, "MAX_PIXELS", 16 * 16 * 1000)
         assert "strip" in reason_for(strip)
+
+
+class JumpingClock:
+    """Stands still, but jumps beyond the limit at the nth look at it."""
+
+    def __init__(self, nth: float) -> None:
+        self.nth = nth
+        self.looks = 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return 0.0 if self.looks <= self.nth else videos.MAX_SECONDS + 1
+
+
+LOOKS: dict[str, Callable[[str], Any]] = {
+    "picture": lambda path: read_frames(path, 1.2, 1.0, 3, 16).numpy(),
+    "sound": lambda path: read_sound(path, 1.2, 1.0),
+    "probe": probe,
+}
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_file_that_takes_too_long_is_refused_wherever_it_happens(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    ending: str,
+    look: str,
+) -> None:
+    """Wherever the time runs out, the file is refused or what is read is what it is."""
+    path = write_video(tmp_path / f"a.{ending}", Picture(steady(3)), Sound(tone(3)))
+    clock = JumpingClock(math.inf)
+    monkeypatch.setattr(videos, "monotonic", clock)
+    expected = LOOKS[look](str(path))
+    outcomes = Counter[str]()
+    for nth in range(clock.looks):
+        monkeypatch.setattr(videos, "monotonic", JumpingClock(nth))
+        try:
+            assert np.array_equal(LOOKS[look](str(path)), expected)
+            outcomes["read"] += 1
+        except UnreadableImageError as error:
+            outcomes[error.reason] += 1
+    assert outcomes.keys() <= {"read", "it takes longer than 60 s to read"}
+    assert outcomes["read"] <= 4, "only where a look begins, all its time is left"
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_slow_decoding_of_what_was_read_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: str
+) -> None:
+    path = write_video(tmp_path / "a.mkv", Picture(steady(9)), Sound(tone(9)))
+    now = 0.0
+
+    def slowly(work: Any) -> Any:
+        def wrapped(*arguments: Any) -> Any:
+            nonlocal now
+            now += 7
+            return work(*arguments)
+
+        return wrapped
+
+    monkeypatch.setattr(videos, "monotonic", lambda: now)
+    for name in ("_end", "_start"):  # asked of every packet
+        monkeypatch.setattr(videos, name, slowly(getattr(videos, name)))
+    monkeypatch.setattr(Video, "_clock", slowly(Video._clock))  # and of every frame
+    with pytest.raises(UnreadableImageError, match="longer than 60 s"):
+        LOOKS[look](str(path))
+    assert now < 2 * videos.MAX_SECONDS
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_an_endless_search_within_ffmpeg_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """Megabytes of nothing: when it is opened, or on the way to the end."""
+    video = write_video(tmp_path / "a.ts", Picture(steady(1)), Sound(tone(1))).read_bytes()
+    nothing = (b"\x47\x1f\xff\x10" + bytes(184)) * 50_000
+    (tmp_path / "a.ts").write_bytes(video * before + nothing + video)
+    seconds = itertools.count()
+    monkeypatch.setattr(videos, "monotonic", lambda: next(seconds))
+    with pytest.raises(UnreadableImageError, match="longer than 60 s"):
+        probe(str(tmp_path / "a.ts"))
+    assert next(seconds) < 2 * videos.MAX_SECONDS + 20
+
+
+def test_every_look_has_its_own_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "a.mp4", Picture(steady(2)), Sound(tone(2)))
+    now = 0.0
+    looks: list[Callable[[Video], Any]] = [
+        lambda video: video.frames(0.5, 1.0, 2, 16),
+        lambda video: video.sound(0.5, 1.0),
+        lambda video: video.is_heard(0.0, 1.0),
+        Video.duration_seconds,
+    ]
+    monkeypatch.setattr(videos, "monotonic", lambda: now)
+    with opened(str(path)) as video:
+        for look in looks * 2:
+            look(video)
+            now += videos.MAX_SECONDS * 0.9
+    for look in looks:
+        with pytest.raises(UnreadableImageError, match="60 s"), opened(str(path)) as video:
+            now += videos.MAX_SECONDS + 1
+            look(video)
 
 
 def test_opening_is_undone(tmp_path: Path) -> None:
