@@ -3,9 +3,10 @@
 import itertools
 import math
 import os
+import tempfile
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -134,10 +135,13 @@ def test_before_the_first_frame_and_after_the_last_the_picture_stands_still(tmp_
     assert_shows(read_frames(str(path), 1e12, 1.0, 2, 16), [11, 11])
 
 
-def test_one_frame_is_a_clip_that_stands_still(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", Picture([0.0]))
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "mov", "ts", "webm"])
+def test_one_frame_is_a_clip_that_stands_still(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    write_video(path, Picture([0.0], codec=picture_codec(ending)))
     assert_shows(read_frames(str(path), 0.0, 1.0, 4, 16), [0] * 4)
-    assert probe(str(path)).duration_seconds == pytest.approx(ONLY_FRAME_SECONDS, abs=1e-3)
+    lasting = 0.0 if ending == "ts" else ONLY_FRAME_SECONDS  # it does not tell how long
+    assert probe(str(path)).duration_seconds == pytest.approx(lasting, abs=1e-3)
 
 
 def test_time_counts_from_the_first_frame(tmp_path: Path) -> None:
@@ -159,6 +163,27 @@ def test_frames_stamped_earlier_than_those_before_are_left_out(tmp_path: Path) -
     pixels = read_frames(str(path), 0.0, 2.0, 20, 16)
     assert_shows(pixels, [frame_on_display(steady(2), moment) for moment in moments])
     assert int(read_frames(str(path), 0.0, 3.0, 2, 16)[0, 1, 8, 15]) > 250
+
+
+def test_sound_stamped_earlier_than_that_before_is_left_out(tmp_path: Path) -> None:
+    first = write_video(tmp_path / "a.ts", Picture(steady(2)), Sound(clicks(2, [0.5])))
+    second = write_video(tmp_path / "b.ts", Picture(steady(3)), Sound(clicks(3, [0.7, 2.5])))
+    path = tmp_path / "c.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    for seconds, heard in ((2.0, [0.5]), (3.0, [0.5, 2.5])):
+        assert onsets(read_sound(str(path), 0.0, seconds)) == pytest.approx(heard, abs=0.002)
+
+
+def test_frames_of_4k_at_120_a_second_are_shown_by_time(tmp_path: Path) -> None:
+    times = steady(0.1, 120)
+    path = write_video(tmp_path / "a.mp4", Picture(times, 3840, 2160, key_every=250))
+    info = probe(str(path))
+    assert (info.width, info.height) == (3840, 2160)
+    assert info.duration_seconds == pytest.approx(0.1, abs=1e-3)
+    moments = [0.001 + (k + 0.5) * 0.1 / 6 for k in range(6)]
+    pixels = read_frames(str(path), 0.001, 0.1, 6, 128)
+    assert pixels.shape == (3, 6, 128, 128)
+    assert_shows(pixels, [frame_on_display(times, moment) for moment in moments])
 
 
 def test_old_codecs_and_containers_are_read(tmp_path: Path) -> None:
@@ -325,11 +350,27 @@ def test_what_is_no_video_says_why(tmp_path: Path) -> None:
     assert reason_for(tmp_path / "pipe.mp4") == reason_for(tmp_path) == "not a regular file"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_files_without_permission_say_so(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", Picture(steady(1)))
-    path.chmod(0)
-    assert reason_for(path) == "permission denied"
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Root may read everything, so it becomes nobody."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_files_without_permission_say_so() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # as open to all as one of pytest's is not
+        Path(folder).chmod(0o755)
+        path = write_video(Path(folder) / "a.mp4", Picture(steady(1)))
+        with without_privileges():
+            assert probe(str(path)).has_picture
+        path.chmod(0)
+        with without_privileges():
+            assert reason_for(path) == "permission denied"
 
 
 @pytest.mark.parametrize(
@@ -371,6 +412,13 @@ def test_cut_files_are_read_as_far_as_they_go(tmp_path: Path) -> None:
     assert 1 < duration_seconds < 5.5
     last = frame_on_display(steady(6), duration_seconds - 0.02)
     assert_shows(read_frames(str(mkv), 5.0, 1.0, 2, 16), [last, last])
+
+
+def test_a_header_without_a_frame_is_a_cut_file(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", Picture(steady(1)), Sound(tone(1)))
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"\x1f\x43\xb6\x75")])  # where the first cluster is
+    assert reason_for(path) == "cut short"
 
 
 def test_an_index_in_front_does_not_make_a_cut_file_longer(tmp_path: Path) -> None:
