@@ -319,6 +319,15 @@ def test_sound_of_any_rate_and_channels_is_mixed_and_resampled(
     assert amplitude == pytest.approx(0.5 * 32768, rel=0.02)  # FFmpeg's weights sum up to 1
 
 
+def test_sound_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    """120 KB of it, resampled, are 2 GB."""
+    sound = Sound(np.full((1, 60_000), 0.5, np.float32), rate=1, codec="pcm_s16le")
+    path = write_video(tmp_path / "a.mkv", Picture(steady(1)), sound)
+    with pytest.raises(UnreadableImageError, match="sound of only 1 samples a second"):
+        read_sound(str(path), 0.0, 1.0)
+    assert read_frames(str(path), 0.0, 1.0, 2, 16).shape == (3, 2, 16, 16)
+
+
 def test_sound_without_a_picture_has_its_own_clock(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", None, Sound(clicks(2, [0.5])))
     info = probe(str(path))

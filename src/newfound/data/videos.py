@@ -41,6 +41,10 @@ MAX_DECODED_PIXELS = 2**33
 """One clip may cost that much decoding: 1,000 frames of 3840 x 2160, some 20 s of one core. Small
 frames count as 256 x 256."""
 
+LEAST_SAMPLE_RATE = 1_000
+"""Sound of fewer samples a second is refused: minutes of it are in every frame, and would all be
+resampled at once."""
+
 MAX_PACKETS = 200_000
 """Each look into a file, see `MAX_SECONDS`, may cost that much reading."""
 
@@ -289,6 +293,8 @@ class Video:
         """Mono sound as (seconds of its first sample, samples), from before `start_seconds` on."""
         if self.track is None:
             raise _UnusableError("no sound in it")
+        if 0 < self.track.rate < LEAST_SAMPLE_RATE:
+            raise _UnusableError(f"sound of only {self.track.rate} samples a second")
         self._allowance.renew()
         packets = self._sound_packets(self.track, start_seconds - _WARM_UP_SECONDS)
         for seconds, samples in resampled(_decoded(self.track, self.track.decode, packets), rate):
