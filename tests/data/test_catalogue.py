@@ -28,7 +28,7 @@ from newfound.data.catalogue import (
     open_catalogue,
 )
 from newfound.data.digits import placed_digits
-from newfound.data.images import ArrayImages, FileImages
+from newfound.data.images import ArrayImages, FileImages, Kind
 from newfound.errors import InputError
 
 
@@ -386,6 +386,21 @@ def test_tables_that_are_no_manifest(tmp_path: Path, content: str, message: str)
     (tmp_path / "items.csv").write_text(content)
     with pytest.raises(InputError, match=message):
         open_catalogue(tmp_path / "items.csv")
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "not_named"),
+    [("images", "cifar100", "kinetics400"), ("videos", "kinetics400", "digits")],
+)
+def test_layouts_are_those_of_the_kind(
+    tmp_path: Path, kind: Kind, named: str, not_named: str
+) -> None:
+    wrong: list[Path | None] = [None, tmp_path, write_image(tmp_path / "a.png")]
+    for data in wrong:
+        with pytest.raises(InputError, match="newfound reads") as error:
+            open_catalogue(data, kind=kind)
+        assert named in str(error.value) and not_named not in str(error.value)
+        assert ("start_seconds" in str(error.value)) == (kind == "videos")
 
 
 def test_other_files_are_no_tables(tmp_path: Path) -> None:

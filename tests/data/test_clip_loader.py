@@ -1,5 +1,7 @@
 """Clips kept and streamed are the same; where they lie is drawn by seed, epoch and row alone."""
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import get_worker_info
 
 from newfound.batch import Media
 from newfound.config import VideoConfig, make_config
-from newfound.data import clip_loader
+from newfound.data import clip_loader, videos
 from newfound.data.clip_loader import (
     NO_SOUND,
     KeptClips,
@@ -26,7 +29,7 @@ from newfound.data.clips import ClipFiles, evenly
 from newfound.data.loader import Draw, Items, Skipped
 from newfound.data.videos import Video
 from newfound.errors import InputError
-from support.made_videos import Picture, Sound, clicks, steady, tone, write_video
+from support.made_videos import Picture, Sound, clicks, steady, tone, write_bad_videos, write_video
 
 CPU = torch.device("cpu")
 WORKERS = pytest.mark.parametrize("workers", [0, 2])
@@ -55,7 +58,7 @@ ANYWHERE = video_config().model_copy(update={"places": None})
 
 def write_clip(path: Path, seconds: float, hertz: float | None = 440.0) -> Path:
     picture = Picture(steady(seconds, rate=8), width=32, height=16, split=True)
-    return write_video(path, picture, Sound(tone(seconds, hertz)) if hertz else None)
+    return write_video(path, picture, None if hertz is None else Sound(tone(seconds, hertz)))
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +71,9 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     ]
 
 
-@pytest.fixture
-def silent(tmp_path: Path) -> Path:
-    return write_clip(tmp_path / "silent.mp4", 1.0, hertz=None)
+@pytest.fixture(params=["no track", "a silent track"])
+def silent(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "silent.mp4", 1.0, None if request.param == "no track" else 0.0)
 
 
 def read(
@@ -234,23 +237,48 @@ def test_places_that_are_kept(
 def test_bad_files_are_listed_and_the_others_move_up(
     paths: list[Path], tmp_path: Path, workers: int, cache: str
 ) -> None:
-    empty, text = tmp_path / "empty.mp4", tmp_path / "text.mp4"
-    empty.touch()
-    text.write_text("no video" * 100)
+    reasons = write_bad_videos(tmp_path) | {"absent.mp4": "no such file"}
+    bad = [tmp_path / name for name in reasons]
     progress = []
 
     def note(done: int, total: int) -> None:
         progress.append((done, total))
 
-    mixed = [empty, paths[0], tmp_path / "absent.mp4", paths[2], text]
+    mixed = [*bad[:3], paths[0], *bad[3:], paths[2]]
     items, skipped = read_clips(ClipFiles(mixed), video_config(), workers, cache, CPU, note)
-    assert [item.index for item in skipped] == [0, 2, 4]
-    assert [item.reason for item in skipped[:2]] == ["empty file", "no such file"]
-    assert "not a video" in skipped[2].reason
-    assert progress == [(done, 5) for done in range(1, 6)]
+    assert {mixed[item.index].name: item.reason for item in skipped} == reasons
+    assert [item.index for item in skipped] == [0, 1, 2, 4, 5, 6, 7]
+    assert not any(item.by_choice for item in skipped)
+    assert progress == [(done, 9) for done in range(1, 10)]
     good, _ = read([paths[0], paths[2]])
     for ours, expected in zip(items.batches(rows([1, 0])), good.batches(rows([1, 0])), strict=True):
         assert equal(ours, expected)
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_items_that_begin_after_their_file_ends_are_listed(paths: list[Path], cache: Any) -> None:
+    source = ClipFiles(paths, np.array([2.5, 0.5, np.nan]))
+    _, skipped = read_clips(source, video_config(), 0, cache, CPU)
+    assert skipped == [Skipped(0, "it is to start at second 2.5, but ends at 2")]
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_a_file_that_takes_too_long_is_listed(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    now = 0.0
+    original = videos._TimedFile.read
+
+    def slow_for_one(file: Any, *size: int) -> bytes:
+        nonlocal now
+        if file.name == str(paths[1]):
+            now += videos.MAX_SECONDS + 1
+        return original(file, *size)
+
+    monkeypatch.setattr(videos, "monotonic", lambda: now)
+    monkeypatch.setattr(videos._TimedFile, "read", slow_for_one)
+    _, skipped = read(paths, cache=cache)
+    assert skipped == [Skipped(1, "it takes longer than 60 s to read")]
 
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
@@ -403,6 +431,24 @@ def test_streaming_leaves_the_global_generators_alone(paths: list[Path], workers
     list(items.batches(rows([0, 1]), Draw(0, 1)))
     assert torch.equal(torch.get_rng_state(), before)
     assert np.array_equal(np.random.get_state()[1], numbers)
+
+
+def killed(*_: Any, **__: Any) -> None:
+    """What the system does to a process when memory runs out."""
+    assert get_worker_info() is not None
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_a_killed_worker_is_not_taken_for_the_end_of_the_data(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    items, _ = read(paths, workers=1, cache="none")
+    monkeypatch.setattr(Video, "frames", killed)
+    with pytest.raises(InputError, match=r"decoding process was killed.*--workers than 2"):
+        read(paths, workers=2, cache=cache)
+    with pytest.raises(InputError, match=r"decoding process was killed.*--workers than 1"):
+        list(items.batches(rows([0], [1]), Draw(0, 1)))
 
 
 def test_a_mistake_of_ours_is_not_taken_for_a_bad_file(

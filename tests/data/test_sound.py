@@ -72,6 +72,19 @@ def test_another_format_without_a_gap_begins_another_run(rate: int, channels: in
     assert np.abs(sound[8_050:15_950] - sine(np.arange(50, 7_950) / 16_000)).max() < 150
 
 
+@pytest.mark.parametrize("rate", [48_000, 32_000])
+def test_frames_stamped_earlier_than_those_before_are_left_out(rate: int) -> None:
+    def stepping_back() -> Iterator[AudioFrame]:
+        yield from frames_of(tone(0.75), 48_000)
+        yield from frames_of(tone(1.0, 2_000, rate), rate)
+
+    sound = placed(resampled(stepping_back(), 16_000), 0.0, 16_000, 16_000)
+    until = 12_000 - 350  # so much jitter is taken for no step
+    assert np.abs(sound[50:until] - sine(np.arange(50, until) / 16_000)).max() < 150
+    later = np.abs(np.fft.rfft(sound[12_600:15_900].astype(float)))
+    assert later.argmax() / 3_300 * 16_000 == pytest.approx(2_000, abs=10)
+
+
 def test_frames_without_stamps_go_on() -> None:
     frames = list(frames_of(tone(0.5), 48_000))
     for frame in frames[1:]:

@@ -214,6 +214,22 @@ def test_a_row_that_is_there_twice_is_taken_once(tables: Path, videos: Path) -> 
     assert (len(catalogue), catalogue.missing) == (750, 0)
 
 
+@pytest.mark.parametrize("name", ["{}.mp4", "{}_000007.mp4"])
+def test_a_row_with_two_labels_is_refused(tables: Path, tmp_path: Path, name: str) -> None:
+    rows = kinetics_rows("train")
+    label, video, *rest = rows[-4]
+    write_kinetics(tables / "train.csv", [*rows, ("doing 005", video, *rest)])
+    for _, one, *_ in [*rows[:2], *rows[-9:]]:
+        touch(tmp_path / "here" / name.format(one))
+    message = refused("kinetics400", tables, tmp_path / "here")
+    assert f"the same seconds of '{video}' under two labels, '{label}' and 'doing 005'" in message
+    assert "keep one of the rows" in message
+    (tmp_path / "here" / name.format(video)).unlink()
+    assert len(kinetics(tables, tmp_path / "here")[0]) == 10, (
+        "a video that is not there is no matter"
+    )
+
+
 def test_two_parts_of_one_video_are_two_items(tables: Path, tmp_path: Path) -> None:
     rows = kinetics_rows("train")
     label, video, *_ = rows[0]

@@ -1,9 +1,15 @@
 """Frames and sound are those of the time asked for; what cannot be read says why."""
 
+import itertools
+import math
 import os
-from contextlib import suppress
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +22,7 @@ from PIL import Image
 from newfound.data import videos
 from newfound.data.images import UnreadableImageError
 from newfound.data.sound import is_silent
-from newfound.data.videos import probe, read_frames, read_sound
+from newfound.data.videos import Video, opened, probe, read_frames, read_sound
 from support.made_videos import (
     ONLY_FRAME_SECONDS,
     Picture,
@@ -129,10 +135,13 @@ def test_before_the_first_frame_and_after_the_last_the_picture_stands_still(tmp_
     assert_shows(read_frames(str(path), 1e12, 1.0, 2, 16), [11, 11])
 
 
-def test_one_frame_is_a_clip_that_stands_still(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", Picture([0.0]))
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "mov", "ts", "webm"])
+def test_one_frame_is_a_clip_that_stands_still(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    write_video(path, Picture([0.0], codec=picture_codec(ending)))
     assert_shows(read_frames(str(path), 0.0, 1.0, 4, 16), [0] * 4)
-    assert probe(str(path)).duration_seconds == pytest.approx(ONLY_FRAME_SECONDS, abs=1e-3)
+    lasting = 0.0 if ending == "ts" else ONLY_FRAME_SECONDS  # it does not tell how long
+    assert probe(str(path)).duration_seconds == pytest.approx(lasting, abs=1e-3)
 
 
 def test_time_counts_from_the_first_frame(tmp_path: Path) -> None:
@@ -154,6 +163,27 @@ def test_frames_stamped_earlier_than_those_before_are_left_out(tmp_path: Path) -
     pixels = read_frames(str(path), 0.0, 2.0, 20, 16)
     assert_shows(pixels, [frame_on_display(steady(2), moment) for moment in moments])
     assert int(read_frames(str(path), 0.0, 3.0, 2, 16)[0, 1, 8, 15]) > 250
+
+
+def test_sound_stamped_earlier_than_that_before_is_left_out(tmp_path: Path) -> None:
+    first = write_video(tmp_path / "a.ts", Picture(steady(2)), Sound(clicks(2, [0.5])))
+    second = write_video(tmp_path / "b.ts", Picture(steady(3)), Sound(clicks(3, [0.7, 2.5])))
+    path = tmp_path / "c.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    for seconds, heard in ((2.0, [0.5]), (3.0, [0.5, 2.5])):
+        assert onsets(read_sound(str(path), 0.0, seconds)) == pytest.approx(heard, abs=0.002)
+
+
+def test_frames_of_4k_at_120_a_second_are_shown_by_time(tmp_path: Path) -> None:
+    times = steady(0.1, 120)
+    path = write_video(tmp_path / "a.mp4", Picture(times, 3840, 2160, key_every=250))
+    info = probe(str(path))
+    assert (info.width, info.height) == (3840, 2160)
+    assert info.duration_seconds == pytest.approx(0.1, abs=1e-3)
+    moments = [0.001 + (k + 0.5) * 0.1 / 6 for k in range(6)]
+    pixels = read_frames(str(path), 0.001, 0.1, 6, 128)
+    assert pixels.shape == (3, 6, 128, 128)
+    assert_shows(pixels, [frame_on_display(times, moment) for moment in moments])
 
 
 def test_old_codecs_and_containers_are_read(tmp_path: Path) -> None:
@@ -289,6 +319,15 @@ def test_sound_of_any_rate_and_channels_is_mixed_and_resampled(
     assert amplitude == pytest.approx(0.5 * 32768, rel=0.02)  # FFmpeg's weights sum up to 1
 
 
+def test_sound_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    """120 KB of it, resampled, are 2 GB."""
+    sound = Sound(np.full((1, 60_000), 0.5, np.float32), rate=1, codec="pcm_s16le")
+    path = write_video(tmp_path / "a.mkv", Picture(steady(1)), sound)
+    with pytest.raises(UnreadableImageError, match="sound of only 1 samples a second"):
+        read_sound(str(path), 0.0, 1.0)
+    assert read_frames(str(path), 0.0, 1.0, 2, 16).shape == (3, 2, 16, 16)
+
+
 def test_sound_without_a_picture_has_its_own_clock(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", None, Sound(clicks(2, [0.5])))
     info = probe(str(path))
@@ -320,11 +359,27 @@ def test_what_is_no_video_says_why(tmp_path: Path) -> None:
     assert reason_for(tmp_path / "pipe.mp4") == reason_for(tmp_path) == "not a regular file"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_files_without_permission_say_so(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", Picture(steady(1)))
-    path.chmod(0)
-    assert reason_for(path) == "permission denied"
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Root may read everything, so it becomes nobody."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_files_without_permission_say_so() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # as open to all as one of pytest's is not
+        Path(folder).chmod(0o755)
+        path = write_video(Path(folder) / "a.mp4", Picture(steady(1)))
+        with without_privileges():
+            assert probe(str(path)).has_picture
+        path.chmod(0)
+        with without_privileges():
+            assert reason_for(path) == "permission denied"
 
 
 @pytest.mark.parametrize(
@@ -366,6 +421,13 @@ def test_cut_files_are_read_as_far_as_they_go(tmp_path: Path) -> None:
     assert 1 < duration_seconds < 5.5
     last = frame_on_display(steady(6), duration_seconds - 0.02)
     assert_shows(read_frames(str(mkv), 5.0, 1.0, 2, 16), [last, last])
+
+
+def test_a_header_without_a_frame_is_a_cut_file(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", Picture(steady(1)), Sound(tone(1)))
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"\x1f\x43\xb6\x75")])  # where the first cluster is
+    assert reason_for(path) == "cut short"
 
 
 def test_an_index_in_front_does_not_make_a_cut_file_longer(tmp_path: Path) -> None:
@@ -428,6 +490,111 @@ def test_giant_frames_and_endless_reading_are_refused(
     with monkeypatch.context() as patch:
         patch.setattr(videos, "MAX_PIXELS", 16 * 16 * 1000)
         assert "strip" in reason_for(strip)
+
+
+class JumpingClock:
+    """Stands still, but jumps beyond the limit at the nth look at it."""
+
+    def __init__(self, nth: float) -> None:
+        self.nth = nth
+        self.looks = 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return 0.0 if self.looks <= self.nth else videos.MAX_SECONDS + 1
+
+
+LOOKS: dict[str, Callable[[str], Any]] = {
+    "picture": lambda path: read_frames(path, 1.2, 1.0, 3, 16).numpy(),
+    "sound": lambda path: read_sound(path, 1.2, 1.0),
+    "probe": probe,
+}
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_file_that_takes_too_long_is_refused_wherever_it_happens(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    ending: str,
+    look: str,
+) -> None:
+    """Wherever the time runs out, the file is refused or what is read is what it is."""
+    path = write_video(tmp_path / f"a.{ending}", Picture(steady(3)), Sound(tone(3)))
+    clock = JumpingClock(math.inf)
+    monkeypatch.setattr(videos, "monotonic", clock)
+    expected = LOOKS[look](str(path))
+    outcomes = Counter[str]()
+    for nth in range(clock.looks):
+        monkeypatch.setattr(videos, "monotonic", JumpingClock(nth))
+        try:
+            assert np.array_equal(LOOKS[look](str(path)), expected)
+            outcomes["read"] += 1
+        except UnreadableImageError as error:
+            outcomes[error.reason] += 1
+    assert outcomes.keys() <= {"read", "it takes longer than 60 s to read"}
+    assert outcomes["read"] <= 4, "only where a look begins, all its time is left"
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_slow_decoding_of_what_was_read_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: str
+) -> None:
+    path = write_video(tmp_path / "a.mkv", Picture(steady(9)), Sound(tone(9)))
+    now = 0.0
+
+    def slowly(work: Any) -> Any:
+        def wrapped(*arguments: Any) -> Any:
+            nonlocal now
+            now += 7
+            return work(*arguments)
+
+        return wrapped
+
+    monkeypatch.setattr(videos, "monotonic", lambda: now)
+    for name in ("_end", "_start"):  # asked of every packet
+        monkeypatch.setattr(videos, name, slowly(getattr(videos, name)))
+    monkeypatch.setattr(Video, "_clock", slowly(Video._clock))  # and of every frame
+    with pytest.raises(UnreadableImageError, match="longer than 60 s"):
+        LOOKS[look](str(path))
+    assert now < 2 * videos.MAX_SECONDS
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_an_endless_search_within_ffmpeg_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """Megabytes of nothing: when it is opened, or on the way to the end."""
+    video = write_video(tmp_path / "a.ts", Picture(steady(1)), Sound(tone(1))).read_bytes()
+    nothing = (b"\x47\x1f\xff\x10" + bytes(184)) * 50_000
+    (tmp_path / "a.ts").write_bytes(video * before + nothing + video)
+    seconds = itertools.count()
+    monkeypatch.setattr(videos, "monotonic", lambda: next(seconds))
+    with pytest.raises(UnreadableImageError, match="longer than 60 s"):
+        probe(str(tmp_path / "a.ts"))
+    assert next(seconds) < 2 * videos.MAX_SECONDS + 20
+
+
+def test_every_look_has_its_own_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "a.mp4", Picture(steady(2)), Sound(tone(2)))
+    now = 0.0
+    looks: list[Callable[[Video], Any]] = [
+        lambda video: video.frames(0.5, 1.0, 2, 16),
+        lambda video: video.sound(0.5, 1.0),
+        lambda video: video.is_heard(0.0, 1.0),
+        Video.duration_seconds,
+    ]
+    monkeypatch.setattr(videos, "monotonic", lambda: now)
+    with opened(str(path)) as video:
+        for look in looks * 2:
+            look(video)
+            now += videos.MAX_SECONDS * 0.9
+    for look in looks:
+        with pytest.raises(UnreadableImageError, match="60 s"), opened(str(path)) as video:
+            now += videos.MAX_SECONDS + 1
+            look(video)
 
 
 def test_opening_is_undone(tmp_path: Path) -> None:

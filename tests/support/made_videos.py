@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 ENCODER_OPTIONS = {  # no key frames but where they are wanted, for all that every frame is new
     "libx264": {"preset": "veryfast", "bf": "2", "sc_threshold": "0"},
@@ -113,6 +114,28 @@ def cut(path: Path, share: float) -> Path:
     content = path.read_bytes()
     path.write_bytes(content[: round(share * len(content))])
     return path
+
+
+def write_bad_videos(folder: Path) -> dict[str, str]:
+    """Files that cannot be used as videos with sound, by name, each with the reason."""
+    picture, sound = Picture(steady(1, 8), 32, 24), Sound(tone(1))
+    cut(write_video(folder / "cut.mp4", picture, sound), 0.3)
+    headed = write_video(folder / "header.mkv", picture, sound)
+    content = headed.read_bytes()
+    headed.write_bytes(content[: content.index(b"\x1f\x43\xb6\x75")])  # where the frames begin
+    write_video(folder / "only_sound.mp4", None, sound)
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("not a video " * 100)
+    Image.new("RGB", (64, 64), "red").save(folder / "picture.png")
+    (folder / "picture.png").rename(folder / "picture.mp4")
+    return {
+        "cut.mp4": "not a video that FFmpeg reads, or cut short",
+        "header.mkv": "cut short",
+        "only_sound.mp4": "no picture in it",
+        "empty.mp4": "empty file",
+        "text.mp4": "not a video that FFmpeg reads, or cut short",
+        "picture.mp4": "not a video of a supported format",
+    }
 
 
 def _picture_packets(container: av.container.OutputContainer, picture: Picture) -> list[av.Packet]:

@@ -27,14 +27,19 @@ from newfound.data.manifest import read_manifest
 from newfound.data.video_protocols import PROTOCOLS, read_protocol
 from newfound.errors import InputError
 
-LAYOUTS = """\
+_LAYOUTS_OF_FILES = """\
 newfound reads
   DATA/labelled/<class>/** and DATA/unlabelled/**
   --labelled DIR (of class folders) and --unlabelled DIR
   DATA/<class>/** with --labelled-classes N (the first N in name order are labelled)
-  a .csv or .parquet table with the columns path and label (empty = unlabelled)
-  the built-in sets digits, cifar10, cifar100 of images
-  kinetics400, vggsound with --csv TABLES and --videos DIR, for videos"""
+  a .csv or .parquet table with the columns path and label (empty = unlabelled)"""
+
+LAYOUTS: dict[Kind, str] = {
+    "images": f"{_LAYOUTS_OF_FILES}\n  the built-in sets digits, cifar10, cifar100",
+    "videos": f"{_LAYOUTS_OF_FILES}, and start_seconds and\n  end_seconds for parts of files\n"
+    "  kinetics400 and vggsound with --csv TABLES and --videos DIR",
+}
+"""What a user is told about the data that there may be."""
 
 BUILT_IN: dict[Kind, tuple[str, ...]] = {
     "images": ("digits", "cifar10", "cifar100"),
@@ -174,7 +179,7 @@ def open_catalogue(
         )
         return _checked(catalogue), None
     if data is None:
-        raise InputError(f"no data given\n{LAYOUTS}")
+        raise InputError(f"no data given\n{LAYOUTS[kind]}")
     if isinstance(data, str | os.PathLike) and data not in BUILT_IN[kind]:
         return _from_path(_existing(data, kind), labelled_classes, kind)
     if labelled_classes is not None:
@@ -322,15 +327,15 @@ def _from_path(
         missing = "unlabelled" if parts == ["labelled"] else "labelled"
         raise InputError(
             f"{shown!r} has {parts[0]}/ but no {missing}/; add that folder, or give both with "
-            f"--labelled and --unlabelled\n{LAYOUTS}"
+            f"--labelled and --unlabelled\n{LAYOUTS[kind]}"
         )
     found = [printable(folder.name) for folder in folders_in(path)]
     if not found:
-        raise InputError(f"{shown!r} holds no folders of {kind}\n{LAYOUTS}")
+        raise InputError(f"{shown!r} holds no folders of {kind}\n{LAYOUTS[kind]}")
     if labelled_classes is None:
         raise InputError(
             f"{shown!r} has neither labelled/ nor unlabelled/ but {some(found)}; if these are "
-            f"class folders, say with --labelled-classes N how many are labelled\n{LAYOUTS}"
+            f"class folders, say with --labelled-classes N how many are labelled\n{LAYOUTS[kind]}"
         )
     return _class_folders(path, labelled_classes, kind)
 
@@ -398,7 +403,7 @@ def _files_by_class(folder: Path) -> dict[str, list[str]]:
 def _manifest(path: Path, labelled_classes: int | None, kind: Kind) -> Catalogue:
     shown = printable(str(path))
     if path.suffix.lower() not in (".csv", ".parquet"):
-        raise InputError(f"{shown!r} is neither a folder nor a table\n{LAYOUTS}")
+        raise InputError(f"{shown!r} is neither a folder nor a table\n{LAYOUTS[kind]}")
     if labelled_classes is not None:
         raise InputError(
             f"{shown!r} says in its label column what is labelled; leave --labelled-classes out"
@@ -491,18 +496,19 @@ def _catalogue(
 
 def _checked(catalogue: Catalogue) -> Catalogue:
     """The same; raises InputError if there is too little to learn from or to discover."""
+    kind = catalogue.images.kind
     if len(catalogue) == 0:
-        raise InputError(f"{catalogue.source!r} holds no {catalogue.images.kind}\n{LAYOUTS}")
+        raise InputError(f"{catalogue.source!r} holds no {kind}\n{LAYOUTS[kind]}")
     present = np.unique(catalogue.labels[catalogue.labelled])
     if len(present) < 2:
         found = f"only {catalogue.class_names[present[0]]!r}" if len(present) else "none"
         raise InputError(
             f"{catalogue.source!r} needs at least two labelled classes, to learn what tells "
-            f"categories apart, and has {found}; label {catalogue.images.kind} of more classes"
+            f"categories apart, and has {found}; label {kind} of more classes"
         )
     if len(catalogue.unlabelled) == 0:
         raise InputError(
-            f"{catalogue.source!r} has no unlabelled {catalogue.images.kind}, so there is nothing "
+            f"{catalogue.source!r} has no unlabelled {kind}, so there is nothing "
             "to discover; add those to sort"
         )
     return catalogue

@@ -93,6 +93,11 @@ class ClipFiles:
         of this clip are silence (`sound.SILENT_UP_TO`); a quiet clip of an item with sound is
         heard.
 
+        The file is opened anew for every clip. Decoders keep traces of what they decoded before
+        (the noise that AAC makes up, the samples that Opus drops at first, what stands in for a
+        damaged picture), so a clip would depend on which others were read before it, and kept
+        clips would differ from streamed ones.
+
         Raises UnreadableImageError, also if the item begins after the end of its file.
         """
         with opened(self.path(i)) as video:

@@ -42,11 +42,14 @@ def resampled(frames: Iterable[AudioFrame], rate: int) -> Iterator[tuple[float, 
     """Pieces of mono sound: (seconds of the first sample by the file's clock, (n,) int16).
 
     Channels are mixed by FFmpeg's weights (stereo: half of each). Frames that follow one another
-    are resampled in one run, so that no seam is heard and no rounding adds up; a gap, a step back
-    or another format begins a new one.
+    are resampled in one run, so that no seam is heard and no rounding adds up; a gap or another
+    format begins a new one. Frames stamped earlier than what has come are left out, as pictures
+    are.
     """
     run: _Run | None = None
     for frame in frames:
+        if run is not None and run.is_before_its_end(frame):
+            continue
         if run is None or not run.goes_on_with(frame):
             if run is not None:
                 yield from run.pieces(None)
@@ -70,8 +73,15 @@ class _Run:
     def goes_on_with(self, frame: AudioFrame) -> bool:
         if _kind(frame) != self.kind:
             return False
-        expected = self.start_seconds + self.samples_in / frame.sample_rate
-        return frame.time is None or abs(frame.time - expected) < _JUMP_SECONDS
+        return frame.time is None or frame.time - self.end_seconds < _JUMP_SECONDS
+
+    def is_before_its_end(self, frame: AudioFrame) -> bool:
+        return frame.time is not None and frame.time - self.end_seconds <= -_JUMP_SECONDS
+
+    @property
+    def end_seconds(self) -> float:
+        """Where the next frame is expected."""
+        return self.start_seconds + self.samples_in / self.kind[0]
 
     def pieces(self, frame: AudioFrame | None) -> Iterator[tuple[float, NDArray[np.int16]]]:
         """What comes out for one more frame; for None, the rest that the filter held back."""

@@ -72,7 +72,8 @@ def read_protocol(protocol: Protocol, table: Path, folder: Path) -> ListedVideos
     video of which these seconds are used. A row that is there twice is taken once, the first.
 
     Raises InputError for tables that are damaged, of other columns or of another number of
-    classes, and if no file of the split `train` is there.
+    classes, if no file of the split `train` is there, and if a video that would be used is there
+    under two labels.
     """
     rows = protocol.read(table)
     class_names, numbers = np.unique(rows["label"].to_numpy(np.str_), return_inverse=True)
@@ -94,7 +95,7 @@ def read_protocol(protocol: Protocol, table: Path, folder: Path) -> ListedVideos
     known = present[present < protocol.classes - protocol.novel]
     is_used = ~rows["held_out"] | rows["number"].isin(known)
     used = rows[is_used & is_here].sort_values("held_out", kind="stable")
-    used = used.drop_duplicates(["file", "start_seconds", "end_seconds"])
+    used = _each_once(used, table)
     return ListedVideos(
         names=[
             _name(file.removeprefix(f"{folder}{os.sep}"), start, end)
@@ -128,6 +129,20 @@ def _with_files(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
         spans.append((math.nan, math.nan) if cut_out else (start, end))
     starts, ends = zip(*spans)
     return rows.assign(file=files, start_seconds=starts, end_seconds=ends)
+
+
+def _each_once(used: pd.DataFrame, table: Path) -> pd.DataFrame:
+    """The first row of every item. Raises InputError if another one of it has another label."""
+    item = ["file", "start_seconds", "end_seconds"]
+    first = used.groupby(item, dropna=False)["label"].transform("first")
+    for row in np.flatnonzero(first != used["label"])[:1]:
+        again = used.iloc[row]
+        raise InputError(
+            f"{printable(str(table))!r} has the same seconds of {printable(again['youtube_id'])!r} "
+            f"under two labels, {printable(first.iloc[row])!r} and {printable(again['label'])!r}; "
+            "keep one of the rows"
+        )
+    return used.drop_duplicates(item)
 
 
 def _name(below: str, start_seconds: float, end_seconds: float) -> str:

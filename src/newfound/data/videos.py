@@ -4,6 +4,7 @@ Times are seconds by one clock, whose 0 is the first time stamp of the picture (
 file without a picture). Time stamps decide everything; frame rates play no part.
 """
 
+import io
 import math
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, dropwhile, takewhile
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 import av
@@ -39,8 +41,18 @@ MAX_DECODED_PIXELS = 2**33
 """One clip may cost that much decoding: 1,000 frames of 3840 x 2160, some 20 s of one core. Small
 frames count as 256 x 256."""
 
+LEAST_SAMPLE_RATE = 1_000
+"""Sound of fewer samples a second is refused: minutes of it are in every frame, and would all be
+resampled at once."""
+
 MAX_PACKETS = 200_000
-"""One clip may cost that much reading."""
+"""Each look into a file, see `MAX_SECONDS`, may cost that much reading."""
+
+MAX_SECONDS = 60.0
+"""Opening a file may take that long by the clock, and so may each look into it after that: for its
+end, for a clip's frames, for a clip's sound. These take milliseconds; what `MAX_DECODED_PIXELS`
+allows takes some 20 s. A file that takes longer is out for good, with the reason, when the items
+are read at the start of a run, so that no clock decides what is trained on."""
 
 _LEAST_PIXELS = 256 * 256
 _STEPS_BACK_SECONDS = (0.0, 1.0, 5.0, 25.0, math.inf)
@@ -62,6 +74,8 @@ _REASONS: dict[type[Exception], str] = {
     PermissionError: "permission denied",
     MemoryError: "not enough memory to decode it",
 }
+
+_TOO_SLOW = f"it takes longer than {MAX_SECONDS:g} s to read"
 
 _Frame = TypeVar("_Frame", VideoFrame, AudioFrame)
 
@@ -126,10 +140,11 @@ def opened(path: str) -> Iterator["Video"]:
 
     Only regular files are opened, and nothing that they may refer to.
     """
+    allowance = _Allowance()
     try:
         _check_is_a_full_file(path)
         with (
-            Path(path).open("rb", buffering=0) as file,
+            _TimedFile(path, allowance) as file,
             av.open(
                 file,
                 mode="r",
@@ -138,9 +153,10 @@ def opened(path: str) -> Iterator["Video"]:
                 metadata_errors="replace",
             ) as container,
         ):
-            yield Video(container)
+            yield Video(container, allowance)
     except (_UnusableError, OSError, ValueError, MemoryError, av.FFmpegError) as error:
-        raise UnreadableImageError(_reason(error), printable(path)) from error
+        reason = _TOO_SLOW if allowance.is_over() else _reason(error)
+        raise UnreadableImageError(reason, printable(path)) from error
 
 
 class Video:
@@ -150,13 +166,12 @@ class Video:
     FFmpeg can decode, or None.
     """
 
-    def __init__(self, container: InputContainer) -> None:
+    def __init__(self, container: InputContainer, allowance: "_Allowance") -> None:
         self.picture = next(filter(_is_picture, container.streams.video), None)
         self.track = next(filter(_has_decoder, container.streams.audio), None)
         self._container = container
         self._reformatter = VideoReformatter()
-        self._pixels_left = MAX_DECODED_PIXELS
-        self._packets_left = MAX_PACKETS
+        self._allowance = allowance
         guide = self.picture or self.track
         if guide is None:
             raise _UnusableError("neither picture nor sound in it that FFmpeg decodes")
@@ -167,6 +182,7 @@ class Video:
 
     def duration_seconds(self) -> float:
         """See VideoInfo. The last packets are looked at: what a file claims may be wrong."""
+        self._allowance.renew()
         claimed = (self._container.duration or 0) / av.time_base or _LATEST_SECONDS
         for back in _STEPS_BACK_SECONDS:
             packets = self._packets(self._guide, claimed - back)
@@ -254,6 +270,7 @@ class Video:
 
     def _frames_from(self, seconds: float) -> Iterator[VideoFrame]:
         """Frames in order of time; the first is not after `seconds`, unless all are."""
+        self._allowance.renew()
         picture = self._the_picture()
         for back in _STEPS_BACK_SECONDS:  # not every container's index leads where it should
             is_start = seconds - back <= 0
@@ -267,9 +284,7 @@ class Video:
     def _in_order(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         latest = -math.inf
         for frame in frames:
-            self._pixels_left -= max(frame.width * frame.height, _LEAST_PIXELS)
-            if self._pixels_left < 0:
-                raise _UnusableError("too much to decode for one clip, its key frames are too rare")
+            self._allowance.take_frame(frame)
             if frame.time is not None and frame.time > latest:
                 latest = frame.time
                 yield frame
@@ -278,6 +293,9 @@ class Video:
         """Mono sound as (seconds of its first sample, samples), from before `start_seconds` on."""
         if self.track is None:
             raise _UnusableError("no sound in it")
+        if 0 < self.track.rate < LEAST_SAMPLE_RATE:
+            raise _UnusableError(f"sound of only {self.track.rate} samples a second")
+        self._allowance.renew()
         packets = self._sound_packets(self.track, start_seconds - _WARM_UP_SECONDS)
         for seconds, samples in resampled(_decoded(self.track, self.track.decode, packets), rate):
             yield seconds - self._zero_seconds, samples
@@ -306,11 +324,10 @@ class Video:
         packets = self._container.demux(stream)
         with suppress(av.FFmpegError, IndexError):  # PyAV's, at the end, if a stream turned up late
             for packet in packets:
-                self._packets_left -= 1
-                if self._packets_left < 0:
-                    raise _UnusableError(f"more than {MAX_PACKETS:,} packets to read for one clip")
+                self._allowance.take_packet()
                 if packet.size > 0:  # the last one is empty: a sign to flush, as _decoded does
                     yield packet
+        self._allowance.check_time()  # beyond it the file only seems to end
 
     def _seek(self, stream: VideoStream | AudioStream, seconds: float) -> None:
         """Go to the picture's last key frame before `seconds`, or to the stream's beginning."""
@@ -354,6 +371,54 @@ class Video:
     def _clock(self, frame: VideoFrame) -> float:
         assert frame.time is not None, "_in_order leaves out frames without a time stamp"
         return frame.time - self._zero_seconds
+
+
+class _Allowance:
+    """What is left of what one look into a file may cost."""
+
+    def __init__(self) -> None:
+        self._until_seconds = math.inf
+        self.renew()
+
+    def renew(self) -> None:
+        """The last look was in time, and another one begins."""
+        self.check_time()
+        self._pixels = MAX_DECODED_PIXELS
+        self._packets = MAX_PACKETS
+        self._until_seconds = monotonic() + MAX_SECONDS
+
+    def take_frame(self, frame: VideoFrame) -> None:
+        self._pixels -= max(frame.width * frame.height, _LEAST_PIXELS)
+        if self._pixels < 0:
+            raise _UnusableError("too much to decode for one clip, its key frames are too rare")
+
+    def take_packet(self) -> None:
+        self._packets -= 1
+        if self._packets < 0:
+            raise _UnusableError(f"more than {MAX_PACKETS:,} packets to read for one clip")
+        self.check_time()
+
+    def check_time(self) -> None:
+        if self.is_over():
+            raise _UnusableError(_TOO_SLOW)
+
+    def is_over(self) -> bool:
+        return monotonic() > self._until_seconds
+
+
+class _TimedFile(io.FileIO):
+    """A file that seems to end when the time is over, in whatever search of FFmpeg's.
+
+    An error instead would be printed by PyAV, each time that FFmpeg tries again. av.open's own
+    time-out is not heeded for a file that is handed over open.
+    """
+
+    def __init__(self, path: str, allowance: _Allowance) -> None:
+        super().__init__(path)
+        self._allowance = allowance
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return b"" if self._allowance.is_over() else super().read(size)
 
 
 def _check_is_a_full_file(path: str) -> None:
