@@ -144,10 +144,10 @@ def two_sound_views(sound: Tensor, log_mel: LogMel, generator: Generator) -> Ten
     [view 0 | view 1]. After a sound shorter than a view comes silence.
     """
     sounds = log_mel.sounds
-    pieces = _pieces(sound.repeat(2, 1), sounds.samples)
+    pieces = _pieces(sound, sounds.samples)
     count, starts = pieces.shape[:2]
-    start = _integers(torch.rand(count, generator=generator, device=generator.device), starts)
-    piece = pieces[torch.arange(count, device=sound.device), start.long()]
+    start = _integers(torch.rand(2 * count, generator=generator, device=generator.device), starts)
+    piece = pieces[torch.arange(count, device=sound.device).repeat(2), start.long()]
     return spec_augment(log_mel(piece), sounds, generator)
 
 
