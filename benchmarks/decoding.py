@@ -36,6 +36,7 @@ from newfound.data.clips import ClipFiles, ClipShape
 from newfound.data.sound import SAMPLE_RATE
 from newfound.data.videos import probe
 from newfound.device import describe
+from newfound.process import keep_freed_memory
 
 CAMERA_SECONDS, CAMERA_RATE, CAMERA_WIDTH, CAMERA_HEIGHT = 10, 30, 640, 360
 SOUND_RATE = 44_100
@@ -207,6 +208,7 @@ def main() -> None:
     config = make_config(arguments.preset)
     assert isinstance(config, VideoConfig)
     shape = replace(clip_shape(config), modalities=arguments.modalities)
+    keep_freed_memory()  # as the newfound command does
     torch.set_num_threads(1)  # as in a worker
     figures: dict[str, object] = {
         "preset": config.preset,
