@@ -37,3 +37,5 @@ test-all: setup
 
 bench: setup
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/step.py --out bench.json
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/step.py --preset quick-videos --out bench-quick-videos.json
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/decoding.py --out bench-decoding.json

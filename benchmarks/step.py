@@ -1,9 +1,11 @@
 """Our training step against its physical limit: the bare network's forward and backward.
 
 Both see the same batch in the same process, in turns, so that whatever else the machine does hits
-both. Ours adds views, WTA pairs, all losses, logging sums and SGD to what the bare pass does.
+both. Ours adds views, WTA pairs, all losses, logging sums and SGD to what the bare pass does; the
+views are timed by themselves, too. Pixels and sound are noise, of the shapes a run decodes.
 
     python benchmarks/step.py --out bench.json
+    python benchmarks/step.py --preset videos --batch 4 --out bench-videos.json
 """
 
 import argparse
@@ -18,70 +20,97 @@ import numpy as np
 import torch
 
 from newfound.batch import Batch, Media, Outputs, Seen
-from newfound.config import make_config
-from newfound.device import choose_device, describe
+from newfound.config import PRESETS, Config, VideoConfig, kind_of, make_config
+from newfound.data.clip_loader import clip_shape
+from newfound.data.sound import SAMPLE_RATE
+from newfound.device import choose_device, compute_threads, describe
 from newfound.models.network import Network, make_network
 from newfound.process import keep_freed_memory
 from newfound.train import Training
+
+
+def settings(preset: str, batch: int | None, modalities: str | None) -> Config:
+    """A preset's, with another batch; a single modality is contrasted within itself."""
+    if modalities in (None, "both"):
+        return make_config(preset, batch=batch)
+    pairing = {"instance_pairs": "within", "category_pairs": "within"}
+    return make_config(preset, batch=batch, modalities=modalities, **pairing)
+
+
+def noise(config: Config, device: torch.device) -> Media:
+    """A batch as it comes from decoding."""
+    random = np.random.default_rng(0)
+    if not isinstance(config, VideoConfig):
+        shape = (config.batch, config.channels, config.px, config.px)
+        return Media(torch.from_numpy(random.integers(0, 256, shape, dtype=np.uint8))).to(device)
+    clip = clip_shape(config)
+    pixels = sound = heard = None
+    if clip.modalities != "audio":
+        frames = (config.batch, 3, clip.frames, clip.side, clip.side)
+        pixels = torch.from_numpy(random.integers(0, 256, frames, dtype=np.uint8))
+    if clip.modalities != "visual":
+        samples = (config.batch, round(clip.heard_seconds * SAMPLE_RATE))
+        sound = torch.from_numpy(random.integers(-(2**15), 2**15, samples, dtype=np.int16))
+        heard = torch.ones(config.batch, dtype=torch.bool)
+    return Media(pixels, sound, heard).to(device)
 
 
 def bare_pass(network: Network, seen: Seen, device: torch.device, bfloat16: bool) -> None:
     """Forward and backward of everything in the network, from the cheapest of losses."""
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         outputs: Outputs = network(seen)
-    (outputs.contrast["visual"].sum() + outputs.known.sum() + outputs.novel.sum()).backward()
+    every = [*outputs.contrast.values(), outputs.known, outputs.novel]
+    torch.stack([output.sum() for output in every]).sum().backward()
     network.zero_grad(set_to_none=True)
 
 
-def seconds(work: Callable[[], None], device: torch.device) -> float:
-    """Wall time of one call, the device's work included."""
-    began = time.perf_counter()
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Time of one call, the device's work included.
+
+    Of one thread of a CPU it is the CPU's time: what else the machine does counts little then.
+    """
+    one_thread = device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if one_thread else time.perf_counter
+    began = clock()
     work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - began
+    return clock() - began
 
 
-def main() -> None:
-    """Measure, print one line, write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--out", type=Path, default=Path("bench.json"))
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=15)
-    arguments = parser.parse_args()
-
-    keep_freed_memory()  # as the newfound command does
-    device = choose_device(arguments.device)
-    config = make_config("small-images", batch=arguments.batch)
+def measured(config: Config, device: torch.device, rounds: int) -> dict[str, object]:
+    """The figures, of `rounds` turns after three to warm caches and allocators."""
     random = np.random.default_rng(0)
     items = 4 * config.batch
     labels = np.where(np.arange(items) % 2, -1, random.integers(0, 5, items))
     network = make_network(config, 5, 5)
-    training = Training(network, config, labels, np.arange(items), config.mu_count(), device)
+    mu = None if isinstance(config.mu, str) else config.mu_count()
+    training = Training(network, config, labels, np.arange(items), mu, device)
     index = torch.arange(config.batch, device=device)
-    shape = (config.batch, config.channels, config.px, config.px)
-    pixels = torch.from_numpy(random.integers(0, 256, shape, dtype=np.uint8)).to(device)
-    batch = Batch(Media(pixels), training.labels[index], index)
-    seen = training.viewer.two(batch.media, torch.Generator(device).manual_seed(0))
+    batch = Batch(noise(config, device), training.labels[index], index)
+    generator = torch.Generator(device).manual_seed(0)
+    seen = training.viewer.two(batch.media, generator)
 
-    ours, bare = [], []
+    works: list[Callable[[], object]] = [
+        lambda: bare_pass(network, seen, device, training.bfloat16),
+        lambda: training.take_step(batch),
+        lambda: training.viewer.two(batch.media, generator),
+    ]
     network.train()
-    for turn in range(arguments.rounds + 3):
-        bare_took = seconds(lambda: bare_pass(network, seen, device, training.bfloat16), device)
-        ours_took = seconds(lambda: training.take_step(batch), device)
-        if turn >= 3:  # the first ones warm caches and allocators
-            bare.append(bare_took)
-            ours.append(ours_took)
-
-    figures = {
-        "step_seconds": statistics.median(ours),
-        "bare_seconds": statistics.median(bare),
-        "step_images_per_second": config.batch / statistics.median(ours),
-        "bare_images_per_second": config.batch / statistics.median(bare),
-        "ratio": statistics.median(b / o for b, o in zip(bare, ours)),
-        "ratio_quartiles": statistics.quantiles((b / o for b, o in zip(bare, ours)), n=4),
-        "rounds": arguments.rounds,
+    turns = [[seconds(work, device) for work in works] for _ in range(rounds + 3)][3:]
+    bare, ours, views = map(statistics.median, zip(*turns))
+    ratios = [turn[0] / turn[1] for turn in turns]
+    return {
+        "preset": config.preset,
+        "modalities": config.modalities if isinstance(config, VideoConfig) else "visual",
+        "step_seconds": ours,
+        "bare_seconds": bare,
+        "views_seconds": views,
+        "step_items_per_second": config.batch / ours,
+        "bare_items_per_second": config.batch / bare,
+        "ratio": statistics.median(ratios),
+        "ratio_quartiles": statistics.quantiles(ratios, n=4),
+        "rounds": rounds,
         "batch": config.batch,
         "px": config.px,
         "width": config.width,
@@ -90,11 +119,32 @@ def main() -> None:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def main() -> None:
+    """Measure, print one line, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--out", type=Path, default=Path("bench.json"))
+    parser.add_argument("--preset", choices=PRESETS, default="small-images")
+    parser.add_argument("--modalities", choices=["both", "visual", "audio"], help="of videos")
+    parser.add_argument("--batch", type=int, help="items; unset = the preset's")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, help="unset = as a run chooses")
+    parser.add_argument("--rounds", type=int, default=15)
+    arguments = parser.parse_args()
+
+    keep_freed_memory()  # as the newfound command does
+    device = choose_device(arguments.device)
+    config = settings(arguments.preset, arguments.batch, arguments.modalities)
+    with compute_threads(arguments.threads, config.width, config.px):
+        figures = measured(config, device, arguments.rounds)
     arguments.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    items = "clips" if kind_of(config.preset) == "videos" else "images"
     print(
-        f"our step {figures['step_images_per_second']:.0f} images/s, bare forward and backward "
-        f"{figures['bare_images_per_second']:.0f}: ratio {figures['ratio']:.3f} "
-        f"({config.px} px, width {config.width}, batch {config.batch}, {figures['hardware']})"
+        f"our step {figures['step_items_per_second']:.1f} {items}/s, bare forward and backward "
+        f"{figures['bare_items_per_second']:.1f}: ratio {figures['ratio']:.3f} "
+        f"({config.preset}, {figures['modalities']}, {config.px} px, width {config.width}, "
+        f"batch {config.batch}, {figures['hardware']})"
     )
 
 

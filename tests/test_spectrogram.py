@@ -134,6 +134,20 @@ class TestLogMel:
         assert_same(made.mean(dim=(1, 2, 3)), torch.zeros(3))
         assert_same(made.std(dim=(1, 2, 3)), torch.ones(3))
 
+    def test_is_the_levels_less_their_mean_over_their_deviation(self):
+        log_mel, sound = LogMel(PAPER, CPU), noise() * torch.tensor([[1.0], [1e-2], [1e-4]])
+        for made, level in zip(log_mel(sound), log_mel.decibels(sound).double()):
+            slow = (level - level.mean()) / max(float(level.std(correction=0)), 1)
+            assert_same(made[0].double(), slow, atol=1e-5)
+
+    @pytest.mark.parametrize("bytes_at_once", [1, 100_000])
+    def test_as_many_at_once_as_fit_make_no_difference(self, monkeypatch, bytes_at_once):
+        log_mel, sound = LogMel(SMALL, CPU), noise(200, SMALL.samples)
+        monkeypatch.setattr("newfound.spectrogram.CACHED_BYTES", 10**12)
+        together = log_mel(sound)
+        monkeypatch.setattr("newfound.spectrogram.CACHED_BYTES", bytes_at_once)
+        assert_same(log_mel(sound), together, atol=1e-5)
+
     def test_integers_are_shares_of_full_scale(self):
         sound = (noise() * 2**15).clamp(-(2**15), 2**15 - 1).to(torch.int16)
         log_mel = LogMel(PAPER, CPU)
@@ -144,6 +158,11 @@ class TestLogMel:
         silence = torch.zeros(2, PAPER.samples, dtype=torch.int16)
         assert_same(log_mel.decibels(silence), torch.full((2, 257, 199), FLOOR_DB))
         assert_same(log_mel(silence), torch.zeros(2, 1, 257, 199))
+
+    def test_long_silence_is_exactly_0(self):
+        """The sum of millions of levels of -90 dB would be rounded."""
+        sounds = replace(PAPER, sound_seconds=40.0)
+        assert (LogMel(sounds, CPU)(torch.zeros(1, sounds.samples)) == 0).all()
 
     def test_rounding_of_silence_is_no_sound(self):
         rounding = torch.rand(2, PAPER.samples, generator=seeded()) - 0.5

@@ -7,7 +7,7 @@ would lie between two bins and stay empty, so the FFT is longer than the window 
 Levels are in dB, then less the sound's mean, over its deviation: how near and how loud a
 microphone was recorded says nothing about the category, and SpecAugment's masks become 0.
 
-16 views of 2 s take 45 ms of one CPU core.
+16 views of 2 s take 30 ms of one CPU core.
 """
 
 import math
@@ -24,6 +24,11 @@ FLOOR_DB = -90.0
 """The lowest level told apart, dB of a full-scale sine: the rounding of 16 bits is below it."""
 LEAST_DEVIATION_DB = 1.0
 """Less than any sound's, more than silence's, which becomes 0 and not noise."""
+
+CACHED_BYTES = 2**22
+"""Spectra made at once on a CPU: they stay in its caches, which saves a fifth of the time."""
+GPU_BYTES = 2**30
+"""Spectra made at once on a GPU: enough to keep it busy, and little of its memory."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,11 @@ class LogMel:
         if len(sound) == 0:  # which the FFT refuses
             return torch.empty(0, 1, self.sounds.mels, self.sounds.frames, device=sound.device)
         level = self.decibels(sound)
-        deviation, mean = torch.std_mean(level, dim=(1, 2), correction=0, keepdim=True)
-        return ((level - mean) / deviation.clamp(min=LEAST_DEVIATION_DB))[:, None]
+        level -= FLOOR_DB  # silence is exactly 0 now, and so is its mean
+        # Not torch.std_mean, which takes six times as long on a CPU.
+        level -= level.mean(dim=(1, 2), keepdim=True)
+        deviation = level.square().mean(dim=(1, 2), keepdim=True).sqrt()
+        return (level / deviation.clamp(min=LEAST_DEVIATION_DB))[:, None]
 
     def decibels(self, sound: Tensor) -> Tensor:
         """Levels of the bands, (N, mels, frames) float32, dB of a full-scale sine, >= FLOOR_DB.
@@ -100,12 +108,19 @@ class LogMel:
         """
         samples = sound.float() if sound.is_floating_point() else sound / FULL_SCALE
         frames = samples.unfold(1, self.sounds.window_samples, self.sounds.hop_samples)
+        bytes_at_once = CACHED_BYTES if sound.device.type == "cpu" else GPU_BYTES
+        at_once = max(bytes_at_once // (frames.shape[1] * len(self.filters) * 8), 1)
         # Autocast would round the powers to bfloat16, 3 decimal digits.
         with torch.autocast(sound.device.type, enabled=False):
-            spectrum = torch.fft.rfft(frames * self.window, n=self.fft_samples)
-            power = spectrum.real.square() + spectrum.imag.square()
-            bands: Tensor = power @ self.filters
-        return 10 * bands.clamp(min=10 ** (FLOOR_DB / 10)).log10().mT.contiguous()
+            bands = torch.cat([self._bands(part) for part in frames.split(at_once)])
+        return bands.log10_().mul_(10).clamp_(min=FLOOR_DB).mT.contiguous()
+
+    def _bands(self, frames: Tensor) -> Tensor:
+        """Power in the bands, (N, frames, mels), of (N, frames, window_samples) samples."""
+        spectrum = torch.fft.rfft(frames * self.window, n=self.fft_samples)
+        real, imaginary = torch.view_as_real(spectrum).square_().unbind(dim=-1)
+        bands: Tensor = (real + imaginary) @ self.filters
+        return bands
 
 
 def fft_samples(sounds: Sounds) -> int:
@@ -129,10 +144,10 @@ def two_sound_views(sound: Tensor, log_mel: LogMel, generator: Generator) -> Ten
     [view 0 | view 1]. After a sound shorter than a view comes silence.
     """
     sounds = log_mel.sounds
-    pieces = _pieces(sound.repeat(2, 1), sounds.samples)
+    pieces = _pieces(sound, sounds.samples)
     count, starts = pieces.shape[:2]
-    start = _integers(torch.rand(count, generator=generator, device=generator.device), starts)
-    piece = pieces[torch.arange(count, device=sound.device), start.long()]
+    start = _integers(torch.rand(2 * count, generator=generator, device=generator.device), starts)
+    piece = pieces[torch.arange(count, device=sound.device).repeat(2), start.long()]
     return spec_augment(log_mel(piece), sounds, generator)
 
 

@@ -452,10 +452,11 @@ def _decoded(
     packets: "Iterable[Packet[Any]]",
 ) -> Iterator[_Frame]:
     """What comes out of the stream's decoder; damaged packets are skipped."""
+    time_base = _time_base(stream)  # made anew at each look: too dear for every frame
     for packet in chain(packets, [None]):
         with suppress(av.FFmpegError):
             for frame in decode(packet):
-                frame.time_base = _time_base(stream)  # the last ones, of no packet, lack it
+                frame.time_base = time_base  # the last ones, of no packet, lack it
                 yield frame
 
 
