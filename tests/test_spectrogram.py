@@ -159,6 +159,24 @@ class TestLogMel:
         assert_same(log_mel.decibels(silence), torch.full((2, 257, 199), FLOOR_DB))
         assert_same(log_mel(silence), torch.zeros(2, 1, 257, 199))
 
+    @pytest.mark.parametrize("before", [0, 30, 170])
+    def test_silence_around_a_sound_does_not_change_the_sound(self, before):
+        """As where a file begins or ends: frames of a sound alone, and 0 for those of silence."""
+        alone, around = replace(PAPER, sound_seconds=0.3), torch.zeros(3, PAPER.samples)
+        sound, hop = noise(3, alone.samples), PAPER.hop_samples
+        around[:, before * hop : before * hop + alone.samples] = sound
+        made = LogMel(PAPER, CPU)(around)
+        inside = slice(before + 1, before + alone.frames - 1)  # not half in silence
+        expected = LogMel(alone, CPU).decibels(sound)
+        whole = LogMel(PAPER, CPU).decibels(around)
+        heard = whole[:, :, (whole > FLOOR_DB).any(dim=(0, 1))]
+        mean, deviation = heard.mean(dim=(1, 2)), heard.std(dim=(1, 2), correction=0)
+        for row in range(3):
+            normal = (expected[row, :, 1:-1] - mean[row]) / deviation[row]
+            assert_same(made[row, 0, :, inside], normal, atol=1e-4)
+        assert (made[:, 0, :, : max(before - 1, 0)] == 0).all()
+        assert (made[:, 0, :, before + alone.frames + 1 :] == 0).all()
+
     def test_long_silence_is_exactly_0(self):
         """The sum of millions of levels of -90 dB would be rounded."""
         sounds = replace(PAPER, sound_seconds=40.0)
