@@ -101,6 +101,7 @@ def test_runtime_settings_are_checked_alike() -> None:
         ({"modalities": "audio", "instance_pairs": "cross"}, "--instance-pairs within or off"),
         ({"modalities": "audio", "category_pairs": "cross"}, "--category-pairs within or off"),
         ({"modalities": "smell"}, "modalities: "),
+        ({"modalities": "audio", "missing_audio": "zeros"}, "give --missing-audio skip"),
     ],
 )
 def test_settings_of_videos_are_checked_too(settings: dict[str, Any], complaint: str) -> None:

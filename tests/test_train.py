@@ -9,14 +9,14 @@ import torch
 
 from newfound.augment import two_views
 from newfound.batch import Batch, Media, Seen
-from newfound.config import Config
+from newfound.config import Config, make_config
 from newfound.data.loader import CachedPixels
 from newfound.errors import NonFiniteLossError
 from newfound.models.network import make_network
 from newfound.train import EpochRecord, Training, _mix, learning_rate, train
 from reference import equations
 from support.made_images import made_arrays
-from support.small_run import one_thread, tiny_config
+from support.small_run import TINY_VIDEOS, one_thread, tiny_config
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +142,55 @@ def joint_loss_by_loops(
         equations.consistency(known, novel, labels),
         omega,
     )
+
+
+@pytest.mark.parametrize("positive_in_denominator", [True, False])
+@pytest.mark.parametrize(
+    ("instance", "category"),
+    [
+        ("within", "off"),
+        ("within", "within"),
+        ("within", "cross"),
+        ("cross", "off"),
+        ("cross", "within"),
+        ("cross", "cross"),
+    ],
+)
+def test_the_six_rows_of_table_4_are_six_settings(
+    instance: str, category: str, positive_in_denominator: bool
+) -> None:
+    """From the settings through views and network to Eqs. 4 and 5 as loops, an item unheard."""
+    settings = TINY_VIDEOS | {
+        "instance_pairs": instance,
+        "category_pairs": category,
+        "positive_in_denominator": positive_in_denominator,
+        "batch": 4,
+    }
+    config = make_config(**settings)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (4, 3, 2, 16, 16), generator=generator).byte()
+    sound = torch.randint(-9999, 9999, (4, 4800), generator=generator).short()
+    media = Media(pixels, sound, torch.tensor([True, False, True, True]))
+    labels = np.array([0, 0, 1, -1])
+    fast = training(labels, config)
+    network = copy.deepcopy(fast.network).train()
+    fast.take_step(Batch(media, torch.from_numpy(labels), torch.arange(4)))
+    record = fast.close_epoch()
+
+    seen = fast.viewer.two(media, torch.Generator().manual_seed(_mix(config.seed, 0)))
+    outputs = network(seen)
+    expected = equations.multimodal_contrastive(
+        outputs.contrast["visual"].double(),
+        outputs.contrast["audio"].double(),
+        labels.tolist() * 2,
+        [True, False, True, True] * 2,
+        config.temperature,
+        instance,
+        category,
+        positive_in_denominator,
+    )
+    made = (record.nce_instance, record.nce_category)
+    assert made == pytest.approx([float(term) for term in expected], rel=1e-4)
 
 
 def test_a_record_tells_the_epoch() -> None:

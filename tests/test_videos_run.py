@@ -433,6 +433,14 @@ def test_presets_of_images_are_refused_for_videos_and_the_other_way_round(
     assert not (tmp_path / "run").exists() and not (tmp_path / "r").exists()
 
 
+def test_auto_is_a_preset_of_videos_too(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["discover", "videos", str(videos), "--num-novel", "2", "--labelled-classes", "2"]
+    command += ["--preset", "auto", "--out", str(tmp_path / "run")]
+    assert "batch is 1024, but there are only" in refused(command, capsys)
+
+
 def test_images_given_as_videos_stop_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

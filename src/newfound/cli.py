@@ -85,9 +85,10 @@ def _parse(arguments: Sequence[str], opened: Opened | None = None) -> Call:
     """
     named = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     named.add_argument("--preset")
-    preset: str | None = named.parse_known_args(arguments)[0].preset
+    known, others = named.parse_known_args(arguments)
+    preset: str | None = known.preset
     if preset == "auto":  # as in Python: the same as none
-        preset = None
+        preset, arguments = None, others
     call: Call = _commands(arguments, preset, opened).cli(
         prog="newfound",
         description="Novel category discovery: sort images or videos into new categories.",

@@ -32,7 +32,7 @@ class Config(_Frozen):
 
     # Views (SimCLR's, which the paper follows)
     crop_scale: tuple[float, float] = Field(
-        (0.08, 1.0), description="least and largest area of the random crop, share of the image"
+        (0.08, 1.0), description="least and largest area of the random crop, share of the picture"
     )
     crop_ratio: tuple[float, float] = Field(
         (3 / 4, 4 / 3), description="least and largest width / height of the random crop"
@@ -51,12 +51,12 @@ class Config(_Frozen):
     )
 
     # Network (Figure 1)
-    width: int = Field(64, ge=4, le=256, description="channels of ResNet-18's first stage")
+    width: int = Field(64, ge=4, le=256, description="channels of each encoder's first stage")
     projection_hidden: int = Field(512, ge=1, description="hidden size of the contrastive MLP h")
     projection_size: int = Field(128, ge=2, description="output size of the contrastive MLP h")
 
     # Objective (Eqs. 1-10)
-    temperature: float = Field(0.1, gt=0, description="tau of Eqs. 1 and 2")
+    temperature: float = Field(0.1, gt=0, description="tau of Eqs. 1, 2, 4 and 5")
     hashes: int = Field(512, ge=1, description="H, the number of WTA permutations")
     window: int = Field(4, ge=2, description="k, the elements each WTA hash compares")
     pairs: Literal["wta", "rank"] = Field(
@@ -196,7 +196,9 @@ class VideoConfig(Config):
         0.2, ge=0, le=1, description="SpecAugment: the longest mask over time, share of all"
     )
     missing_audio: Literal["skip", "zeros", "error"] = Field(
-        "skip", description="videos without sound: leave out, hear silence, or stop"
+        "skip",
+        description="videos without sound: leave out and list (skip), keep without audio features "
+        "and out of cross-modal terms (zeros), or stop (error)",
     )
 
     # Fusion (Figure 1) and Eqs. 4-5
@@ -220,6 +222,11 @@ class VideoConfig(Config):
                     f"{name} is cross, and modalities is {self.modalities}; give {flag} within "
                     "or off, or --modalities both"
                 )
+        if self.modalities == "audio" and self.missing_audio == "zeros":
+            raise ValueError(
+                "missing_audio is zeros, and modalities is audio, which leaves nothing of a video "
+                "without sound; give --missing-audio skip"
+            )
         return self
 
     def _features_suffice(self) -> None:
@@ -237,7 +244,9 @@ class Machine(_Frozen):
 
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1")
     cache: Literal["auto", "device", "memory", "none"] = Field(
-        "auto", description="where decoded images are kept; auto: wherever they fit"
+        "auto",
+        description="where decoded images, or clips of a set number of places, are kept; auto: "
+        "wherever they fit",
     )
     threads: int | None = Field(
         None, ge=1, description="computing threads; unset = one for a small network, else all"
@@ -314,10 +323,11 @@ PRESETS: dict[str, Config] = {
         schedule="cosine",
         warmup_epochs=3,
     ),
-    # The paper's for Kinetics-400 and VGG-Sound: crops of 112 out of 128, no change of colour.
+    # The paper's for Kinetics-400 and VGG-Sound: crops of 112 out of 128, nothing else.
     "videos": VideoConfig(
         crop_scale=((112 / 128) ** 2, (112 / 128) ** 2),
         crop_ratio=(1.0, 1.0),
+        flip=0.0,
         jitter=0.0,
         grey=0.0,
         blur=0.0,
