@@ -28,7 +28,7 @@ class MadeClips:
         self.clips = clips
         self.all = Media(
             torch.randint(0, 256, (n * clips, 3, 2, 9, 9), generator=generator).byte(),
-            torch.randint(-9999, 9999, (n * clips, 2400), generator=generator).short(),
+            torch.randint(-9999, 9999, (n * clips, 7200), generator=generator).short(),
             torch.rand(n * clips, generator=generator) > 0.3,
         )
         self.asked: list[int] = []
@@ -49,7 +49,7 @@ def video_config(**changed: Any) -> VideoConfig:
         "px": 8,
         "width": 4,
         "clip_frames": 2,
-        "sound_seconds": 0.1,
+        "sound_seconds": 0.4,
         "sound_offset_seconds": 0.025,
         "mels": 8,
         "fusion_size": 8,

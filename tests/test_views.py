@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 MASKS = {"mel_masks": 1, "mel_mask_share": 0.4, "time_masks": 3, "time_mask_share": 0.5}
 CHANGED: dict[str, Any] = MASKS | {
     "px": 12,
-    "sound_seconds": 0.2,
+    "sound_seconds": 0.4,
     "mels": 16,
     "jitter": 0.5,
     "flip": 0.3,
@@ -68,20 +68,20 @@ def test_two_views_are_those_of_pictures_and_then_of_sound() -> None:
     given, generator = media(), seeded()
     assert given.pixels is not None and given.sound is not None
     views = Views(**{name: getattr(config, name) for name in Views.__annotations__})
-    sounds = Sounds(sound_seconds=0.2, mels=16, **MASKS)
+    sounds = Sounds(sound_seconds=0.4, mels=16, **MASKS)
     log_mel = LogMel(sounds, CPU)
     assert torch.equal(seen.pixels, two_views(given.pixels, views, generator))
     assert torch.equal(seen.spectrogram, two_sound_views(given.sound, log_mel, generator))
     assert seen.heard is not None and seen.heard.tolist() == given.heard.tolist() * 2
     assert seen.pixels.shape == (10, 3, 4, 12, 12)
-    assert seen.spectrogram.shape == (10, 1, 16, 19)
+    assert seen.spectrogram.shape == (10, 1, 16, 39)
 
 
 def test_plain_views_are_the_middles() -> None:
     config, given = video_config(), media()
     seen = Viewer(config, CPU).plain(given)
     assert given.pixels is not None and given.sound is not None
-    log_mel = LogMel(Sounds(sound_seconds=0.2, mels=16), CPU)
+    log_mel = LogMel(Sounds(sound_seconds=0.4, mels=16), CPU)
     assert torch.equal(seen.pixels, plain_view(given.pixels, 12))
     assert torch.equal(seen.spectrogram, plain_sound_view(given.sound, log_mel))
     assert torch.equal(seen.heard, given.heard)
@@ -115,7 +115,7 @@ def test_sound_alone() -> None:
     viewer, given = Viewer(video_config("audio"), CPU), media(pictures=False)
     for seen, each in ((viewer.two(given, seeded()), 2), (viewer.plain(given), 1)):
         assert seen.pixels is None
-        assert seen.spectrogram is not None and seen.spectrogram.shape == (5 * each, 1, 16, 19)
+        assert seen.spectrogram is not None and seen.spectrogram.shape == (5 * each, 1, 16, 39)
         assert seen.heard is not None and seen.heard.tolist() == given.heard.tolist() * each
 
 

@@ -43,7 +43,7 @@ def video_config(**changed: Any) -> VideoConfig:
         "px": 14,
         "clip_seconds": 0.5,
         "clip_frames": 2,
-        "sound_seconds": 0.25,
+        "sound_seconds": 0.4,
         "sound_offset_seconds": 0.125,
         "clips": 2,
         "places": 3,
@@ -119,7 +119,7 @@ def test_the_clips_of_a_row_follow_one_another(paths: list[Path], cache: str) ->
     expected = [source.load_clip(row, at, 0.5, shape) for row in (2, 0) for at in (0.0, 0.5, 1.0)]
     assert media.pixels is not None and media.sound is not None and media.heard is not None
     assert media.pixels.shape == (6, 3, 2, 16, 16)
-    assert media.sound.shape == (6, 8000)
+    assert media.sound.shape == (6, 10400)
     for k, clip in enumerate(expected):
         assert torch.equal(media.pixels[k], clip.pixels)
         assert torch.equal(media.sound[k], clip.sound)
@@ -337,7 +337,7 @@ def test_for_sound_alone_no_picture_is_decoded(
         items, skipped = read([paths[0], only_sound], config, cache=cache)
         (media,) = items.batches(rows([0, 1]))
         assert skipped == [] and media.pixels is None
-        assert media.sound is not None and media.sound.shape == (4, 8000)
+        assert media.sound is not None and media.sound.shape == (4, 10400)
 
 
 def test_both_need_a_picture(paths: list[Path], tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ TINY_VIDEOS: dict[str, Any] = {
     "clip_frames": 2,
     "clips": 2,
     "places": 3,
-    "sound_seconds": 0.2,
+    "sound_seconds": 0.4,
     "sound_offset_seconds": 0.05,
     "mels": 16,
     "fusion_size": 16,
