@@ -20,3 +20,12 @@ def test_waiting_threads_do_not_spin_unless_asked_to() -> None:
         )
         assert shown.returncode == 2
         assert f"GOMP_SPINCOUNT = {spins}" in shown.stderr
+
+
+def test_a_reader_who_leaves_is_no_mistake() -> None:
+    """As `newfound discover images --help | head` does."""
+    command = [sys.executable, "-m", "newfound", "discover", "images", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stderr is not None
+        child.stdout.close()
+        assert child.stderr.read() == b""

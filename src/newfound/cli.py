@@ -2,9 +2,10 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, make_dataclass
+from dataclasses import asdict, dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,11 +49,38 @@ Call = Callable[[], None]
 Opened = tuple[Catalogue, Truth | None]
 
 
+@dataclass(frozen=True)
+class Task:
+    """What is to be discovered, and in which way."""
+
+    num_novel: int
+    """number of categories to discover"""
+    out: Path
+    """the run folder"""
+    labelled: Path | None = None
+    """a folder of class folders, instead of DATA"""
+    unlabelled: Path | None = None
+    """a folder of unlabelled items, instead of DATA"""
+    labelled_classes: int | None = None
+    """DATA has class folders: so many in name order are labelled, the others are treated as
+    unlabelled and scored at the end"""
+    compare_labelled_only: bool = False
+    """train on labels alone too, to compare with k-means on that"""
+    dry_run: bool = False
+    """count the data, measure three steps, estimate time and memory, write nothing"""
+    quiet: bool = False
+    """print nothing but errors"""
+
+
 def run_command_line(arguments: Sequence[str]) -> int:
     """Run `newfound` with these arguments. Returns the exit code; errors go to stderr."""
     debug = "--debug" in arguments
     try:
         _parse([a for a in arguments if a != "--debug"])()
+        sys.stdout.flush()
+    except BrokenPipeError:  # as of `| head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OWN_ERROR
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise
@@ -108,15 +136,8 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
         data: Positional[str | None] = None,
         /,
         *,
-        num_novel: int,
-        out: Path,
-        labelled: Path | None = None,
-        unlabelled: Path | None = None,
-        labelled_classes: int | None = None,
+        task: OmitArgPrefixes[Task],
         download: bool = False,
-        compare_labelled_only: bool = False,
-        dry_run: bool = False,
-        quiet: bool = False,
         settings: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(image_defaults))]],
         runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(runtime_defaults))]],
     ) -> Call:
@@ -131,33 +152,22 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
             data: a folder (labelled/<class>/ and unlabelled/, or class folders with
                 --labelled-classes), a .csv or .parquet table (path, label), or a built-in set:
                 digits, cifar10, cifar100
-            num_novel: number of categories to discover
-            out: the run folder
-            labelled: a folder of class folders, instead of DATA
-            unlabelled: a folder of unlabelled images, instead of DATA
-            labelled_classes: DATA has class folders: so many in name order are labelled, the
-                others are treated as unlabelled and scored at the end
             download: let torchvision fetch cifar10 or cifar100
-            compare_labelled_only: train on labels alone too, to compare with k-means on that
-            dry_run: count the data, measure three steps, estimate time and memory, write nothing
-            quiet: print nothing but errors
         """
 
         def call() -> None:
             _check_kind(preset, "images")
             data_set = opened or open_catalogue(
                 data,
-                labelled=labelled,
-                unlabelled=unlabelled,
-                labelled_classes=labelled_classes,
+                labelled=task.labelled,
+                unlabelled=task.unlabelled,
+                labelled_classes=task.labelled_classes,
                 download=download,
             )
             if preset is None and (chosen := choose_preset(data_set[0])) != settings.preset:
                 _parse([*arguments, "--preset", chosen], data_set)()
                 return
-            config, speed = complete_config(asdict(settings)), make_runtime(**asdict(runtime))
-            job = Job(RunFolder(out), *data_set, num_novel, config, speed, compare_labelled_only)
-            _discover(job, quiet, dry_run=dry_run)
+            _discover(task, data_set, settings, runtime)
 
         return call
 
@@ -166,16 +176,9 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
         data: Positional[str | None] = None,
         /,
         *,
-        num_novel: int,
-        out: Path,
-        labelled: Path | None = None,
-        unlabelled: Path | None = None,
-        labelled_classes: int | None = None,
+        task: OmitArgPrefixes[Task],
         csv: Path | None = None,
         videos: Path | None = None,
-        compare_labelled_only: bool = False,
-        dry_run: bool = False,
-        quiet: bool = False,
         settings: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(video_defaults))]],
         runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(runtime_defaults))]],
     ) -> Call:
@@ -190,39 +193,28 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
                 --labelled-classes), a .csv or .parquet table (path, label, and if need be
                 start_seconds, end_seconds), or a published set: kinetics400 (350 classes known,
                 50 novel) or vggsound (270, 39), with --csv and --videos
-            num_novel: number of categories to discover
-            out: the run folder
-            labelled: a folder of class folders, instead of DATA
-            unlabelled: a folder of unlabelled videos, instead of DATA
-            labelled_classes: DATA has class folders: so many in name order are labelled, the
-                others are treated as unlabelled and scored at the end
             csv: of kinetics400 the folder of train.csv and validate.csv, or one table of all; of
                 vggsound its vggsound.csv
             videos: the folder that the videos of kinetics400 or vggsound lie in or below, named
                 <youtube_id>_000010_000020.mp4, <youtube_id>_000010.mp4 or <youtube_id>.mp4
-            compare_labelled_only: train on labels alone too, to compare with k-means on that
-            dry_run: count the data, measure three steps, estimate time and memory, write nothing
-            quiet: print nothing but errors
         """
 
         def call() -> None:
             _check_kind(preset, "videos")
             data_set = open_catalogue(
                 data,
-                labelled=labelled,
-                unlabelled=unlabelled,
-                labelled_classes=labelled_classes,
+                labelled=task.labelled,
+                unlabelled=task.unlabelled,
+                labelled_classes=task.labelled_classes,
                 kind="videos",
                 csv=csv,
                 videos=videos,
             )
-            config, speed = complete_config(asdict(settings)), make_runtime(**asdict(runtime))
-            job = Job(RunFolder(out), *data_set, num_novel, config, speed, compare_labelled_only)
-            _discover(job, quiet, dry_run=dry_run)
+            _discover(task, data_set, settings, runtime)
 
         return call
 
-    app.command(discover_app, name="discover", help="Discover the categories in a data set.")
+    app.command(discover_app, name="discover", help="Task the categories in a data set.")
 
     @app.command(name="predict")
     def predict_command(
@@ -388,13 +380,21 @@ def _table_writer(out: Path) -> Callable[[pd.DataFrame], None]:
             raise InputError(f"--out ends in {other!r}; give a name ending in .csv or .parquet")
 
 
-def _discover(job: Job, quiet: bool, *, dry_run: bool) -> None:
-    with Progress(quiet=quiet) as progress:
-        if dry_run:
+def _discover(task: Task, data_set: Opened, settings: Any, runtime: Any) -> None:
+    job = Job(
+        RunFolder(task.out),
+        *data_set,
+        task.num_novel,
+        complete_config(asdict(settings)),
+        make_runtime(**asdict(runtime)),
+        task.compare_labelled_only,
+    )
+    with Progress(quiet=task.quiet) as progress:
+        if task.dry_run:
             print("\n".join(try_out(job, progress)))
             return
         run(job, progress)
-    if not quiet:
+    if not task.quiet:
         _print_summary(load(job.folder.path))
 
 
