@@ -18,7 +18,7 @@ demo: setup
 
 demo-videos: setup
 	$(BIN)/newfound make-av-digits --bundled --repeat --clutter 0.2 --snr-db 10 --per-class 50 --out runs/demo-videos-data
-	$(BIN)/newfound discover videos runs/demo-videos-data --labelled-classes 5 --num-novel 5 --preset quick-videos --out runs/demo-videos
+	$(BIN)/newfound discover videos runs/demo-videos-data --labelled-classes 5 --num-novel 5 --preset quick-videos --flip 0 --out runs/demo-videos
 
 format: setup
 	$(BIN)/ruff format .
