@@ -3,7 +3,7 @@
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +101,11 @@ def test_kept_clips_equal_streamed_ones(paths: list[Path], workers: int, draw: D
     streamed, _ = read(paths, workers=workers, cache="none")
     assert isinstance(kept, KeptClips) and isinstance(streamed, StreamedClips)
     assert nothing == []
-    asked = rows([2, 0], [1], [1, 1, 2])
+    asked = rows([2, 0], [1], [1, 1, 2], [0, 1, 2] * 7)  # the last is decoded in several chunks
     for _ in range(2):  # either can be gone through again
         pairs = list(zip(kept.batches(asked, draw), streamed.batches(asked, draw), strict=True))
         each = 2 if draw is None else 1
-        assert [len(media) for media, _ in pairs] == [2 * each, each, 3 * each]
+        assert [len(media) for media, _ in pairs] == [2 * each, each, 3 * each, 21 * each]
         assert all(equal(one, other) for one, other in pairs)
 
 
@@ -159,6 +159,28 @@ def drawn(
     list(streamed.batches(list(torch.tensor(order).split(7)), draw))
     assert isinstance(streamed.dataset, Noting)
     return {place.row: place for place in streamed.dataset.asked}
+
+
+@pytest.mark.parametrize(("workers", "ahead"), [(0, 7), (1, 7), (2, 4), (8, 2)])
+def test_about_one_batch_is_decoded_ahead_in_small_chunks(
+    monkeypatch: pytest.MonkeyPatch, workers: int, ahead: int
+) -> None:
+    """A batch of the paper's takes 0.9 GB, and each worker would make two of them ahead."""
+    asked: list[list[Any]] = []
+
+    def noted(
+        _dataset: Any, requests: list[Any], n_workers: int, pin: bool, each: int
+    ) -> Iterator[clip_loader.Chunk]:
+        assert (n_workers, pin, each) == (workers, False, ahead)
+        asked.extend(requests)
+        yield from (clip_loader.Chunk(Media(torch.zeros(len(r), 1)), []) for r in requests)
+
+    monkeypatch.setattr(clip_loader, "decoded", noted)
+    streamed = StreamedClips(ClipFiles(["x"] * 100), ANYWHERE, workers, pin=False)
+    batches = [torch.arange(100), torch.arange(5)]
+    assert [len(media) for media in streamed.batches(batches, Draw(0, 1))] == [100, 5]
+    assert [len(request) for request in asked] == [16] * 6 + [4, 5]
+    assert [place.row for request in asked for place in request] == [*range(100), *range(5)]
 
 
 def test_a_draw_is_a_function_of_seed_epoch_and_row(monkeypatch: pytest.MonkeyPatch) -> None:

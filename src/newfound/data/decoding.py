@@ -41,13 +41,22 @@ class Chunk:
         return Chunk(None if self.media is None else self.media.pinned(), self.bad)
 
 
+AHEAD = 2
+"""How many batches of requests each worker makes ahead, unless told otherwise."""
+
+
 def decoded(
-    dataset: Dataset[Chunk], batches: Sequence[list[Any]], workers: int, pin: bool
+    dataset: Dataset[Chunk],
+    batches: Sequence[list[Any]],
+    workers: int,
+    pin: bool,
+    ahead: int = AHEAD,
 ) -> Iterator[Chunk]:
     """What `dataset.__getitems__` makes of each batch of requests, in order, made ahead.
 
     workers: processes, 0 = in this one.  pin: in page-locked memory, from which a copy to a CUDA
-    device need not wait.  Raises InputError if the system kills a worker.
+    device need not wait.  ahead: batches that each worker makes ahead, all of which may lie in
+    memory at once.  Raises InputError if the system kills a worker.
     """
     loader = DataLoader(
         dataset,
@@ -55,6 +64,7 @@ def decoded(
         num_workers=workers,
         collate_fn=_as_it_is,
         pin_memory=pin,
+        prefetch_factor=ahead if workers else None,
         generator=torch.Generator(),  # else it draws from the global one, changing the run
     )
     try:
