@@ -20,6 +20,7 @@ from newfound import stage as stage_module
 from newfound.checkpoint import load_checkpoint
 from newfound.config import Runtime, make_config
 from newfound.data.catalogue import Truth, open_catalogue
+from newfound.data.clips import Clip, ClipFiles
 from newfound.progress import Progress
 from newfound.run_folder import RunFolder
 from support.made_images import make_folder
@@ -355,6 +356,22 @@ def test_new_videos_are_named_and_bad_ones_listed(
     expected = answers[answers["path"] == "deep/hum.mp4"]
     assert one["category"].tolist() == expected["category"].tolist()
     np.testing.assert_allclose(one["confidence"], expected["confidence"], rtol=1e-4)
+
+
+def test_of_new_videos_no_clip_is_decoded_that_is_not_asked_for(
+    whole: Path, new_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run was trained on 3 places of each video, and 2 clips of each are asked for."""
+    decoded: list[tuple[int, float]] = []
+    original = ClipFiles.load_clip
+
+    def counted(files: ClipFiles, i: int, at: float, *more: Any) -> Clip:
+        decoded.append((i, at))
+        return original(files, i, at, *more)
+
+    monkeypatch.setattr(ClipFiles, "load_clip", counted)
+    predicted(whole, new_files / "deep", tmp_path / "answers.csv")
+    assert decoded == [(i, at) for i in range(4) for at in (0.0, 1.0)]
 
 
 def test_new_videos_are_sorted_into_folders(whole: Path, new_files: Path, tmp_path: Path) -> None:

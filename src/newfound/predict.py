@@ -54,9 +54,9 @@ def predict(
     kind: Kind = "videos" if isinstance(config, VideoConfig) else "images"
     names, files = files_in(data, kind)
 
+    if isinstance(config, VideoConfig):
+        config = _to_predict_with(config)
     progress.stage(f"Reading {kind}", len(files))
-    if isinstance(config, VideoConfig) and config.missing_audio == "error":
-        config = config.model_copy(update={"missing_audio": "skip"})  # one file stops no others
     items, bad = read_items(files, config, workers, machine.cache, device, progress.follow)
     unreadable = np.array([b.index for b in bad], dtype=np.int64)
     rows = np.setdiff1d(np.arange(len(files)), unreadable)
@@ -74,6 +74,12 @@ def predict(
     skipped = pd.DataFrame({"path": names[unreadable], "reason": [b.reason for b in bad]})
     table = _table(names[rows], probabilities, known, novel)
     return Prediction(table, skipped, files.subset(rows))
+
+
+def _to_predict_with(config: VideoConfig) -> VideoConfig:
+    """Without the places that only training sees; one bad file stops no others."""
+    missing_audio = "zeros" if config.missing_audio == "zeros" else "skip"
+    return config.model_copy(update={"places": config.clips, "missing_audio": missing_audio})
 
 
 def check_unused(into: Path) -> None:
