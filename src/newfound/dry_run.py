@@ -20,7 +20,7 @@ from newfound.conclusion import rows_to_calibrate_on
 from newfound.config import Config, VideoConfig
 from newfound.data.catalogue import check_counts
 from newfound.data.loader import Cache, Draw, Skipped, choose_cache, free_memory
-from newfound.data.reading import bytes_when_kept, read_items
+from newfound.data.reading import bytes_when_kept, clips_tried, read_items
 from newfound.device import choose_device, compute_threads, describe
 from newfound.errors import InputError
 from newfound.models.network import make_network
@@ -211,7 +211,7 @@ def _kept(place: Cache, bytes_each: int | None, n_items: int) -> str:
 def _time(job: Job, read_seconds: float, step_seconds: float, *, is_kept: bool) -> str:
     """Of each stage and in all. Workers decode while the network computes."""
     catalogue, config = job.catalogue, job.config
-    decode_seconds = 0.0 if is_kept else read_seconds
+    decode_seconds = 0.0 if is_kept else read_seconds / clips_tried(config)
     both = (config.batch * decode_seconds, step_seconds)
     steps = _count_steps(job)
     clips = config.clips if isinstance(config, VideoConfig) else 1

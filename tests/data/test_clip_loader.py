@@ -22,8 +22,8 @@ from newfound.data.clip_loader import (
     bytes_per_clip,
     clip_shape,
     kept_places,
-    last_place,
     read_clips,
+    tried_places,
 )
 from newfound.data.clips import ClipFiles, evenly
 from newfound.data.loader import Draw, Items, Skipped
@@ -235,23 +235,21 @@ def test_places_drawn_anywhere_are_cut_anywhere(paths: list[Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("clips", "places", "kept", "last"),
+    ("clips", "places", "tried"),
     [
-        (2, 3, [0, 0.5, 1], 1),
-        (3, 2, [0, 0.5, 1], 1),
-        (4, 7, [k / 6 for k in range(7)], 1),
-        (1, 1, [0.5], 0.5),
-        (1, 2, [0, 0.5, 1], 1),
-        (3, None, None, 1),
+        (2, 3, [0, 0.5, 1]),
+        (3, 2, [0, 0.5, 1]),
+        (4, 7, [k / 6 for k in range(7)]),
+        (1, 1, [0.5]),
+        (1, 2, [0, 0.5, 1]),
+        (3, None, [1]),
     ],
 )
-def test_places_that_are_kept(
-    clips: int, places: int | None, kept: list[float] | None, last: float
-) -> None:
+def test_places_that_are_tried_and_kept(clips: int, places: int | None, tried: list[float]) -> None:
     config = ANYWHERE.model_copy(update={"clips": clips, "places": places})
-    assert last_place(config) == last
-    if kept is not None:
-        assert kept_places(config) == pytest.approx(kept)
+    assert tried_places(config) == pytest.approx(tried)
+    if places is not None:
+        assert kept_places(config) == pytest.approx(tried)
 
 
 @WORKERS
@@ -396,6 +394,38 @@ def test_a_file_that_disappears_in_mid_run_is_named(tmp_path: Path, workers: int
     assert len(next(batches)) == 1
     with pytest.raises(InputError, match=r"no longer can: .*1\.mp4: no such file; put it back"):
         next(batches)
+
+
+@pytest.fixture
+def undecodable_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Key frames at 0 and 18 of 20 seconds: from 10 s on there is too much to decode up to 18."""
+    picture = Picture(steady(20, rate=4), width=32, height=16, key_every=72)
+    monkeypatch.setattr(videos, "MAX_DECODED_PIXELS", 40 * 256 * 256)
+    return write_video(tmp_path / "rare.mp4", picture, Sound(tone(20)))
+
+
+@WORKERS
+def test_a_part_that_was_never_tried_is_not_told_as_a_file_that_changed(
+    paths: list[Path], undecodable_in_the_middle: Path, workers: int
+) -> None:
+    config = ANYWHERE.model_copy(update={"clips": 6})  # the fourth begins at 0.6 of 19.5 s
+    items, skipped = read([paths[0], undecodable_in_the_middle], config, workers)
+    assert skipped == []
+    batches = items.batches(rows([0], [1]))
+    assert len(next(batches)) == 6
+    told = r"rare\.mp4 cannot be decoded at second 11\.7: too much to decode .*remove the file, or"
+    with pytest.raises(InputError, match=told + r" give --places N.*another --out"):
+        next(batches)
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_with_set_places_every_one_is_tried_before_training(
+    paths: list[Path], undecodable_in_the_middle: Path, cache: str
+) -> None:
+    config = video_config(clips=2, places=6)
+    _, skipped = read([paths[0], undecodable_in_the_middle], config, cache=cache)
+    assert [item.index for item in skipped] == [1]
+    assert skipped[0].reason.startswith("too much to decode")
 
 
 def test_kept_clips_need_no_file(tmp_path: Path) -> None:

@@ -65,9 +65,12 @@ def kept_places(config: VideoConfig) -> list[float]:
     return sorted({*evenly(config.clips), *evenly(config.places)})
 
 
-def last_place(config: VideoConfig) -> float:
-    """The latest `at` that a run sees: hardest to come by where key frames are rare."""
-    return 1.0 if config.places is None else kept_places(config)[-1]
+def tried_places(config: VideoConfig) -> list[float]:
+    """Every `at` at which a video has to be decodable, or it is left out; rising.
+
+    Where clips come from anywhere, the latest: hardest to come by where key frames are rare.
+    """
+    return [1.0] if config.places is None else kept_places(config)
 
 
 class StreamedClips:
@@ -106,7 +109,8 @@ class StreamedClips:
         ]
         longest = max(map(len, chunks), default=0)
         ahead = max(AHEAD, -(-longest // max(self.workers, 1)))
-        media = map(usable, decoded(self.dataset, [*chain(*chunks)], self.workers, False, ahead))
+        arriving = decoded(self.dataset, [*chain(*chunks)], self.workers, False, ahead)
+        media = (usable(chunk, was_seen_whole=self.places is not None) for chunk in arriving)
         for asked, parts in zip(requests, chunks):
             batch = Media.joined(islice(media, len(parts)), len(asked), self.pin)
             assert batch is not None, "no request is empty"
@@ -155,17 +159,15 @@ def read_clips(
 ) -> tuple[Items, list[Skipped]]:
     """Clips of every video that can be used, and the others; row i is the i-th usable one.
 
-    With a set number of places the clips are kept where there is room. Otherwise the last clip of
-    each video is decoded here, to know which can be read. A video without sound is left out,
-    goes without, or is an error, as `missing_audio` says. Raises InputError.
+    With a set number of places all clips are decoded here, and kept where there is room: wherever
+    they lie, the same videos can be used. Otherwise the last clip of each video is decoded, to
+    know which can be read. A video without sound is left out, goes without, or is an error, as
+    `missing_audio` says. Raises InputError.
     """
-    shape = clip_shape(config)
-    at = [last_place(config)]
+    shape, at = clip_shape(config), tried_places(config)
     room = "none"
     if config.places is not None:
-        places = kept_places(config)
-        room = choose_cache(len(source), len(places) * bytes_per_clip(shape), device, cache)
-        at = at if room == "none" else places
+        room = choose_cache(len(source), len(at) * bytes_per_clip(shape), device, cache)
     dataset = ClipDecoding(source, shape)
     requests = [[Place(row, place, CENTRE) for place in at] for row in range(len(source))]
     skipped: list[Skipped] = []
@@ -231,7 +233,7 @@ class ClipDecoding(Dataset[Chunk]):
             try:
                 clips.append(self.source.load_clip(*place, self.shape))
             except UnreadableImageError as error:
-                bad.append(Bad(place.row, error.path, error.reason))
+                bad.append(Bad(place.row, error.path, error.reason, error.at_seconds))
         return Chunk(_media(clips) if clips else None, bad)
 
 

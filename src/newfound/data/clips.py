@@ -100,28 +100,33 @@ class ClipFiles:
 
         Raises UnreadableImageError, also if the item begins after the end of its file.
         """
-        with opened(self.path(i)) as video:
-            start_seconds, end_seconds = self._span(i, video)
-            latest = max(end_seconds - start_seconds - shape.clip_seconds, 0.0)
-            begin_seconds = start_seconds + at * latest
-            pixels = sound = heard = None
-            if shape.modalities != "audio":
-                pixels = video.frames(
-                    begin_seconds,
-                    shape.clip_seconds,
-                    shape.frames,
-                    shape.side,
-                    across,
-                    until_seconds=end_seconds,
-                )
-            if shape.modalities != "visual":
-                middle_seconds = begin_seconds + shape.clip_seconds / 2
-                samples = self._sound(
-                    i, video, middle_seconds - shape.heard_seconds / 2, shape.heard_seconds
-                )
-                sound = torch.from_numpy(samples)
-                heard = not is_silent(samples) or _is_heard(video, start_seconds, end_seconds)
-            return Clip(pixels, sound, heard)
+        begin_seconds: float | None = None
+        try:
+            with opened(self.path(i)) as video:
+                start_seconds, end_seconds = self._span(i, video)
+                latest = max(end_seconds - start_seconds - shape.clip_seconds, 0.0)
+                begin_seconds = start_seconds + at * latest
+                pixels = sound = heard = None
+                if shape.modalities != "audio":
+                    pixels = video.frames(
+                        begin_seconds,
+                        shape.clip_seconds,
+                        shape.frames,
+                        shape.side,
+                        across,
+                        until_seconds=end_seconds,
+                    )
+                if shape.modalities != "visual":
+                    middle_seconds = begin_seconds + shape.clip_seconds / 2
+                    samples = self._sound(
+                        i, video, middle_seconds - shape.heard_seconds / 2, shape.heard_seconds
+                    )
+                    sound = torch.from_numpy(samples)
+                    heard = not is_silent(samples) or _is_heard(video, start_seconds, end_seconds)
+        except UnreadableImageError as error:
+            error.at_seconds = begin_seconds
+            raise
+        return Clip(pixels, sound, heard)
 
     def load(self, i: int, px: int, channels: int) -> Tensor:
         """The frame in the middle of an item as an image: see ImageSource."""

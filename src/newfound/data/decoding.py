@@ -14,11 +14,15 @@ from newfound.errors import InputError
 
 @dataclass(frozen=True)
 class Bad:
-    """An item that cannot be read. index: its row in the source.  path: printable."""
+    """An item that cannot be read. index: its row in the source.  path: printable.
+
+    at_seconds: where in a video, if it could be opened.
+    """
 
     index: int
     path: str
     reason: str
+    at_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,21 @@ def decoded(
         ) from error
 
 
-def usable(chunk: Chunk) -> Media:
-    """The media of a chunk that was whole when the run began. Raises InputError if it is not."""
+def usable(chunk: Chunk, was_seen_whole: bool = True) -> Media:
+    """The media of a chunk of items that could be read. Raises InputError if one no longer can.
+
+    was_seen_whole: everything that is asked for was decoded once before. Else a part of a video
+    may never have been good.
+    """
     for bad in chunk.bad:
+        if bad.at_seconds is not None and not was_seen_whole:
+            raise InputError(
+                f"{bad.path} cannot be decoded at second {bad.at_seconds:.1f}: {bad.reason}. If "
+                "the file has changed since the run began, put it back, then continue the run. "
+                "Else that part was bad from the start, as only the end of every video is tried "
+                "first: remove the file, or give --places N, with which every place that is used "
+                "is tried; either is a new run, with another --out"
+            )
         raise InputError(
             f"a file that could be read when the run began no longer can: {bad.path}: "
             f"{bad.reason}; put it back, then continue the run"

@@ -32,12 +32,16 @@ _REASONS: dict[type[Exception], str] = {
 
 
 class UnreadableImageError(Exception):
-    """One image cannot be read. `reason` fits in a table; `path` is printable."""
+    """One image cannot be read. `reason` fits in a table; `path` is printable.
+
+    at_seconds: where in a video, if it could be opened.
+    """
 
     def __init__(self, reason: str, path: str) -> None:
         super().__init__(reason, path)
         self.reason = reason
         self.path = path
+        self.at_seconds: float | None = None
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"

@@ -5,7 +5,13 @@ from typing import Literal
 import torch
 
 from newfound.config import Config, VideoConfig
-from newfound.data.clip_loader import bytes_per_clip, clip_shape, kept_places, read_clips
+from newfound.data.clip_loader import (
+    bytes_per_clip,
+    clip_shape,
+    kept_places,
+    read_clips,
+    tried_places,
+)
 from newfound.data.clips import ClipFiles
 from newfound.data.images import ImageSource, decode_side
 from newfound.data.loader import Items, OnProgress, Skipped, read_images
@@ -39,3 +45,8 @@ def bytes_when_kept(config: Config) -> int | None:
     if config.places is None:
         return None
     return len(kept_places(config)) * bytes_per_clip(clip_shape(config))
+
+
+def clips_tried(config: Config) -> int:
+    """How many clips of each item are decoded when it is read; 1 for images."""
+    return len(tried_places(config)) if isinstance(config, VideoConfig) else 1
