@@ -485,22 +485,30 @@ def test_streaming_leaves_the_global_generators_alone(paths: list[Path], workers
     assert np.array_equal(np.random.get_state()[1], numbers)
 
 
-def killed(*_: Any, **__: Any) -> None:
-    """What the system does to a process when memory runs out."""
-    assert get_worker_info() is not None
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 @pytest.mark.parametrize("cache", ["memory", "none"])
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGKILL, "Killed"), (signal.SIGSEGV, "Segmentation fault")]
+)
 def test_a_killed_worker_is_not_taken_for_the_end_of_the_data(
-    paths: list[Path], monkeypatch: pytest.MonkeyPatch, cache: str
+    paths: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    cache: str,
+    number: signal.Signals,
+    name: str,
 ) -> None:
+    """The system does so to a process when memory runs out, and a crash of FFmpeg's."""
+
+    def killed(*_: Any, **__: Any) -> None:
+        assert get_worker_info() is not None
+        os.kill(os.getpid(), number)
+
     items, _ = read(paths, workers=1, cache="none")
     monkeypatch.setattr(Video, "frames", killed)
-    with pytest.raises(InputError, match=r"decoding process was killed.*--workers than 2"):
+    told = rf"decoding process was killed or crashed \(killed by signal: {name}\).*--workers than "
+    with pytest.raises(InputError, match=told + r"2.* one of '.*0\.mp4', '.*1\.mp4', '.*2\.mp4': "):
         read(paths, workers=2, cache=cache)
-    with pytest.raises(InputError, match=r"decoding process was killed.*--workers than 1"):
-        list(items.batches(rows([0], [1]), Draw(0, 1)))
+    with pytest.raises(InputError, match=told + r"1.* one of '.*1\.mp4', '.*0\.mp4': remove it"):
+        list(items.batches(rows([1], [0, 0], [2]), Draw(0, 1)))
 
 
 def test_a_mistake_of_ours_is_not_taken_for_a_bad_file(

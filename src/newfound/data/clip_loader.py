@@ -15,12 +15,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from newfound.batch import Media
 from newfound.config import VideoConfig
 from newfound.data.clips import Clip, ClipFiles, ClipShape, evenly
-from newfound.data.decoding import AHEAD, Bad, Chunk, decoded, usable
+from newfound.data.decoding import AHEAD, Bad, Chunk, Decoding, decoded, usable
 from newfound.data.images import UnreadableImageError, printable
 from newfound.data.loader import Draw, Items, OnProgress, Skipped, choose_cache
 from newfound.data.sound import SAMPLE_RATE
@@ -219,8 +218,8 @@ def _drawn(draw: Draw, n_items: int, places: int | None) -> tuple[list[float], l
     return [spread[int(share * places)] for share in random[0]], [CENTRE] * n_items
 
 
-class ClipDecoding(Dataset[Chunk]):
-    """Decodes clips at a list of places."""
+class ClipDecoding(Decoding):
+    """Requests are places."""
 
     def __init__(self, source: ClipFiles, shape: ClipShape) -> None:
         self.source = source
@@ -235,6 +234,10 @@ class ClipDecoding(Dataset[Chunk]):
             except UnreadableImageError as error:
                 bad.append(Bad(place.row, error.path, error.reason, error.at_seconds))
         return Chunk(_media(clips) if clips else None, bad)
+
+    def name(self, place: Place) -> str:
+        """See Decoding."""
+        return printable(self.source.path(place.row))
 
 
 def _media(clips: Sequence[Clip]) -> Media:

@@ -9,11 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from newfound.batch import UNLABELLED, Media
-from newfound.data.decoding import Bad, Chunk, decoded, usable
-from newfound.data.images import ImageSource, UnreadableImageError, decode_side
+from newfound.data.decoding import Bad, Chunk, Decoding, decoded, usable
+from newfound.data.images import (
+    FileImages,
+    ImageSource,
+    UnreadableImageError,
+    decode_side,
+    printable,
+)
 from newfound.errors import InputError
 
 Cache = Literal["device", "memory", "none"]
@@ -244,8 +249,8 @@ def _stream(
     return np.concatenate([generator.permutation(rows) for _ in range(rounds)])[:length]
 
 
-class _Decoding(Dataset[Chunk]):
-    """Decodes a list of rows at once."""
+class _Decoding(Decoding):
+    """Requests are rows."""
 
     def __init__(self, source: ImageSource, px: int, channels: int) -> None:
         self.source = source
@@ -264,6 +269,12 @@ class _Decoding(Dataset[Chunk]):
             except UnreadableImageError as error:
                 bad.append(Bad(row, error.path, error.reason))
         return Chunk(Media(pixels[:n_ok]), bad)
+
+    def name(self, row: int) -> str:
+        """See Decoding."""
+        if isinstance(self.source, FileImages):
+            return printable(self.source.path(row))
+        return f"image {row}"
 
 
 def _decoded_chunks(
