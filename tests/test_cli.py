@@ -118,6 +118,7 @@ def test_easy_categories_are_found_from_folder_to_report(
         "unlabelled": 80,
         "held_out": 16,
         "skipped": 0,
+        "missing": 0,
     }
     assert "agreement" in result["baselines"]["kmeans_features"]
     page = (finished / "report.html").read_text()

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ def test_a_run_leaves_every_file_it_promises(whole: Path) -> None:
         "unlabelled": 12,
         "held_out": 2,
         "skipped": 0,
+        "missing": 0,
     }
     assert result["baselines"].keys() == {"kmeans_features", "kmeans_pixels"}
     items = pd.read_csv(whole / "items.csv")
@@ -133,7 +135,11 @@ def test_another_seed_gives_another(videos: Path, whole: Path, tmp_path: Path) -
 def test_where_clips_are_kept_and_who_decodes_changes_nothing(
     videos: Path, whole: Path, tmp_path: Path
 ) -> None:
-    assert_same_run(whole, discovered(videos, tmp_path / "streamed", cache="none", workers=1))
+    run = discovered(videos, tmp_path / "streamed", cache="none", workers=1)
+    assert_same_run(whole, run)
+    baselines = json.loads((run / "result.json").read_text())["baselines"]
+    assert baselines.keys() == {"kmeans_features"}, "pixels are not decoded again for a baseline"
+    assert "k-means on the plain pixels" not in (run / "report.html").read_text()
 
 
 def anywhere(videos: Path, out: Path) -> list[str]:
@@ -265,6 +271,22 @@ def test_unusable_videos_are_left_out_and_listed(
     assert skipped.pop("peep/silent.mp4") == "no sound in it"
     assert skipped == {f"hum/{name}": reason for name, reason in reasons.items()}
     assert_same_run(whole, run)  # which never had them
+
+
+def test_what_a_published_set_lacks_is_in_the_result_and_the_report(
+    videos: Path, tmp_path: Path
+) -> None:
+    catalogue, truth = open_catalogue(videos, labelled_classes=2, kind="videos")
+    lacking = replace(catalogue, missing=1234)
+    config, folder = make_config(**TINY_VIDEOS), RunFolder(tmp_path / "run")
+    with Progress(quiet=True) as progress:
+        run_module.run(
+            run_module.Job(folder, lacking, truth, 2, config, Runtime(workers=0), False), progress
+        )
+    assert folder.result()["counts"]["missing"] == 1234
+    assert (
+        "1,234 more videos that the data set lists have no file here" in folder.report.read_text()
+    )
 
 
 def test_too_many_of_them_stop_the_run(

@@ -145,8 +145,8 @@ def _decode(
     write_csv(job.folder.skipped, skipped)
     if bad:
         progress.message(
-            f"{len(bad)} of {len(catalogue)} {catalogue.images.kind} cannot be used and are left "
-            f"out: {job.folder.skipped}"
+            f"{len(bad)} of {len(catalogue)} {catalogue.images.kind} are left out; "
+            f"{job.folder.skipped} says why"
         )
     catalogue, truth = drop(catalogue, job.truth, unreadable)
     check_counts(with_held_out(job, catalogue), job.num_novel, config.batch)
