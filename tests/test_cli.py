@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import newfound as package
-from newfound.data.images import printable
+from newfound.data.source import printable
 from support.made_images import CLASSES, made_image, make_folder, save_images
 from support.small_run import contents, discover_command, flags, newfound, one_thread
 

@@ -14,8 +14,9 @@ from newfound.answer import one_answer
 from newfound.config import Machine, VideoConfig
 from newfound.data.catalogue import files_in
 from newfound.data.clips import ClipFiles
-from newfound.data.images import FileImages, Kind, printable
+from newfound.data.images import FileImages
 from newfound.data.reading import read_items
+from newfound.data.source import Kind, printable
 from newfound.device import choose_device, choose_workers, compute_threads
 from newfound.errors import InputError
 from newfound.inference import ask

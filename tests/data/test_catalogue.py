@@ -28,7 +28,8 @@ from newfound.data.catalogue import (
     open_catalogue,
 )
 from newfound.data.digits import placed_digits
-from newfound.data.images import ArrayImages, FileImages, Kind
+from newfound.data.images import ArrayImages, FileImages
+from newfound.data.source import Kind
 from newfound.errors import InputError
 
 

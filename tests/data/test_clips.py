@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newfound.data.clips import ClipFiles, ClipShape, evenly
-from newfound.data.images import UnreadableImageError
+from newfound.data.source import UnreadableError
 from newfound.errors import InputError
 from support.made_videos import (
     Picture,
@@ -139,7 +139,7 @@ def test_sound_alone_needs_no_picture(folder: Path) -> None:
     files = ClipFiles([folder / "sound.mp4"])
     clip = files.load_clip(0, 0.5, 0.5, ClipShape("audio"))
     assert clip.heard and clip.pixels is None
-    with pytest.raises(UnreadableImageError, match="no picture in it"):
+    with pytest.raises(UnreadableError, match="no picture in it"):
         files.load_clip(0, 0.5, 0.5, SMALL)
 
 
@@ -185,10 +185,10 @@ def test_spans_that_cannot_be_are_refused(start: float, end: float) -> None:
 
 def test_a_start_after_the_end_of_the_file_is_unreadable(folder: Path) -> None:
     files = ClipFiles([folder / "clicks.mp4"], np.array([7.0]))
-    with pytest.raises(UnreadableImageError) as caught:
+    with pytest.raises(UnreadableError) as caught:
         files.load_clip(0, 0.0, 0.5, SMALL)
     assert caught.value.reason.startswith("it is to start at second 7, but ends at 6")
-    with pytest.raises(UnreadableImageError):
+    with pytest.raises(UnreadableError):
         files.load(0, 16, 3)
 
 

@@ -22,8 +22,9 @@ from newfound.config import QUICK
 from newfound.data.clips import ClipFiles
 from newfound.data.digits import placed_digits
 from newfound.data.folders import class_folders, files_below, folders_in, some
-from newfound.data.images import ArrayImages, FileImages, ImageSource, Kind, printable
+from newfound.data.images import ArrayImages, FileImages, ImageSource
 from newfound.data.manifest import read_manifest
+from newfound.data.source import Kind, printable
 from newfound.data.video_protocols import PROTOCOLS, read_protocol
 from newfound.errors import InputError
 

@@ -20,9 +20,9 @@ from newfound.batch import Media
 from newfound.config import VideoConfig
 from newfound.data.clips import Clip, ClipFiles, ClipShape, evenly
 from newfound.data.decoding import AHEAD, Bad, Chunk, Decoding, decoded, usable
-from newfound.data.images import UnreadableImageError, printable
 from newfound.data.loader import Draw, Items, OnProgress, Skipped, choose_cache
 from newfound.data.sound import SAMPLE_RATE
+from newfound.data.source import UnreadableError, printable
 from newfound.errors import InputError
 
 CENTRE = 0.5
@@ -231,7 +231,7 @@ class ClipDecoding(Decoding):
         for place in places:
             try:
                 clips.append(self.source.load_clip(*place, self.shape))
-            except UnreadableImageError as error:
+            except UnreadableError as error:
                 bad.append(Bad(place.row, error.path, error.reason, error.at_seconds))
         return Chunk(_media(clips) if clips else None, bad)
 

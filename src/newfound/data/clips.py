@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.functional import rgb_to_grayscale
 
-from newfound.data.images import FileImages, Kind, UnreadableImageError, decode_side, printable
+from newfound.data.images import FileImages, decode_side
 from newfound.data.sound import SAMPLE_RATE, is_silent
+from newfound.data.source import Kind, UnreadableError, printable
 from newfound.data.videos import Video, opened
 from newfound.errors import InputError
 
@@ -98,7 +99,7 @@ class ClipFiles:
         damaged picture), so a clip would depend on which others were read before it, and kept
         clips would differ from streamed ones.
 
-        Raises UnreadableImageError, also if the item begins after the end of its file.
+        Raises UnreadableError, also if the item begins after the end of its file.
         """
         begin_seconds: float | None = None
         try:
@@ -123,7 +124,7 @@ class ClipFiles:
                     )
                     sound = torch.from_numpy(samples)
                     heard = not is_silent(samples) or _is_heard(video, start_seconds, end_seconds)
-        except UnreadableImageError as error:
+        except UnreadableError as error:
             error.at_seconds = begin_seconds
             raise
         return Clip(pixels, sound, heard)
@@ -138,7 +139,7 @@ class ClipFiles:
     def is_heard(self, i: int) -> bool:
         """Whether item i has sound that is more than silence in its first `LISTENED_SECONDS`.
 
-        Stops at the first sound, so only silence takes long. Raises UnreadableImageError.
+        Stops at the first sound, so only silence takes long. Raises UnreadableError.
         """
         with opened(self.path(i)) as video:
             return _is_heard(video, *self._span(i, video))
@@ -178,7 +179,7 @@ class ClipFiles:
         file_end_seconds = video.duration_seconds()
         start_seconds = float(np.fmax(self.start_seconds[i], 0.0))
         if start_seconds >= file_end_seconds > 0:
-            raise UnreadableImageError(
+            raise UnreadableError(
                 f"it is to start at second {start_seconds:g}, but ends at {file_end_seconds:g}",
                 printable(self.path(i)),
             )

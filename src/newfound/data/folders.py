@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from newfound.data.images import printable
+from newfound.data.source import printable
 from newfound.errors import InputError
 
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}

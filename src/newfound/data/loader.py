@@ -12,13 +12,8 @@ from torch import Tensor
 
 from newfound.batch import UNLABELLED, Media
 from newfound.data.decoding import Bad, Chunk, Decoding, decoded, usable
-from newfound.data.images import (
-    FileImages,
-    ImageSource,
-    UnreadableImageError,
-    decode_side,
-    printable,
-)
+from newfound.data.images import FileImages, ImageSource, decode_side
+from newfound.data.source import UnreadableError, printable
 from newfound.errors import InputError
 
 Cache = Literal["device", "memory", "none"]
@@ -266,7 +261,7 @@ class _Decoding(Decoding):
             try:
                 pixels[n_ok] = self.source.load(row, self.px, self.channels)
                 n_ok += 1
-            except UnreadableImageError as error:
+            except UnreadableError as error:
                 bad.append(Bad(row, error.path, error.reason))
         return Chunk(Media(pixels[:n_ok]), bad)
 

@@ -26,8 +26,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 from torch import Tensor
 
-from newfound.data.images import UnreadableImageError, printable
 from newfound.data.sound import SAMPLE_RATE, is_silent, placed, resampled
+from newfound.data.source import UnreadableError, printable
 
 FORMATS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg")
 """The containers that are opened, whatever the file is called: mp4 is "mov", webm "matroska", wmv
@@ -101,7 +101,7 @@ class VideoInfo:
 
 
 def probe(path: str) -> VideoInfo:
-    """Look into a file and decode its first frame. Raises UnreadableImageError."""
+    """Look into a file and decode its first frame. Raises UnreadableError."""
     with opened(path) as video:
         width, height = video.displayed_size() if video.picture else (0, 0)
         return VideoInfo(
@@ -121,7 +121,7 @@ def read_frames(
     side: int,
     across: float = 0.5,
 ) -> Tensor:
-    """(3, frames, side, side) uint8: see `Video.frames`. Raises UnreadableImageError."""
+    """(3, frames, side, side) uint8: see `Video.frames`. Raises UnreadableError."""
     with opened(path) as video:
         return video.frames(start_seconds, clip_seconds, frames, side, across)
 
@@ -129,14 +129,14 @@ def read_frames(
 def read_sound(
     path: str, start_seconds: float, seconds: float, rate: int = SAMPLE_RATE
 ) -> NDArray[np.int16]:
-    """(round(seconds * rate),) int16: see `Video.sound`. Raises UnreadableImageError."""
+    """(round(seconds * rate),) int16: see `Video.sound`. Raises UnreadableError."""
     with opened(path) as video:
         return video.sound(start_seconds, seconds, rate)
 
 
 @contextmanager
 def opened(path: str) -> Iterator["Video"]:
-    """A video to read from; what goes wrong while it is open raises UnreadableImageError, too.
+    """A video to read from; what goes wrong while it is open raises UnreadableError, too.
 
     Only regular files are opened, and nothing that they may refer to.
     """
@@ -156,7 +156,7 @@ def opened(path: str) -> Iterator["Video"]:
             yield Video(container, allowance)
     except (_UnusableError, OSError, ValueError, MemoryError, av.FFmpegError) as error:
         reason = _TOO_SLOW if allowance.is_over() else _reason(error)
-        raise UnreadableImageError(reason, printable(path)) from error
+        raise UnreadableError(reason, printable(path)) from error
 
 
 class Video:
