@@ -472,12 +472,27 @@ def test_presets_of_images_are_refused_for_videos_and_the_other_way_round(
     assert not (tmp_path / "run").exists() and not (tmp_path / "r").exists()
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["run", "dry run"])
 def test_images_given_as_videos_stop_the_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
 ) -> None:
     photos = make_folder(tmp_path / "photos", each=4)
-    message = refused(discover_videos_command(photos, tmp_path / "run"), capsys)
-    assert "cannot be used" in message
+    message = refused([*discover_videos_command(photos, tmp_path / "run"), *more], capsys)
+    assert "can be used" in message or "cannot be used" in message
+    assert "; these look like images: newfound discover images (in Python " in message
+
+
+@pytest.mark.parametrize("preset", [[], ["--preset", "quick"]], ids=["by the data", "quick"])
+def test_videos_given_as_images_stop_the_run(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], preset: list[str]
+) -> None:
+    command = ["discover", "images", str(videos), "--num-novel", "2", "--labelled-classes", "2"]
+    message = refused([*command, "--out", str(tmp_path / "run"), "--batch", "8", *preset], capsys)
+    assert "cannot be used" in message if preset else "none of the images can be read" in message
+    told = "; these look like videos: newfound discover videos (in Python preset='videos')"
+    assert told in message
+    for wrong in (videos / "hum", videos / "hum" / "0.mp4"):
+        assert told in refused([*command[:2], str(wrong), *command[3:], "--out", "x"], capsys)
 
 
 def test_a_run_of_images_is_not_continued_with_videos(

@@ -19,6 +19,7 @@ from newfound.batch import Batch, Media
 from newfound.conclusion import rows_to_calibrate_on
 from newfound.config import Config, VideoConfig
 from newfound.data.catalogue import check_counts
+from newfound.data.folders import other_kind_in_words
 from newfound.data.loader import Cache, Draw, Skipped, choose_cache, free_memory
 from newfound.data.reading import bytes_when_kept, clips_tried, read_items
 from newfound.device import choose_device, compute_threads, describe
@@ -165,9 +166,10 @@ def _sample(
     seconds = (time.perf_counter() - began) / len(rows)
     usable = np.delete(rows, [item.index for item in skipped])
     if not len(usable):
+        hint = other_kind_in_words(map(str, job.catalogue.names[rows]), source.kind)
         raise InputError(
             f"none of {len(rows)} {source.kind} that were looked at can be used; the first: "
-            f"{job.catalogue.names[rows[0]]}: {skipped[0].reason}"
+            f"{job.catalogue.names[rows[0]]}: {skipped[0].reason}{hint}"
         )
     [media] = items.batches([torch.arange(len(usable))], Draw(job.config.seed, 1))
     return usable, media, skipped, seconds

@@ -139,7 +139,7 @@ def _decode(
         device,
         progress.follow,
     )
-    check_share_bad(bad, catalogue.names, job.runtime.max_bad)
+    check_share_bad(bad, catalogue.names, catalogue.images.kind, job.runtime.max_bad)
     unreadable = [b.index for b in bad]
     skipped = pd.DataFrame({"path": catalogue.names[unreadable], "reason": [b.reason for b in bad]})
     write_csv(job.folder.skipped, skipped)

@@ -21,7 +21,7 @@ from newfound.batch import UNLABELLED
 from newfound.config import QUICK
 from newfound.data.clips import ClipFiles
 from newfound.data.digits import placed_digits
-from newfound.data.folders import class_folders, files_below, folders_in, some
+from newfound.data.folders import class_folders, files_below, folders_in, other_kind_in_words, some
 from newfound.data.images import ArrayImages, FileImages, ImageSource
 from newfound.data.manifest import read_manifest
 from newfound.data.source import Kind, printable
@@ -332,7 +332,8 @@ def _from_path(
         )
     found = [printable(folder.name) for folder in folders_in(path)]
     if not found:
-        raise InputError(f"{shown!r} holds no folders of {kind}\n{LAYOUTS[kind]}")
+        hint = other_kind_in_words(files_below([path])[0], kind)
+        raise InputError(f"{shown!r} holds no folders of {kind}{hint}\n{LAYOUTS[kind]}")
     if labelled_classes is None:
         raise InputError(
             f"{shown!r} has neither labelled/ nor unlabelled/ but {some(found)}; if these are "
@@ -404,7 +405,8 @@ def _files_by_class(folder: Path) -> dict[str, list[str]]:
 def _manifest(path: Path, labelled_classes: int | None, kind: Kind) -> Catalogue:
     shown = printable(str(path))
     if path.suffix.lower() not in (".csv", ".parquet"):
-        raise InputError(f"{shown!r} is neither a folder nor a table\n{LAYOUTS[kind]}")
+        hint = other_kind_in_words([path.name], kind)
+        raise InputError(f"{shown!r} is neither a folder nor a table{hint}\n{LAYOUTS[kind]}")
     if labelled_classes is not None:
         raise InputError(
             f"{shown!r} says in its label column what is labelled; leave --labelled-classes out"

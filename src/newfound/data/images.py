@@ -15,6 +15,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
+from newfound.data.folders import other_kind_in_words
 from newfound.data.source import Kind, UnreadableError, printable
 from newfound.errors import InputError
 
@@ -195,13 +196,17 @@ def image_sides(source: ImageSource, sample: int = 64) -> float:
     Reads headers only. Raises InputError if none of the sample can be read.
     """
     sides = []
+    errors = []
     for i in _spread(source, sample):
         try:
             sides.append(source.shorter_side(i))
         except UnreadableError as error:
-            last_error = error
+            errors.append(error)
     if not sides:
-        raise InputError(f"none of the images can be read; the last one tried: {last_error}")
+        raise InputError(
+            f"none of the images can be read; the last one tried: {errors[-1]}"
+            f"{other_kind_in_words([error.path for error in errors], source.kind)}"
+        )
     return float(np.median(sides))
 
 

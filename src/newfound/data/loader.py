@@ -12,8 +12,9 @@ from torch import Tensor
 
 from newfound.batch import UNLABELLED, Media
 from newfound.data.decoding import Bad, Chunk, Decoding, decoded, usable
+from newfound.data.folders import other_kind_in_words
 from newfound.data.images import FileImages, ImageSource, decode_side
-from newfound.data.source import UnreadableError, printable
+from newfound.data.source import Kind, UnreadableError, printable
 from newfound.errors import InputError
 
 Cache = Literal["device", "memory", "none"]
@@ -70,10 +71,13 @@ def check_all(
     return [skipped for _, bad in chunks for skipped in bad]
 
 
-def check_share_bad(skipped: Sequence[Skipped], names: NDArray[np.str_], max_bad: float) -> None:
+def check_share_bad(
+    skipped: Sequence[Skipped], names: NDArray[np.str_], kind: Kind, max_bad: float
+) -> None:
     """Raise InputError if more than the share `max_bad` of all items are unreadable.
 
-    names: (n,) of all items, readable or not.  What is left out by choice does not count.
+    names: (n,) of all items, readable or not.  kind: what they were read as.  What is left out by
+    choice does not count.
     """
     unreadable = [item for item in skipped if not item.by_choice]
     share = len(unreadable) / len(names)
@@ -81,10 +85,11 @@ def check_share_bad(skipped: Sequence[Skipped], names: NDArray[np.str_], max_bad
         return
     first = ", ".join(f"{str(names[bad.index])!r} ({bad.reason})" for bad in unreadable[:3])
     enough = np.ceil(share * 1000) / 1000
+    hint = other_kind_in_words((str(names[bad.index]) for bad in unreadable), kind)
     raise InputError(
         f"{len(unreadable)} of {len(names)} files ({share:.1%}) cannot be used, more than the "
         f"{max_bad:.1%} allowed: {first}{', ...' if len(unreadable) > 3 else ''}; repair or remove "
-        f"them, or go on without them with --max-bad {enough:g}"
+        f"them, or go on without them with --max-bad {enough:g}{hint}"
     )
 
 
