@@ -229,7 +229,7 @@ def _write_tables(
     shown = np.unique(
         np.concatenate([on_map, *(m.typical for m in members), *(m.doubtful for m in members)])
     )
-    images = finding.catalogue.images.subset(finding.catalogue.unlabelled[shown])
+    images = finding.catalogue.items.subset(finding.catalogue.unlabelled[shown])
     thumbnails = make_thumbnails(images, shown, finding.config, finding.workers)
     _write_arrays(folder.thumbnails, **thumbnails)
     _write_arrays(

@@ -20,7 +20,7 @@ from newfound.conclusion import rows_to_calibrate_on
 from newfound.config import Config, VideoConfig
 from newfound.data.catalogue import check_counts
 from newfound.data.folders import other_kind_in_words
-from newfound.data.loader import Cache, Draw, Skipped, choose_cache, free_memory
+from newfound.data.loader import Draw, Room, Skipped, choose_cache, free_memory
 from newfound.data.reading import bytes_when_kept, clips_tried, read_items
 from newfound.device import choose_device, compute_threads, describe
 from newfound.errors import InputError
@@ -140,7 +140,7 @@ class _Steps:
         return Batch(self.media.select(at).to(self.device), self.training.labels[index], index)
 
 
-def _place(job: Job, device: torch.device) -> tuple[Cache, int | None]:
+def _place(job: Job, device: torch.device) -> tuple[Room, int | None]:
     """Where the items would be kept, and how much one takes there; None: they cannot be kept."""
     bytes_each = bytes_when_kept(job.config)
     if bytes_each is None:
@@ -149,7 +149,7 @@ def _place(job: Job, device: torch.device) -> tuple[Cache, int | None]:
 
 
 def _sample(
-    job: Job, place: Cache, device: torch.device, progress: Progress
+    job: Job, place: Room, device: torch.device, progress: Progress
 ) -> tuple[NDArray[np.int64], Media, list[Skipped], float]:
     """Catalogue rows spread evenly, what they hold, those that cannot be used, seconds for each.
 
@@ -157,7 +157,7 @@ def _sample(
     """
     trainable = job.catalogue.trainable
     rows = trainable[np.linspace(0, len(trainable) - 1, min(SAMPLE, len(trainable)), dtype=int)]
-    source = job.catalogue.images.subset(rows)
+    source = job.catalogue.items.subset(rows)
     progress.stage(f"Reading some of the {source.kind}", len(rows))
     began = time.perf_counter()
     items, skipped = read_items(
@@ -197,7 +197,7 @@ def _counts(job: Job) -> str:
     )
 
 
-def _kept(place: Cache, bytes_each: int | None, n_items: int) -> str:
+def _kept(place: Room, bytes_each: int | None, n_items: int) -> str:
     if bytes_each is None:
         return "not kept: clips from anywhere are decoded anew each time (see --places)"
     size = _size(n_items * bytes_each)

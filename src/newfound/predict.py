@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from newfound.answer import one_answer
-from newfound.config import Machine, VideoConfig
+from newfound.config import Machine, VideoConfig, kind_of
 from newfound.data.catalogue import files_in
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
 from newfound.data.reading import read_items
-from newfound.data.source import Kind, printable
+from newfound.data.source import printable
 from newfound.device import choose_device, choose_workers, compute_threads
 from newfound.errors import InputError
 from newfound.inference import ask
@@ -52,7 +52,7 @@ def predict(
     network, calibration = load_model(folder.model, config, len(known), len(novel))
     device = choose_device(machine.device)
     workers = choose_workers(machine.workers)
-    kind: Kind = "videos" if isinstance(config, VideoConfig) else "images"
+    kind = kind_of(config.preset)
     names, files = files_in(data, kind)
 
     if isinstance(config, VideoConfig):

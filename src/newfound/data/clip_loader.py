@@ -10,17 +10,17 @@ between them is the crop, the colours, the piece of the sound and SpecAugment's 
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from newfound.batch import Media
-from newfound.config import VideoConfig
+from newfound.config import Cache, VideoConfig
 from newfound.data.clips import Clip, ClipFiles, ClipShape, evenly
 from newfound.data.decoding import AHEAD, Bad, Chunk, Decoding, decoded, usable
-from newfound.data.loader import Draw, Items, OnProgress, Skipped, choose_cache
+from newfound.data.loader import Draw, Items, OnProgress, Room, Skipped, choose_cache
 from newfound.data.sound import SAMPLE_RATE
 from newfound.data.source import UnreadableError, printable
 from newfound.errors import InputError
@@ -152,7 +152,7 @@ def read_clips(
     source: ClipFiles,
     config: VideoConfig,
     workers: int,
-    cache: Literal["auto", "device", "memory", "none"],
+    cache: Cache,
     device: torch.device,
     on_progress: OnProgress | None = None,
 ) -> tuple[Items, list[Skipped]]:
@@ -164,7 +164,7 @@ def read_clips(
     `missing_audio` says. Raises InputError.
     """
     shape, at = clip_shape(config), tried_places(config)
-    room = "none"
+    room: Room = "none"
     if config.places is not None:
         room = choose_cache(len(source), len(at) * bytes_per_clip(shape), device, cache)
     dataset = ClipDecoding(source, shape)

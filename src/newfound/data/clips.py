@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.functional import rgb_to_grayscale
 
-from newfound.data.images import FileImages, decode_side
+from newfound.data.images import FileImages
 from newfound.data.sound import SAMPLE_RATE, is_silent
 from newfound.data.source import Kind, UnreadableError, printable
 from newfound.data.videos import Video, opened
@@ -129,28 +128,8 @@ class ClipFiles:
             raise
         return Clip(pixels, sound, heard)
 
-    def load(self, i: int, px: int, channels: int) -> Tensor:
-        """The frame in the middle of an item as an image: see ImageSource."""
-        with opened(self.path(i)) as video:
-            middle_seconds = sum(self._span(i, video)) / 2
-            poster = video.frames(middle_seconds, 0.0, 1, decode_side(px))[:, 0]
-        return poster if channels == 3 else rgb_to_grayscale(poster)
-
-    def is_heard(self, i: int) -> bool:
-        """Whether item i has sound that is more than silence in its first `LISTENED_SECONDS`.
-
-        Stops at the first sound, so only silence takes long. Raises UnreadableError.
-        """
-        with opened(self.path(i)) as video:
-            return _is_heard(video, *self._span(i, video))
-
-    def shorter_side(self, i: int) -> int:
-        """See ImageSource; of the picture as displayed."""
-        with opened(self.path(i)) as video:
-            return video.shorter_side()
-
     def stamps(self) -> NDArray[np.int64]:
-        """See ImageSource: sizes in bytes, mixed with the span of an item that has one."""
+        """(n,) numbers that change with an item: sizes in bytes, mixed with the span if any."""
         stamps = self.files.stamps()
         spans = np.stack([self.start_seconds, self.end_seconds], axis=1)
         for i in np.flatnonzero(~np.isnan(spans).all(axis=1)):
@@ -158,7 +137,7 @@ class ClipFiles:
         return stamps
 
     def subset(self, rows: NDArray[np.int64]) -> "ClipFiles":
-        """See ImageSource."""
+        """The items of these rows, in their order."""
         return ClipFiles(self.files.paths[rows], self.start_seconds[rows], self.end_seconds[rows])
 
     def path(self, i: int) -> str:

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from newfound.batch import UNLABELLED, Media
+from newfound.config import Cache
 from newfound.data.decoding import Bad, Chunk, Decoding, decoded, usable
 from newfound.data.folders import other_kind_in_words
 from newfound.data.images import FileImages, ImageSource, decode_side
 from newfound.data.source import Kind, UnreadableError, printable
 from newfound.errors import InputError
 
-Cache = Literal["device", "memory", "none"]
+Room = Literal["device", "memory", "none"]
+"""Where decoded items are kept."""
+
 OnProgress = Callable[[int, int], None]
 """Called with (done, total) images."""
 
@@ -189,7 +192,7 @@ def read_images(
     px: int,
     channels: int,
     workers: int,
-    cache: Literal["auto", "device", "memory", "none"],
+    cache: Cache,
     device: torch.device,
     on_progress: OnProgress | None = None,
 ) -> tuple[Items, list[Skipped]]:
@@ -212,15 +215,15 @@ def choose_cache(
     n_items: int,
     bytes_per_item: int,
     device: torch.device,
-    wish: Literal["auto", "device", "memory", "none"],
-) -> Cache:
+    wish: Cache,
+) -> Room:
     """Where to keep decoded pixels; "auto" takes the fastest place with half of it to spare."""
     if wish == "auto":
         wish = _fastest_with_room(n_items * bytes_per_item, device)
     return "memory" if wish == "device" and device.type == "cpu" else wish
 
 
-def _fastest_with_room(n_bytes: int, device: torch.device) -> Cache:
+def _fastest_with_room(n_bytes: int, device: torch.device) -> Room:
     if n_bytes > free_memory() / 2:  # pixels pass through the host's memory in any case
         return "none"
     if device.type == "cuda" and n_bytes <= torch.cuda.mem_get_info(device)[0] / 2:

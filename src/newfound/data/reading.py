@@ -1,10 +1,9 @@
 """Reading a catalogue's items for a network: images or clips, kept or streamed."""
 
-from typing import Literal
-
 import torch
 
-from newfound.config import Config, VideoConfig
+from newfound.config import Cache, Config, VideoConfig
+from newfound.data.catalogue import Source
 from newfound.data.clip_loader import (
     bytes_per_clip,
     clip_shape,
@@ -13,15 +12,15 @@ from newfound.data.clip_loader import (
     tried_places,
 )
 from newfound.data.clips import ClipFiles
-from newfound.data.images import ImageSource, decode_side
+from newfound.data.images import decode_side
 from newfound.data.loader import Items, OnProgress, Skipped, read_images
 
 
 def read_items(
-    source: ImageSource,
+    source: Source,
     config: Config,
     workers: int,
-    cache: Literal["auto", "device", "memory", "none"],
+    cache: Cache,
     device: torch.device,
     on_progress: OnProgress | None = None,
 ) -> tuple[Items, list[Skipped]]:
@@ -32,6 +31,7 @@ def read_items(
     if isinstance(config, VideoConfig):
         assert isinstance(source, ClipFiles), "settings of videos go with videos"
         return read_clips(source, config, workers, cache, device, on_progress)
+    assert not isinstance(source, ClipFiles), "settings of images go with images"
     return read_images(source, config.px, config.channels, workers, cache, device, on_progress)
 
 
