@@ -34,7 +34,7 @@ from newfound.config import PRESETS, VideoConfig, kind_of, make_config
 from newfound.data.clip_loader import CENTRE, clip_shape
 from newfound.data.clips import ClipFiles, ClipShape
 from newfound.data.sound import SAMPLE_RATE
-from newfound.data.videos import probe
+from newfound.data.videos import opened
 from newfound.device import describe
 from newfound.process import keep_freed_memory
 
@@ -159,10 +159,15 @@ def seconds_of(frame: VideoFrame | AudioFrame) -> float:
     return frame.time
 
 
+def _duration_seconds(path: Path) -> float:
+    with opened(str(path)) as video:
+        return video.duration_seconds()
+
+
 def measured(paths: list[Path], shape: ClipShape, rounds: int) -> dict[str, object]:
     """The figures of some files, one window of each in each of `rounds` rounds after a first."""
     source = ClipFiles(paths)
-    latest = [max(probe(str(path)).duration_seconds - shape.clip_seconds, 0.0) for path in paths]
+    latest = [max(_duration_seconds(path) - shape.clip_seconds, 0.0) for path in paths]
     random = np.random.default_rng(0)
     ours: list[float] = []
     plain: list[float] = []

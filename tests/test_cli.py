@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import newfound as package
-from newfound.data.images import printable
+from newfound.data.source import printable
 from support.made_images import CLASSES, made_image, make_folder, save_images
 from support.small_run import contents, discover_command, flags, newfound, one_thread
 
@@ -118,6 +118,7 @@ def test_easy_categories_are_found_from_folder_to_report(
         "unlabelled": 80,
         "held_out": 16,
         "skipped": 0,
+        "missing": 0,
     }
     assert "agreement" in result["baselines"]["kmeans_features"]
     page = (finished / "report.html").read_text()

@@ -291,7 +291,7 @@ class TestWhatThePageSays:
         skipped = (("a.png", "cut short"), ("<i>b</i>.png", "cut short"), ("NA", "empty file"))
         source, page = write(make_run(tmp_path / "run", skipped=skipped))
         text = squeezed(page.text)
-        assert "3 files could not be read" in text and "2 × cut short" in text
+        assert "3 files were left out:" in text and "2 × cut short" in text
         assert "NA empty file" in text and "<i>b</i>.png" in text and "<i>" not in source
 
     def test_curves_leave_gaps_where_nothing_was_logged(self, tmp_path):

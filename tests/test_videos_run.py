@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from newfound import stage as stage_module
 from newfound.checkpoint import load_checkpoint
 from newfound.config import Runtime, make_config
 from newfound.data.catalogue import Truth, open_catalogue
+from newfound.data.clips import Clip, ClipFiles
 from newfound.progress import Progress
 from newfound.run_folder import RunFolder
 from support.made_images import make_folder
@@ -105,6 +107,7 @@ def test_a_run_leaves_every_file_it_promises(whole: Path) -> None:
         "unlabelled": 12,
         "held_out": 2,
         "skipped": 0,
+        "missing": 0,
     }
     assert result["baselines"].keys() == {"kmeans_features", "kmeans_pixels"}
     items = pd.read_csv(whole / "items.csv")
@@ -132,7 +135,11 @@ def test_another_seed_gives_another(videos: Path, whole: Path, tmp_path: Path) -
 def test_where_clips_are_kept_and_who_decodes_changes_nothing(
     videos: Path, whole: Path, tmp_path: Path
 ) -> None:
-    assert_same_run(whole, discovered(videos, tmp_path / "streamed", cache="none", workers=1))
+    run = discovered(videos, tmp_path / "streamed", cache="none", workers=1)
+    assert_same_run(whole, run)
+    baselines = json.loads((run / "result.json").read_text())["baselines"]
+    assert baselines.keys() == {"kmeans_features"}, "pixels are not decoded again for a baseline"
+    assert "k-means on the plain pixels" not in (run / "report.html").read_text()
 
 
 def anywhere(videos: Path, out: Path) -> list[str]:
@@ -266,6 +273,22 @@ def test_unusable_videos_are_left_out_and_listed(
     assert_same_run(whole, run)  # which never had them
 
 
+def test_what_a_published_set_lacks_is_in_the_result_and_the_report(
+    videos: Path, tmp_path: Path
+) -> None:
+    catalogue, truth = open_catalogue(videos, labelled_classes=2, kind="videos")
+    lacking = replace(catalogue, missing=1234)
+    config, folder = make_config(**TINY_VIDEOS), RunFolder(tmp_path / "run")
+    with Progress(quiet=True) as progress:
+        run_module.run(
+            run_module.Job(folder, lacking, truth, 2, config, Runtime(workers=0), False), progress
+        )
+    assert folder.result()["counts"]["missing"] == 1234
+    assert (
+        "1,234 more videos that the data set lists have no file here" in folder.report.read_text()
+    )
+
+
 def test_too_many_of_them_stop_the_run(
     flawed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -357,6 +380,22 @@ def test_new_videos_are_named_and_bad_ones_listed(
     np.testing.assert_allclose(one["confidence"], expected["confidence"], rtol=1e-4)
 
 
+def test_of_new_videos_no_clip_is_decoded_that_is_not_asked_for(
+    whole: Path, new_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run was trained on 3 places of each video, and 2 clips of each are asked for."""
+    decoded: list[tuple[int, float]] = []
+    original = ClipFiles.load_clip
+
+    def counted(files: ClipFiles, i: int, at: float, *more: Any) -> Clip:
+        decoded.append((i, at))
+        return original(files, i, at, *more)
+
+    monkeypatch.setattr(ClipFiles, "load_clip", counted)
+    predicted(whole, new_files / "deep", tmp_path / "answers.csv")
+    assert decoded == [(i, at) for i in range(4) for at in (0.0, 1.0)]
+
+
 def test_new_videos_are_sorted_into_folders(whole: Path, new_files: Path, tmp_path: Path) -> None:
     into = tmp_path / "sorted"
     answers = predicted(whole, new_files, tmp_path / "answers.csv", "--copy-to", into)
@@ -441,12 +480,27 @@ def test_auto_is_a_preset_of_videos_too(
     assert "batch is 1024, but there are only" in refused(command, capsys)
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["run", "dry run"])
 def test_images_given_as_videos_stop_the_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
 ) -> None:
     photos = make_folder(tmp_path / "photos", each=4)
-    message = refused(discover_videos_command(photos, tmp_path / "run"), capsys)
-    assert "cannot be used" in message
+    message = refused([*discover_videos_command(photos, tmp_path / "run"), *more], capsys)
+    assert "can be used" in message or "cannot be used" in message
+    assert "; these look like images: newfound discover images (in Python " in message
+
+
+@pytest.mark.parametrize("preset", [[], ["--preset", "quick"]], ids=["by the data", "quick"])
+def test_videos_given_as_images_stop_the_run(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], preset: list[str]
+) -> None:
+    command = ["discover", "images", str(videos), "--num-novel", "2", "--labelled-classes", "2"]
+    message = refused([*command, "--out", str(tmp_path / "run"), "--batch", "8", *preset], capsys)
+    assert "cannot be used" in message if preset else "none of the images can be read" in message
+    told = "; these look like videos: newfound discover videos (in Python preset='videos')"
+    assert told in message
+    for wrong in (videos / "hum", videos / "hum" / "0.mp4"):
+        assert told in refused([*command[:2], str(wrong), *command[3:], "--out", "x"], capsys)
 
 
 def test_a_run_of_images_is_not_continued_with_videos(

@@ -1,6 +1,6 @@
 """The nouns that everything passes around: Media, Batch, Seen, Outputs, Losses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 
 import torch
@@ -44,10 +44,23 @@ class Media:
         return self._each(lambda part: part.index_select(0, rows.to(part.device)))
 
     @classmethod
-    def joined(cls, media: "Sequence[Media]") -> "Media":
-        """All items of several, one after another; all have the same parts."""
-        parts = zip(*((one.pixels, one.sound, one.heard) for one in media))
-        return cls(*(None if part[0] is None else torch.cat(part) for part in parts))
+    def joined(cls, pieces: "Iterable[Media]", at_most: int, pin: bool = False) -> "Media | None":
+        """The items of all pieces, one after another; None if there is no piece.
+
+        Every piece has the same parts and is let go once it is copied.
+
+        at_most: how many items there may be in all. Memory is taken once, for so many.  pin: in
+        page-locked memory.
+        """
+        whole: Media | None = None
+        n_items = 0
+        for piece in pieces:
+            if whole is None:
+                whole = piece._each(lambda part: _room_like(part, at_most, pin))
+            for part, of_whole in zip(piece._parts(), whole._parts(), strict=True):
+                of_whole[n_items : n_items + len(piece)] = part
+            n_items += len(piece)
+        return None if whole is None else whole._each(lambda part: part[:n_items])
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Media":
         parts = (self.pixels, self.sound, self.heard)
@@ -55,6 +68,10 @@ class Media:
 
     def _parts(self) -> list[Tensor]:
         return [part for part in (self.pixels, self.sound, self.heard) if part is not None]
+
+
+def _room_like(part: Tensor, rows: int, pin: bool) -> Tensor:
+    return torch.empty((rows, *part.shape[1:]), dtype=part.dtype, pin_memory=pin)
 
 
 @dataclass(frozen=True)

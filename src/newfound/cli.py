@@ -29,8 +29,8 @@ from newfound.config import (
     make_runtime,
 )
 from newfound.data.catalogue import Catalogue, Truth, open_catalogue
-from newfound.data.images import Kind
 from newfound.data.manifest import read_truth
+from newfound.data.source import Kind
 from newfound.discovery import Discovery, choose_preset, load
 from newfound.dry_run import try_out
 from newfound.errors import InputError, Stopped

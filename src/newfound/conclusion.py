@@ -17,6 +17,7 @@ from newfound.baselines.kmeans import kmeans
 from newfound.batch import Media
 from newfound.config import Config, VideoConfig
 from newfound.data.catalogue import Catalogue, Truth
+from newfound.data.clip_loader import StreamedClips
 from newfound.data.loader import Items
 from newfound.evaluate import assessment, scores
 from newfound.files import write_atomically, write_csv, write_text
@@ -50,7 +51,7 @@ class Finding:
     """A trained network, what it was trained on, and how long each stage took.
 
     labelled_only: (n_unlabelled, d) features of the network trained on labels alone, or None.
-    skipped: items that could not be read.  seconds: stage -> seconds.
+    skipped: items that were left out.  seconds: stage -> seconds.
     """
 
     folder: RunFolder
@@ -146,10 +147,14 @@ def _quality(
 
 
 def _baselines(finding: Finding, categories: Categories, clusters: np.ndarray) -> dict[str, Any]:
-    """k-means on our features and the others there are; on pixels where it can be scored."""
+    """k-means on our features and the others there are.
+
+    Those on pixels only where it can be scored, and not of videos that are decoded anew: that
+    would be once more for this alone.
+    """
     count, seed = len(categories.names), finding.config.seed
     found = {"kmeans_features": clusters}
-    if finding.truth is not None and _has_pictures(finding.config):
+    if finding.truth is not None and _has_pictures_at_hand(finding):
         found["kmeans_pixels"] = kmeans(_plain_pixels(finding), count, seed)
     if finding.labelled_only is not None:
         found["kmeans_labelled_only"] = kmeans(finding.labelled_only, count, seed)
@@ -177,8 +182,11 @@ def _plain_pixels(finding: Finding) -> np.ndarray:
     return torch.cat(small).numpy()
 
 
-def _has_pictures(config: Config) -> bool:
-    return not isinstance(config, VideoConfig) or config.modalities != "audio"
+def _has_pictures_at_hand(finding: Finding) -> bool:
+    config = finding.config
+    if not isinstance(config, VideoConfig):
+        return True
+    return config.modalities != "audio" and not isinstance(finding.media, StreamedClips)
 
 
 def _pictures(media: Media, clips: int) -> Tensor:
@@ -199,6 +207,7 @@ def _counts(finding: Finding, categories: Categories) -> dict[str, int]:
         "unlabelled": len(catalogue.unlabelled),
         "held_out": int(catalogue.held_out.sum()),
         "skipped": finding.skipped,
+        "missing": catalogue.missing,
     }
 
 
@@ -220,7 +229,7 @@ def _write_tables(
     shown = np.unique(
         np.concatenate([on_map, *(m.typical for m in members), *(m.doubtful for m in members)])
     )
-    images = finding.catalogue.images.subset(finding.catalogue.unlabelled[shown])
+    images = finding.catalogue.items.subset(finding.catalogue.unlabelled[shown])
     thumbnails = make_thumbnails(images, shown, finding.config, finding.workers)
     _write_arrays(folder.thumbnails, **thumbnails)
     _write_arrays(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from newfound.errors import InputError
 
 Mu = int | float | Literal["share", "heldout"]
+Cache = Literal["auto", "device", "memory", "none"]
 
 
 class _Frozen(BaseModel):
@@ -245,7 +246,7 @@ class Machine(_Frozen):
     """What decides how fast the network goes, here, not what it finds."""
 
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1")
-    cache: Literal["auto", "device", "memory", "none"] = Field(
+    cache: Cache = Field(
         "auto",
         description="where decoded images, or clips of a set number of places, are kept; auto: "
         "wherever they fit",

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from newfound.config import Runtime, kind_of, make_config, make_runtime
 from newfound.data.catalogue import Catalogue, open_catalogue
+from newfound.data.clips import ClipFiles
 from newfound.data.images import all_grey, image_sides
 from newfound.errors import InputError, RunFolderError, Stopped
 from newfound.evaluate import assessment
@@ -181,9 +182,11 @@ def choose_preset(catalogue: Catalogue) -> str:
 
     A look at some of the images decides. Raises InputError if none can be read.
     """
-    if image_sides(catalogue.images) > SMALL_IMAGE_PX:
+    images = catalogue.items
+    assert not isinstance(images, ClipFiles), "chosen by the images is a preset of images"
+    if image_sides(images) > SMALL_IMAGE_PX:
         return "images"
-    return "digits" if all_grey(catalogue.images) else "small-images"
+    return "digits" if all_grey(images) else "small-images"
 
 
 def _read_table(path: Path) -> pd.DataFrame:

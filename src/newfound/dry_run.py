@@ -19,8 +19,9 @@ from newfound.batch import Batch, Media
 from newfound.conclusion import rows_to_calibrate_on
 from newfound.config import Config, VideoConfig
 from newfound.data.catalogue import check_counts
-from newfound.data.loader import Cache, Draw, Skipped, choose_cache, free_memory
-from newfound.data.reading import bytes_when_kept, read_items
+from newfound.data.folders import other_kind_in_words
+from newfound.data.loader import Draw, Room, Skipped, choose_cache, free_memory
+from newfound.data.reading import bytes_when_kept, clips_tried, read_items
 from newfound.device import choose_device, compute_threads, describe
 from newfound.errors import InputError
 from newfound.models.network import make_network
@@ -139,7 +140,7 @@ class _Steps:
         return Batch(self.media.select(at).to(self.device), self.training.labels[index], index)
 
 
-def _place(job: Job, device: torch.device) -> tuple[Cache, int | None]:
+def _place(job: Job, device: torch.device) -> tuple[Room, int | None]:
     """Where the items would be kept, and how much one takes there; None: they cannot be kept."""
     bytes_each = bytes_when_kept(job.config)
     if bytes_each is None:
@@ -148,7 +149,7 @@ def _place(job: Job, device: torch.device) -> tuple[Cache, int | None]:
 
 
 def _sample(
-    job: Job, place: Cache, device: torch.device, progress: Progress
+    job: Job, place: Room, device: torch.device, progress: Progress
 ) -> tuple[NDArray[np.int64], Media, list[Skipped], float]:
     """Catalogue rows spread evenly, what they hold, those that cannot be used, seconds for each.
 
@@ -156,7 +157,7 @@ def _sample(
     """
     trainable = job.catalogue.trainable
     rows = trainable[np.linspace(0, len(trainable) - 1, min(SAMPLE, len(trainable)), dtype=int)]
-    source = job.catalogue.images.subset(rows)
+    source = job.catalogue.items.subset(rows)
     progress.stage(f"Reading some of the {source.kind}", len(rows))
     began = time.perf_counter()
     items, skipped = read_items(
@@ -165,9 +166,10 @@ def _sample(
     seconds = (time.perf_counter() - began) / len(rows)
     usable = np.delete(rows, [item.index for item in skipped])
     if not len(usable):
+        hint = other_kind_in_words(map(str, job.catalogue.names[rows]), source.kind)
         raise InputError(
             f"none of {len(rows)} {source.kind} that were looked at can be used; the first: "
-            f"{job.catalogue.names[rows[0]]}: {skipped[0].reason}"
+            f"{job.catalogue.names[rows[0]]}: {skipped[0].reason}{hint}"
         )
     [media] = items.batches([torch.arange(len(usable))], Draw(job.config.seed, 1))
     return usable, media, skipped, seconds
@@ -195,7 +197,7 @@ def _counts(job: Job) -> str:
     )
 
 
-def _kept(place: Cache, bytes_each: int | None, n_items: int) -> str:
+def _kept(place: Room, bytes_each: int | None, n_items: int) -> str:
     if bytes_each is None:
         return "not kept: clips from anywhere are decoded anew each time (see --places)"
     size = _size(n_items * bytes_each)
@@ -211,7 +213,7 @@ def _kept(place: Cache, bytes_each: int | None, n_items: int) -> str:
 def _time(job: Job, read_seconds: float, step_seconds: float, *, is_kept: bool) -> str:
     """Of each stage and in all. Workers decode while the network computes."""
     catalogue, config = job.catalogue, job.config
-    decode_seconds = 0.0 if is_kept else read_seconds
+    decode_seconds = 0.0 if is_kept else read_seconds / clips_tried(config)
     both = (config.batch * decode_seconds, step_seconds)
     steps = _count_steps(job)
     clips = config.clips if isinstance(config, VideoConfig) else 1

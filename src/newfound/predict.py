@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from newfound.answer import one_answer
-from newfound.config import Machine, VideoConfig
+from newfound.config import Machine, VideoConfig, kind_of
 from newfound.data.catalogue import files_in
 from newfound.data.clips import ClipFiles
-from newfound.data.images import FileImages, Kind, printable
+from newfound.data.images import FileImages
 from newfound.data.reading import read_items
+from newfound.data.source import printable
 from newfound.device import choose_device, choose_workers, compute_threads
 from newfound.errors import InputError
 from newfound.inference import ask
@@ -51,12 +52,12 @@ def predict(
     network, calibration = load_model(folder.model, config, len(known), len(novel))
     device = choose_device(machine.device)
     workers = choose_workers(machine.workers)
-    kind: Kind = "videos" if isinstance(config, VideoConfig) else "images"
+    kind = kind_of(config.preset)
     names, files = files_in(data, kind)
 
+    if isinstance(config, VideoConfig):
+        config = _to_predict_with(config)
     progress.stage(f"Reading {kind}", len(files))
-    if isinstance(config, VideoConfig) and config.missing_audio == "error":
-        config = config.model_copy(update={"missing_audio": "skip"})  # one file stops no others
     items, bad = read_items(files, config, workers, machine.cache, device, progress.follow)
     unreadable = np.array([b.index for b in bad], dtype=np.int64)
     rows = np.setdiff1d(np.arange(len(files)), unreadable)
@@ -74,6 +75,12 @@ def predict(
     skipped = pd.DataFrame({"path": names[unreadable], "reason": [b.reason for b in bad]})
     table = _table(names[rows], probabilities, known, novel)
     return Prediction(table, skipped, files.subset(rows))
+
+
+def _to_predict_with(config: VideoConfig) -> VideoConfig:
+    """Without the places that only training sees; one bad file stops no others."""
+    missing_audio = "zeros" if config.missing_audio == "zeros" else "skip"
+    return config.model_copy(update={"places": config.clips, "missing_audio": missing_audio})
 
 
 def check_unused(into: Path) -> None:

@@ -80,6 +80,7 @@ def _page(folder: RunFolder) -> dict[str, Any]:
         "skipped": skipped.head(SHOWN_SKIPPED).to_dict("records"),
         "skipped_reasons": Counter(skipped["reason"]).most_common(),
         "skipped_total": len(skipped),
+        "missing": result["counts"].get("missing", 0),
         "style": Markup(_asset("report.css")),
         "scripts": scripts,
         "policy": _content_policy(scripts),

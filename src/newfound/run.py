@@ -130,23 +130,23 @@ def _decode(
 ) -> tuple[Catalogue, Truth | None, Items]:
     """Decode every item once, keep the pixels where they fit, and leave out what is unreadable."""
     config, catalogue = job.config, job.catalogue
-    progress.stage(f"Reading {catalogue.images.kind}", len(catalogue))
+    progress.stage(f"Reading {catalogue.items.kind}", len(catalogue))
     items, bad = read_items(
-        catalogue.images,
+        catalogue.items,
         config,
         workers,
         job.runtime.cache,
         device,
         progress.follow,
     )
-    check_share_bad(bad, catalogue.names, job.runtime.max_bad)
+    check_share_bad(bad, catalogue.names, catalogue.items.kind, job.runtime.max_bad)
     unreadable = [b.index for b in bad]
     skipped = pd.DataFrame({"path": catalogue.names[unreadable], "reason": [b.reason for b in bad]})
     write_csv(job.folder.skipped, skipped)
     if bad:
         progress.message(
-            f"{len(bad)} of {len(catalogue)} {catalogue.images.kind} cannot be used and are left "
-            f"out: {job.folder.skipped}"
+            f"{len(bad)} of {len(catalogue)} {catalogue.items.kind} are left out; "
+            f"{job.folder.skipped} says why"
         )
     catalogue, truth = drop(catalogue, job.truth, unreadable)
     check_counts(with_held_out(job, catalogue), job.num_novel, config.batch)
@@ -300,12 +300,12 @@ def _identity(job: Job) -> dict[str, Any]:
 def missing_in_words(catalogue: Catalogue) -> str:
     """How many items of a published data set have no file."""
     listed = len(catalogue) + catalogue.missing
-    return f"{catalogue.missing:,} of {listed:,} listed {catalogue.images.kind} have no file"
+    return f"{catalogue.missing:,} of {listed:,} listed {catalogue.items.kind} have no file"
 
 
 def decoding_workers(job: Job) -> int:
     """How many processes decode, 0 = this one."""
-    if isinstance(job.catalogue.images, ArrayImages):
+    if isinstance(job.catalogue.items, ArrayImages):
         return 0  # handing arrays to processes costs more than resizing them here
     return choose_workers(job.runtime.workers)
 

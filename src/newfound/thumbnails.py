@@ -11,10 +11,10 @@ from torch.nn.functional import adaptive_max_pool1d, pad
 
 from newfound.batch import Media
 from newfound.config import Config, VideoConfig
+from newfound.data.catalogue import Source
 from newfound.data.clip_loader import CENTRE, ClipDecoding, Place
 from newfound.data.clips import ClipFiles, ClipShape
 from newfound.data.decoding import decoded
-from newfound.data.images import ImageSource
 from newfound.data.loader import decode_all
 from newfound.spectrogram import FLOOR_DB, LogMel, Sounds
 
@@ -36,7 +36,7 @@ _SILENT_TO_LOUD = np.array([[13, 12, 34], [106, 31, 122], [232, 100, 60], [252, 
 
 
 def make_thumbnails(
-    source: ImageSource, rows: NDArray[np.int64], config: Config, workers: int
+    source: Source, rows: NDArray[np.int64], config: Config, workers: int
 ) -> dict[str, NDArray[Any]]:
     """The arrays of `thumbnails.npz`, for m of the items of the source.
 
@@ -51,6 +51,7 @@ def make_thumbnails(
     if isinstance(config, VideoConfig):
         assert isinstance(source, ClipFiles), "settings of videos go with videos"
         return _of_videos(source, rows, config, workers)
+    assert not isinstance(source, ClipFiles), "settings of images go with images"
     pixels, gone = decode_all(source, THUMBNAIL_PX, 3, workers)
     there = np.delete(rows, [bad.index for bad in gone])
     return {"row": there, "pixels": pixels.permute(0, 2, 3, 1).numpy()}

@@ -28,7 +28,8 @@ from newfound.data.catalogue import (
     open_catalogue,
 )
 from newfound.data.digits import placed_digits
-from newfound.data.images import ArrayImages, FileImages, Kind
+from newfound.data.images import ArrayImages, FileImages
+from newfound.data.source import Kind
 from newfound.errors import InputError
 
 
@@ -93,7 +94,7 @@ def test_a_folder_of_labelled_and_unlabelled(tmp_path: Path) -> None:
     assert catalogue.unlabelled.tolist() == [4, 5, 6]
     assert not catalogue.held_out.any()
     for i in range(len(catalogue)):
-        catalogue.images.load(i, 8, 1)
+        catalogue.items.load(i, 8, 1)
 
 
 def test_two_folders_of_any_place_make_the_same_catalogue(tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ def test_odd_names_survive(tmp_path: Path) -> None:
     assert catalogue.class_names == ("cat", "h\\xe9 n")
     assert len(catalogue.fingerprint()) == 16
     for i in range(len(catalogue)):
-        catalogue.images.load(i, 8, 1)
+        catalogue.items.load(i, 8, 1)
 
 
 def test_names_stay_unique_when_one_spells_out_another(tmp_path: Path) -> None:
@@ -322,9 +323,9 @@ def test_a_manifest_gives_labels_as_text(tmp_path: Path, kind: str) -> None:
     catalogue, truth = open_catalogue(write_manifest(tmp_path, rows, kind))
     assert truth is None and catalogue.class_names == ("007", "NA")
     assert columns(catalogue) == {"i/1.png": 0, "i/2.png": 1, "i/3.png": -1, 'i/"4,\n.png': -1}
-    assert isinstance(catalogue.images, FileImages)
+    assert isinstance(catalogue.items, FileImages)
     for i in range(len(catalogue)):
-        catalogue.images.load(i, 8, 1)
+        catalogue.items.load(i, 8, 1)
 
 
 def test_parquet_labels_may_be_whole_numbers(tmp_path: Path) -> None:
@@ -345,7 +346,7 @@ def test_a_manifest_may_hold_bytes_that_are_not_utf8_and_absolute_paths(tmp_path
     catalogue, _ = open_catalogue(tmp_path / "items.csv")
     assert catalogue.names.tolist() == ["\\xe9.png", os.fsdecode(absolute), "./c.png"]
     for i in range(3):
-        catalogue.images.load(i, 8, 1)
+        catalogue.items.load(i, 8, 1)
 
 
 def test_the_same_row_twice_counts_once(tmp_path: Path) -> None:
@@ -422,7 +423,7 @@ def test_arrays_with_whole_labels() -> None:
     catalogue = from_arrays(pixels, np.array([10, -1, 9, 10, -1]))
     assert catalogue.class_names == ("9", "10")
     assert catalogue.labels.tolist() == [1, -1, 0, 1, -1]
-    assert [int(catalogue.images.load(i, 8, 1).max()) for i in range(5)] == [0, 1, 2, 3, 4]
+    assert [int(catalogue.items.load(i, 8, 1).max()) for i in range(5)] == [0, 1, 2, 3, 4]
     again, truth = open_catalogue((pixels, [10, -1, 9, 10, -1]))
     assert truth is None and again.fingerprint() == catalogue.fingerprint()
 
@@ -462,8 +463,8 @@ def test_digits() -> None:
     assert truth.class_names == ("5", "6", "7", "8", "9")
     assert np.array_equal(catalogue.labels, np.where(target < 5, target, -1))
     assert np.array_equal(truth.labels, target[target >= 5] - 5)
-    assert isinstance(catalogue.images, ArrayImages)
-    pixels = catalogue.images.pixels
+    assert isinstance(catalogue.items, ArrayImages)
+    pixels = catalogue.items.pixels
     assert pixels.shape == (1797, 16, 16) and pixels.dtype == np.uint8
 
 
@@ -488,10 +489,10 @@ def test_nothing_in_a_catalogue_tells_the_unlabelled_apart(monkeypatch: pytest.M
     scrambled, _ = digits_catalogue()
     assert scrambled.fingerprint() == honest.fingerprint()
     for name, column in vars(honest).items():
-        if name != "images":
+        if name != "items":
             assert np.array_equal(column, getattr(scrambled, name))
-    assert isinstance(honest.images, ArrayImages) and isinstance(scrambled.images, ArrayImages)
-    assert np.array_equal(honest.images.pixels, scrambled.images.pixels)
+    assert isinstance(honest.items, ArrayImages) and isinstance(scrambled.items, ArrayImages)
+    assert np.array_equal(honest.items.pixels, scrambled.items.pixels)
 
 
 class FakeCifar:
@@ -517,8 +518,8 @@ def test_cifar10_holds_out_the_known_classes_of_its_test_split(
     held_out = np.flatnonzero(catalogue.held_out)
     assert catalogue.labels[held_out].tolist() == [0, 1, 2, 3, 4]
     assert catalogue.names[held_out].tolist() == [f"test/{i:02}" for i in range(5)]
-    assert isinstance(catalogue.images, ArrayImages)
-    assert catalogue.images.pixels[held_out, 0, 0, 0].tolist() == [100, 101, 102, 103, 104]
+    assert isinstance(catalogue.items, ArrayImages)
+    assert catalogue.items.pixels[held_out, 0, 0, 0].tolist() == [100, 101, 102, 103, 104]
     assert len(catalogue.trainable) == 20
 
 

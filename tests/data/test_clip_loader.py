@@ -3,7 +3,7 @@
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from newfound.data.clip_loader import (
     bytes_per_clip,
     clip_shape,
     kept_places,
-    last_place,
     read_clips,
+    tried_places,
 )
 from newfound.data.clips import ClipFiles, evenly
 from newfound.data.loader import Draw, Items, Skipped
@@ -101,11 +101,11 @@ def test_kept_clips_equal_streamed_ones(paths: list[Path], workers: int, draw: D
     streamed, _ = read(paths, workers=workers, cache="none")
     assert isinstance(kept, KeptClips) and isinstance(streamed, StreamedClips)
     assert nothing == []
-    asked = rows([2, 0], [1], [1, 1, 2])
+    asked = rows([2, 0], [1], [1, 1, 2], [0, 1, 2] * 7)  # the last is decoded in several chunks
     for _ in range(2):  # either can be gone through again
         pairs = list(zip(kept.batches(asked, draw), streamed.batches(asked, draw), strict=True))
         each = 2 if draw is None else 1
-        assert [len(media) for media, _ in pairs] == [2 * each, each, 3 * each]
+        assert [len(media) for media, _ in pairs] == [2 * each, each, 3 * each, 21 * each]
         assert all(equal(one, other) for one, other in pairs)
 
 
@@ -161,6 +161,28 @@ def drawn(
     return {place.row: place for place in streamed.dataset.asked}
 
 
+@pytest.mark.parametrize(("workers", "ahead"), [(0, 7), (1, 7), (2, 4), (8, 2)])
+def test_about_one_batch_is_decoded_ahead_in_small_chunks(
+    monkeypatch: pytest.MonkeyPatch, workers: int, ahead: int
+) -> None:
+    """A batch of the paper's takes 0.9 GB, and each worker would make two of them ahead."""
+    asked: list[list[Any]] = []
+
+    def noted(
+        _dataset: Any, requests: list[Any], n_workers: int, pin: bool, each: int
+    ) -> Iterator[clip_loader.Chunk]:
+        assert (n_workers, pin, each) == (workers, False, ahead)
+        asked.extend(requests)
+        yield from (clip_loader.Chunk(Media(torch.zeros(len(r), 1)), []) for r in requests)
+
+    monkeypatch.setattr(clip_loader, "decoded", noted)
+    streamed = StreamedClips(ClipFiles(["x"] * 100), ANYWHERE, workers, pin=False)
+    batches = [torch.arange(100), torch.arange(5)]
+    assert [len(media) for media in streamed.batches(batches, Draw(0, 1))] == [100, 5]
+    assert [len(request) for request in asked] == [16] * 6 + [4, 5]
+    assert [place.row for request in asked for place in request] == [*range(100), *range(5)]
+
+
 def test_a_draw_is_a_function_of_seed_epoch_and_row(monkeypatch: pytest.MonkeyPatch) -> None:
     def of(draw: Draw, order: list[int]) -> dict[int, Any]:
         return drawn(monkeypatch, 40, ANYWHERE, draw, order)
@@ -213,23 +235,21 @@ def test_places_drawn_anywhere_are_cut_anywhere(paths: list[Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("clips", "places", "kept", "last"),
+    ("clips", "places", "tried"),
     [
-        (2, 3, [0, 0.5, 1], 1),
-        (3, 2, [0, 0.5, 1], 1),
-        (4, 7, [k / 6 for k in range(7)], 1),
-        (1, 1, [0.5], 0.5),
-        (1, 2, [0, 0.5, 1], 1),
-        (3, None, None, 1),
+        (2, 3, [0, 0.5, 1]),
+        (3, 2, [0, 0.5, 1]),
+        (4, 7, [k / 6 for k in range(7)]),
+        (1, 1, [0.5]),
+        (1, 2, [0, 0.5, 1]),
+        (3, None, [1]),
     ],
 )
-def test_places_that_are_kept(
-    clips: int, places: int | None, kept: list[float] | None, last: float
-) -> None:
+def test_places_that_are_tried_and_kept(clips: int, places: int | None, tried: list[float]) -> None:
     config = ANYWHERE.model_copy(update={"clips": clips, "places": places})
-    assert last_place(config) == last
-    if kept is not None:
-        assert kept_places(config) == pytest.approx(kept)
+    assert tried_places(config) == pytest.approx(tried)
+    if places is not None:
+        assert kept_places(config) == pytest.approx(tried)
 
 
 @WORKERS
@@ -376,6 +396,38 @@ def test_a_file_that_disappears_in_mid_run_is_named(tmp_path: Path, workers: int
         next(batches)
 
 
+@pytest.fixture
+def undecodable_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Key frames at 0 and 18 of 20 seconds: from 10 s on there is too much to decode up to 18."""
+    picture = Picture(steady(20, rate=4), width=32, height=16, key_every=72)
+    monkeypatch.setattr(videos, "MAX_DECODED_PIXELS", 40 * 256 * 256)
+    return write_video(tmp_path / "rare.mp4", picture, Sound(tone(20)))
+
+
+@WORKERS
+def test_a_part_that_was_never_tried_is_not_told_as_a_file_that_changed(
+    paths: list[Path], undecodable_in_the_middle: Path, workers: int
+) -> None:
+    config = ANYWHERE.model_copy(update={"clips": 6})  # the fourth begins at 0.6 of 19.5 s
+    items, skipped = read([paths[0], undecodable_in_the_middle], config, workers)
+    assert skipped == []
+    batches = items.batches(rows([0], [1]))
+    assert len(next(batches)) == 6
+    told = r"rare\.mp4 cannot be decoded at second 11\.7: too much to decode .*remove the file, or"
+    with pytest.raises(InputError, match=told + r" give --places N.*another --out"):
+        next(batches)
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_with_set_places_every_one_is_tried_before_training(
+    paths: list[Path], undecodable_in_the_middle: Path, cache: str
+) -> None:
+    config = video_config(clips=2, places=6)
+    _, skipped = read([paths[0], undecodable_in_the_middle], config, cache=cache)
+    assert [item.index for item in skipped] == [1]
+    assert skipped[0].reason.startswith("too much to decode")
+
+
 def test_kept_clips_need_no_file(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "gone.mp4", 0.75)
     items, _ = read([path])
@@ -433,22 +485,30 @@ def test_streaming_leaves_the_global_generators_alone(paths: list[Path], workers
     assert np.array_equal(np.random.get_state()[1], numbers)
 
 
-def killed(*_: Any, **__: Any) -> None:
-    """What the system does to a process when memory runs out."""
-    assert get_worker_info() is not None
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 @pytest.mark.parametrize("cache", ["memory", "none"])
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGKILL, "Killed"), (signal.SIGSEGV, "Segmentation fault")]
+)
 def test_a_killed_worker_is_not_taken_for_the_end_of_the_data(
-    paths: list[Path], monkeypatch: pytest.MonkeyPatch, cache: str
+    paths: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    cache: str,
+    number: signal.Signals,
+    name: str,
 ) -> None:
+    """The system does so to a process when memory runs out, and a crash of FFmpeg's."""
+
+    def killed(*_: Any, **__: Any) -> None:
+        assert get_worker_info() is not None
+        os.kill(os.getpid(), number)
+
     items, _ = read(paths, workers=1, cache="none")
     monkeypatch.setattr(Video, "frames", killed)
-    with pytest.raises(InputError, match=r"decoding process was killed.*--workers than 2"):
+    told = rf"decoding process was killed or crashed \(killed by signal: {name}\).*--workers than "
+    with pytest.raises(InputError, match=told + r"2.* one of '.*0\.mp4', '.*1\.mp4', '.*2\.mp4': "):
         read(paths, workers=2, cache=cache)
-    with pytest.raises(InputError, match=r"decoding process was killed.*--workers than 1"):
-        list(items.batches(rows([0], [1]), Draw(0, 1)))
+    with pytest.raises(InputError, match=told + r"1.* one of '.*1\.mp4', '.*0\.mp4': remove it"):
+        list(items.batches(rows([1], [0, 0], [2]), Draw(0, 1)))
 
 
 def test_a_mistake_of_ours_is_not_taken_for_a_bad_file(

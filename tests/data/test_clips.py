@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newfound.data.clips import ClipFiles, ClipShape, evenly
-from newfound.data.images import UnreadableImageError
+from newfound.data.source import UnreadableError
 from newfound.errors import InputError
 from support.made_videos import (
     Picture,
@@ -121,7 +121,6 @@ def test_an_item_is_heard_unless_all_of_it_is_silent(folder: Path) -> None:
     names = ["clicks", "mute", "silent", "late"]
     files = ClipFiles([folder / f"{name}.mp4" for name in names])
     expected = [True, False, False, True]
-    assert [files.is_heard(i) for i in range(4)] == expected
     clips = [files.load_clip(i, 0.3, 0.5, SMALL) for i in range(4)]
     assert [clip.heard for clip in clips] == expected
     for clip in clips[1:]:
@@ -132,26 +131,16 @@ def test_an_item_is_heard_unless_all_of_it_is_silent(folder: Path) -> None:
 def test_sound_outside_the_part_used_does_not_count(folder: Path) -> None:
     paths = [folder / "late.mp4"] * 2 + [folder / "clicks.mp4"] * 2
     files = ClipFiles(paths, np.array([0.0, 4.0, 3.1, 2.9]), np.array([4.0, np.nan, 5.0, 5.0]))
-    assert [files.is_heard(i) for i in range(4)] == [False, True, False, True]
+    heard = [files.load_clip(i, 0.3, 0.5, SMALL).heard for i in range(4)]
+    assert heard == [False, True, False, True]
 
 
 def test_sound_alone_needs_no_picture(folder: Path) -> None:
     files = ClipFiles([folder / "sound.mp4"])
     clip = files.load_clip(0, 0.5, 0.5, ClipShape("audio"))
     assert clip.heard and clip.pixels is None
-    with pytest.raises(UnreadableImageError, match="no picture in it"):
+    with pytest.raises(UnreadableError, match="no picture in it"):
         files.load_clip(0, 0.5, 0.5, SMALL)
-
-
-def test_the_poster_is_the_frame_in_the_middle(folder: Path) -> None:
-    files = ClipFiles([folder / "clicks.mp4"] * 2, np.array([np.nan, 4.1]), np.array([np.nan, 4.9]))
-    for i, number in enumerate((9, 13)):
-        poster = files.load(i, 16, 3)
-        assert poster.shape == (3, 16, 16) and poster.dtype == torch.uint8
-        assert frame_numbers(poster[:, None]) == [number]
-        assert files.load(i, 16, 1).shape == (1, 16, 16)
-        assert files.load(i, 112, 3).shape == (3, 128, 128)
-    assert files.shorter_side(0) == 48
 
 
 def test_subsets_keep_paths_and_spans(folder: Path) -> None:
@@ -185,11 +174,9 @@ def test_spans_that_cannot_be_are_refused(start: float, end: float) -> None:
 
 def test_a_start_after_the_end_of_the_file_is_unreadable(folder: Path) -> None:
     files = ClipFiles([folder / "clicks.mp4"], np.array([7.0]))
-    with pytest.raises(UnreadableImageError) as caught:
+    with pytest.raises(UnreadableError) as caught:
         files.load_clip(0, 0.0, 0.5, SMALL)
     assert caught.value.reason.startswith("it is to start at second 7, but ends at 6")
-    with pytest.raises(UnreadableImageError):
-        files.load(0, 16, 3)
 
 
 def test_clips_are_spread_evenly() -> None:

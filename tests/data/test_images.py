@@ -18,12 +18,12 @@ from torchvision.transforms.v2 import functional as torchvision_functional
 from newfound.data.images import (
     ArrayImages,
     FileImages,
-    UnreadableImageError,
     decode_side,
     image_sides,
     square_pixels,
     to_eight_bits,
 )
+from newfound.data.source import UnreadableError
 from newfound.errors import InputError
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -34,7 +34,7 @@ def load_one(path: Path, px: int = 16, channels: int = 3) -> torch.Tensor:
 
 
 def reason_for(path: Path) -> str:
-    with pytest.raises(UnreadableImageError) as caught:
+    with pytest.raises(UnreadableError) as caught:
         load_one(path)
     return caught.value.reason
 
@@ -246,7 +246,7 @@ def test_damage_anywhere_is_read_or_explained_and_never_crashes(tmp_path: Path) 
             (tmp_path / "a").write_bytes(content)
             try:
                 assert load_one(tmp_path / "a").shape == (3, 16, 16)
-            except UnreadableImageError as error:
+            except UnreadableError as error:
                 assert error.reason and error.reason.isprintable()
 
 
@@ -256,7 +256,7 @@ def test_names_that_are_not_utf8_are_opened_and_shown(tmp_path: Path) -> None:
     source = FileImages([path])
     assert source.load(0, 8, 3)[0].min() == 255
     Path(os.fsdecode(path)).write_bytes(b"")
-    with pytest.raises(UnreadableImageError) as caught:
+    with pytest.raises(UnreadableError) as caught:
         source.load(0, 8, 3)
     assert caught.value.path.endswith('/caf\\xe9 "x"\n<script>.png')
 

@@ -94,11 +94,11 @@ def test_a_forbidden_file_is_skipped_and_listed(
 def test_too_large_a_share_of_bad_images_is_an_error_with_the_cure() -> None:
     names = np.array([f"{i}.png" for i in range(60)])
     bad = [Skipped(i, "empty file") for i in range(4)]
-    check_share_bad(bad[:3], names, max_bad=0.05)
-    check_share_bad([], names, max_bad=0)
+    check_share_bad(bad[:3], names, "images", max_bad=0.05)
+    check_share_bad([], names, "images", max_bad=0)
     with pytest.raises(InputError, match=r"4 of 60 .*: '0.png' \(empty file\), .*--max-bad 0.067"):
-        check_share_bad(bad, names, max_bad=0.05)
-    check_share_bad(bad, names, max_bad=0.067)
+        check_share_bad(bad, names, "images", max_bad=0.05)
+    check_share_bad(bad, names, "images", max_bad=0.067)
 
 
 class Deadly(ArrayImages):

@@ -29,8 +29,8 @@ def write(folder: Path, *lines: str, header: str = HEADER) -> Path:
 
 
 def clips(catalogue: Catalogue) -> ClipFiles:
-    assert isinstance(catalogue.images, ClipFiles)
-    return catalogue.images
+    assert isinstance(catalogue.items, ClipFiles)
+    return catalogue.items
 
 
 @KINDS
@@ -127,7 +127,7 @@ def test_of_images_seconds_say_nothing(tmp_path: Path) -> None:
     lines = ["a.mp4,x,0,1", "a.mp4,x,1,2", "b.mp4,y,ten,", "c.mp4,,,"]
     table = write(tmp_path, *lines)
     catalogue, _ = open_catalogue(table)
-    assert isinstance(catalogue.images, FileImages)
+    assert isinstance(catalogue.items, FileImages)
     assert catalogue.names.tolist() == ["a.mp4", "b.mp4", "c.mp4"]
     assert listed(tmp_path, *lines, spans=False).names == ["a.mp4", "b.mp4", "c.mp4"]
 

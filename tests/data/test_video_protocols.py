@@ -75,8 +75,8 @@ def kinetics(tables: Path, videos: Path) -> tuple[Catalogue, Truth]:
 
 
 def spans(catalogue: Catalogue) -> list[tuple[float, float]]:
-    assert isinstance(catalogue.images, ClipFiles)
-    return [*zip(catalogue.images.start_seconds, catalogue.images.end_seconds)]
+    assert isinstance(catalogue.items, ClipFiles)
+    return [*zip(catalogue.items.start_seconds, catalogue.items.end_seconds)]
 
 
 # ---- what is made of them ------------------------------------------------------------------
@@ -252,9 +252,9 @@ def test_seconds_point_into_whole_videos(tables: Path, tmp_path: Path) -> None:
         )
     catalogue, _ = kinetics(tables, tmp_path / "whole")
     assert len(catalogue) == 3
-    assert isinstance(catalogue.images, ClipFiles)
+    assert isinstance(catalogue.items, ClipFiles)
     shape = ClipShape(frames=2, side=16, sound_seconds=1.0, sound_offset_seconds=0.0)
-    clip = catalogue.images.load_clip(0, 0.5, 0.5, shape)
+    clip = catalogue.items.load_clip(0, 0.5, 0.5, shape)
     assert clip.sound is not None
     assert abs(int(clip.sound.abs().argmax()) / 16_000 - 0.5) < 0.02
 

@@ -1,6 +1,6 @@
 """What there is to learn from: items, their labels, and (apart, for evaluation only) the truth.
 
-Of the novel items a catalogue knows names and images alone. Where a protocol knows their
+Of the novel items a catalogue knows names and contents alone. Where a protocol knows their
 classes, those are in a separate `Truth`, which training never receives.
 """
 
@@ -21,9 +21,10 @@ from newfound.batch import UNLABELLED
 from newfound.config import QUICK
 from newfound.data.clips import ClipFiles
 from newfound.data.digits import placed_digits
-from newfound.data.folders import class_folders, files_below, folders_in, some
-from newfound.data.images import ArrayImages, FileImages, ImageSource, Kind, printable
+from newfound.data.folders import class_folders, files_below, folders_in, other_kind_in_words, some
+from newfound.data.images import ArrayImages, FileImages, ImageSource
 from newfound.data.manifest import read_manifest
+from newfound.data.source import Kind, printable
 from newfound.data.video_protocols import PROTOCOLS, read_protocol
 from newfound.errors import InputError
 
@@ -46,6 +47,9 @@ BUILT_IN: dict[Kind, tuple[str, ...]] = {
     "videos": tuple(PROTOCOLS),
 }
 
+Source = ImageSource | ClipFiles
+"""Images or videos by row, wherever they lie."""
+
 _FILES: dict[Kind, type[FileImages] | type[ClipFiles]] = {
     "images": FileImages,
     "videos": ClipFiles,
@@ -63,7 +67,7 @@ class Catalogue:
     labels: (n,) int64, 0..C_l-1 or -1 = unlabelled.
     class_names: the C_l known classes by label.
     held_out: (n,) bool, labelled items that are never trained on, only measured on.
-    images: the n images.  source: what the user gave, for the log.
+    items: the n images or videos.  source: what the user gave, for the log.
     missing: how many more items a published data set lists, whose files are not there.
     """
 
@@ -71,13 +75,13 @@ class Catalogue:
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     held_out: NDArray[np.bool_]
-    images: ImageSource
+    items: Source
     source: str
     missing: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.names)
-        assert self.labels.shape == self.held_out.shape == (n,) and len(self.images) == n
+        assert self.labels.shape == self.held_out.shape == (n,) and len(self.items) == n
         assert self.labels.dtype == np.int64 and self.held_out.dtype == np.bool_
         assert ((self.labels >= UNLABELLED) & (self.labels < len(self.class_names))).all()
         assert not (self.held_out & (self.labels == UNLABELLED)).any()
@@ -106,7 +110,7 @@ class Catalogue:
         digest = hashlib.sha256()
         for text in (*self.names, *self.class_names):
             digest.update(str(text).encode() + b"\0")
-        digest.update(self.labels.tobytes() + self.images.stamps().tobytes())
+        digest.update(self.labels.tobytes() + self.items.stamps().tobytes())
         return digest.hexdigest()[:16]
 
     def subset(self, rows: NDArray[np.int64]) -> "Catalogue":
@@ -116,7 +120,7 @@ class Catalogue:
             names=self.names[rows],
             labels=self.labels[rows],
             held_out=self.held_out[rows],
-            images=self.images.subset(rows),
+            items=self.items.subset(rows),
         )
 
 
@@ -190,7 +194,7 @@ def open_catalogue(
     if is_listed:
         return _listed_videos(str(data), csv, videos)
     if isinstance(data, Catalogue):
-        _check_kind(data.images.kind, kind)
+        _check_kind(data.items.kind, kind)
         return _checked(data), None
     _check_kind("images", kind)
     if isinstance(data, tuple):
@@ -228,7 +232,7 @@ def digits_catalogue() -> tuple[Catalogue, Truth]:
         classes=classes,
         class_names=[str(digit) for digit in range(10)],
         known=5,
-        images=ArrayImages(pixels),
+        items=ArrayImages(pixels),
         source="digits",
     )
 
@@ -300,7 +304,7 @@ def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
     if batch > largest:
         raise InputError(
             f"batch is {batch}, but there are only {largest} items to train on; give --batch "
-            f"{largest} or less, or take --preset {QUICK[catalogue.images.kind]}, which is made "
+            f"{largest} or less, or take --preset {QUICK[catalogue.items.kind]}, which is made "
             "for few items"
         )
     sizes = np.bincount(catalogue.labels[catalogue.labels != UNLABELLED])
@@ -331,7 +335,8 @@ def _from_path(
         )
     found = [printable(folder.name) for folder in folders_in(path)]
     if not found:
-        raise InputError(f"{shown!r} holds no folders of {kind}\n{LAYOUTS[kind]}")
+        hint = other_kind_in_words(files_below([path])[0], kind)
+        raise InputError(f"{shown!r} holds no folders of {kind}{hint}\n{LAYOUTS[kind]}")
     if labelled_classes is None:
         raise InputError(
             f"{shown!r} has neither labelled/ nor unlabelled/ but {some(found)}; if these are "
@@ -384,7 +389,7 @@ def _class_folders(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catal
         classes=np.array(classes, dtype=np.int64),
         class_names=class_names,
         known=labelled_classes,
-        images=_FILES[kind](files),
+        items=_FILES[kind](files),
         source=printable(str(path)),
         held_out=np.arange(len(files)) >= n_train,
     )
@@ -403,14 +408,15 @@ def _files_by_class(folder: Path) -> dict[str, list[str]]:
 def _manifest(path: Path, labelled_classes: int | None, kind: Kind) -> Catalogue:
     shown = printable(str(path))
     if path.suffix.lower() not in (".csv", ".parquet"):
-        raise InputError(f"{shown!r} is neither a folder nor a table\n{LAYOUTS[kind]}")
+        hint = other_kind_in_words([path.name], kind)
+        raise InputError(f"{shown!r} is neither a folder nor a table{hint}\n{LAYOUTS[kind]}")
     if labelled_classes is not None:
         raise InputError(
             f"{shown!r} says in its label column what is labelled; leave --labelled-classes out"
         )
     listed = read_manifest(path, spans=kind == "videos")
     numbers, class_names = _numbered([label or None for label in listed.labels])
-    source: ImageSource = FileImages(listed.files)
+    source: Source = FileImages(listed.files)
     if kind == "videos":
         source = ClipFiles(listed.files, listed.start_seconds, listed.end_seconds)
     return _checked(_catalogue(_names(listed.names), numbers, class_names, source, shown))
@@ -432,7 +438,7 @@ def _listed_videos(
         classes=listed.classes,
         class_names=listed.class_names,
         known=listed.known,
-        images=ClipFiles(listed.files, listed.start_seconds, listed.end_seconds),
+        items=ClipFiles(listed.files, listed.start_seconds, listed.end_seconds),
         source=printable(f"{name}: {table}, {folder}"),
         held_out=listed.held_out,
     )
@@ -457,7 +463,7 @@ def _cifar(name: str, root: Path, download: bool) -> tuple[Catalogue, Truth]:
         classes=np.concatenate([train.targets, np.array(test.targets)[tested]]).astype(np.int64),
         class_names=train.classes,
         known=known,
-        images=ArrayImages(np.concatenate([train.data, test.data[tested]])),
+        items=ArrayImages(np.concatenate([train.data, test.data[tested]])),
         source=name,
         held_out=np.arange(n_train + len(tested)) >= n_train,
     )
@@ -469,14 +475,14 @@ def _split_classes(
     classes: NDArray[np.int64],
     class_names: Sequence[str],
     known: int,
-    images: ImageSource,
+    items: Source,
     source: str,
     held_out: NDArray[np.bool_] | None = None,
 ) -> tuple[Catalogue, Truth]:
     """A protocol: the first `known` classes are labelled, the others become the truth."""
     is_known = classes < known
     labels = np.where(is_known, classes, UNLABELLED)
-    catalogue = _catalogue(names, labels, tuple(class_names[:known]), images, source)
+    catalogue = _catalogue(names, labels, tuple(class_names[:known]), items, source)
     if held_out is not None:
         catalogue = replace(catalogue, held_out=held_out)
     return catalogue, Truth(classes[~is_known] - known, tuple(class_names[known:]))
@@ -486,17 +492,17 @@ def _catalogue(
     names: NDArray[np.str_],
     labels: NDArray[np.int64],
     class_names: tuple[str, ...],
-    images: ImageSource,
+    items: Source,
     source: str,
 ) -> Catalogue:
     """With nothing held out."""
     nothing = np.zeros(len(names), dtype=np.bool_)
-    return Catalogue(names, labels, class_names, nothing, images, source)
+    return Catalogue(names, labels, class_names, nothing, items, source)
 
 
 def _checked(catalogue: Catalogue) -> Catalogue:
     """The same; raises InputError if there is too little to learn from or to discover."""
-    kind = catalogue.images.kind
+    kind = catalogue.items.kind
     if len(catalogue) == 0:
         raise InputError(f"{catalogue.source!r} holds no {kind}\n{LAYOUTS[kind]}")
     present = np.unique(catalogue.labels[catalogue.labelled])

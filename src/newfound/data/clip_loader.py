@@ -9,23 +9,25 @@ between them is the crop, the colours, the piece of the sound and SpecAugment's 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from itertools import chain, islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from newfound.batch import Media
-from newfound.config import VideoConfig
+from newfound.config import Cache, VideoConfig
 from newfound.data.clips import Clip, ClipFiles, ClipShape, evenly
-from newfound.data.decoding import Bad, Chunk, decoded, usable
-from newfound.data.images import UnreadableImageError, printable
-from newfound.data.loader import Draw, Items, OnProgress, Skipped, choose_cache
+from newfound.data.decoding import AHEAD, Bad, Chunk, Decoding, decoded, usable
+from newfound.data.loader import Draw, Items, OnProgress, Room, Skipped, choose_cache
 from newfound.data.sound import SAMPLE_RATE
+from newfound.data.source import UnreadableError, printable
 from newfound.errors import InputError
 
 CENTRE = 0.5
+
+_CHUNK = 16  # clips a worker decodes at a time: a batch of the paper's, of 1,024, takes 0.9 GB
 NO_SOUND = "no sound in it"
 
 
@@ -62,9 +64,12 @@ def kept_places(config: VideoConfig) -> list[float]:
     return sorted({*evenly(config.clips), *evenly(config.places)})
 
 
-def last_place(config: VideoConfig) -> float:
-    """The latest `at` that a run sees: hardest to come by where key frames are rare."""
-    return 1.0 if config.places is None else kept_places(config)[-1]
+def tried_places(config: VideoConfig) -> list[float]:
+    """Every `at` at which a video has to be decodable, or it is left out; rising.
+
+    Where clips come from anywhere, the latest: hardest to come by where key frames are rare.
+    """
+    return [1.0] if config.places is None else kept_places(config)
 
 
 class StreamedClips:
@@ -94,7 +99,21 @@ class StreamedClips:
             requests = [
                 [Place(row, at[row], across[row]) for row in batch.tolist()] for batch in rows
             ]
-        return map(usable, decoded(self.dataset, requests, self.workers, self.pin))
+        return self._joined(requests)
+
+    def _joined(self, requests: Sequence[list[Place]]) -> Iterator[Media]:
+        """What lies at each list of places; workers decode about one list ahead, in chunks."""
+        chunks = [
+            [asked[at : at + _CHUNK] for at in range(0, len(asked), _CHUNK)] for asked in requests
+        ]
+        longest = max(map(len, chunks), default=0)
+        ahead = max(AHEAD, -(-longest // max(self.workers, 1)))
+        arriving = decoded(self.dataset, [*chain(*chunks)], self.workers, False, ahead)
+        media = (usable(chunk, was_seen_whole=self.places is not None) for chunk in arriving)
+        for asked, parts in zip(requests, chunks):
+            batch = Media.joined(islice(media, len(parts)), len(asked), self.pin)
+            assert batch is not None, "no request is empty"
+            yield batch
 
 
 class KeptClips:
@@ -133,39 +152,39 @@ def read_clips(
     source: ClipFiles,
     config: VideoConfig,
     workers: int,
-    cache: Literal["auto", "device", "memory", "none"],
+    cache: Cache,
     device: torch.device,
     on_progress: OnProgress | None = None,
 ) -> tuple[Items, list[Skipped]]:
     """Clips of every video that can be used, and the others; row i is the i-th usable one.
 
-    With a set number of places the clips are kept where there is room. Otherwise the last clip of
-    each video is decoded here, to know which can be read. A video without sound is left out,
-    goes without, or is an error, as `missing_audio` says. Raises InputError.
+    With a set number of places all clips are decoded here, and kept where there is room: wherever
+    they lie, the same videos can be used. Otherwise the last clip of each video is decoded, to
+    know which can be read. A video without sound is left out, goes without, or is an error, as
+    `missing_audio` says. Raises InputError.
     """
-    shape = clip_shape(config)
-    at = [last_place(config)]
-    room = "none"
+    shape, at = clip_shape(config), tried_places(config)
+    room: Room = "none"
     if config.places is not None:
-        places = kept_places(config)
-        room = choose_cache(len(source), len(places) * bytes_per_clip(shape), device, cache)
-        at = at if room == "none" else places
+        room = choose_cache(len(source), len(at) * bytes_per_clip(shape), device, cache)
     dataset = ClipDecoding(source, shape)
     requests = [[Place(row, place, CENTRE) for place in at] for row in range(len(source))]
     skipped: list[Skipped] = []
-    kept: list[Media] = []
-    for row, chunk in enumerate(decoded(dataset, requests, workers, pin=False)):
-        left_out = _left_out(chunk, source, row, config)
-        if left_out is not None:
-            skipped.append(left_out)
-        elif room != "none":
-            assert chunk.media is not None
-            kept.append(chunk.media)
-        if on_progress is not None:
-            on_progress(row + 1, len(source))
-    if room != "none" and kept:
-        media = Media.joined(kept)
-        return KeptClips(media.to(device) if room == "device" else media, config), skipped
+
+    def to_keep() -> Iterator[Media]:
+        for row, chunk in enumerate(decoded(dataset, requests, workers, pin=False)):
+            left_out = _left_out(chunk, source, row, config)
+            if left_out is not None:
+                skipped.append(left_out)
+            elif room != "none":
+                assert chunk.media is not None
+                yield chunk.media
+            if on_progress is not None:
+                on_progress(row + 1, len(source))
+
+    kept = Media.joined(to_keep(), at_most=len(source) * len(at))
+    if kept is not None:
+        return KeptClips(kept.to(device) if room == "device" else kept, config), skipped
     unusable = [item.index for item in skipped]
     usable_ones = source.subset(np.delete(np.arange(len(source)), unusable))
     return StreamedClips(usable_ones, config, workers, pin=device.type == "cuda"), skipped
@@ -199,8 +218,8 @@ def _drawn(draw: Draw, n_items: int, places: int | None) -> tuple[list[float], l
     return [spread[int(share * places)] for share in random[0]], [CENTRE] * n_items
 
 
-class ClipDecoding(Dataset[Chunk]):
-    """Decodes clips at a list of places."""
+class ClipDecoding(Decoding):
+    """Requests are places."""
 
     def __init__(self, source: ClipFiles, shape: ClipShape) -> None:
         self.source = source
@@ -212,9 +231,13 @@ class ClipDecoding(Dataset[Chunk]):
         for place in places:
             try:
                 clips.append(self.source.load_clip(*place, self.shape))
-            except UnreadableImageError as error:
-                bad.append(Bad(place.row, error.path, error.reason))
+            except UnreadableError as error:
+                bad.append(Bad(place.row, error.path, error.reason, error.at_seconds))
         return Chunk(_media(clips) if clips else None, bad)
+
+    def name(self, place: Place) -> str:
+        """See Decoding."""
+        return printable(self.source.path(place.row))
 
 
 def _media(clips: Sequence[Clip]) -> Media:

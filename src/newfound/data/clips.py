@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.functional import rgb_to_grayscale
 
-from newfound.data.images import FileImages, Kind, UnreadableImageError, decode_side, printable
+from newfound.data.images import FileImages
 from newfound.data.sound import SAMPLE_RATE, is_silent
+from newfound.data.source import Kind, UnreadableError, printable
 from newfound.data.videos import Video, opened
 from newfound.errors import InputError
 
@@ -98,53 +98,38 @@ class ClipFiles:
         damaged picture), so a clip would depend on which others were read before it, and kept
         clips would differ from streamed ones.
 
-        Raises UnreadableImageError, also if the item begins after the end of its file.
+        Raises UnreadableError, also if the item begins after the end of its file.
         """
-        with opened(self.path(i)) as video:
-            start_seconds, end_seconds = self._span(i, video)
-            latest = max(end_seconds - start_seconds - shape.clip_seconds, 0.0)
-            begin_seconds = start_seconds + at * latest
-            pixels = sound = heard = None
-            if shape.modalities != "audio":
-                pixels = video.frames(
-                    begin_seconds,
-                    shape.clip_seconds,
-                    shape.frames,
-                    shape.side,
-                    across,
-                    until_seconds=end_seconds,
-                )
-            if shape.modalities != "visual":
-                middle_seconds = begin_seconds + shape.clip_seconds / 2
-                samples = self._sound(
-                    i, video, middle_seconds - shape.heard_seconds / 2, shape.heard_seconds
-                )
-                sound = torch.from_numpy(samples)
-                heard = not is_silent(samples) or _is_heard(video, start_seconds, end_seconds)
-            return Clip(pixels, sound, heard)
-
-    def load(self, i: int, px: int, channels: int) -> Tensor:
-        """The frame in the middle of an item as an image: see ImageSource."""
-        with opened(self.path(i)) as video:
-            middle_seconds = sum(self._span(i, video)) / 2
-            poster = video.frames(middle_seconds, 0.0, 1, decode_side(px))[:, 0]
-        return poster if channels == 3 else rgb_to_grayscale(poster)
-
-    def is_heard(self, i: int) -> bool:
-        """Whether item i has sound that is more than silence in its first `LISTENED_SECONDS`.
-
-        Stops at the first sound, so only silence takes long. Raises UnreadableImageError.
-        """
-        with opened(self.path(i)) as video:
-            return _is_heard(video, *self._span(i, video))
-
-    def shorter_side(self, i: int) -> int:
-        """See ImageSource; of the picture as displayed."""
-        with opened(self.path(i)) as video:
-            return video.shorter_side()
+        begin_seconds: float | None = None
+        try:
+            with opened(self.path(i)) as video:
+                start_seconds, end_seconds = self._span(i, video)
+                latest = max(end_seconds - start_seconds - shape.clip_seconds, 0.0)
+                begin_seconds = start_seconds + at * latest
+                pixels = sound = heard = None
+                if shape.modalities != "audio":
+                    pixels = video.frames(
+                        begin_seconds,
+                        shape.clip_seconds,
+                        shape.frames,
+                        shape.side,
+                        across,
+                        until_seconds=end_seconds,
+                    )
+                if shape.modalities != "visual":
+                    middle_seconds = begin_seconds + shape.clip_seconds / 2
+                    samples = self._sound(
+                        i, video, middle_seconds - shape.heard_seconds / 2, shape.heard_seconds
+                    )
+                    sound = torch.from_numpy(samples)
+                    heard = not is_silent(samples) or _is_heard(video, start_seconds, end_seconds)
+        except UnreadableError as error:
+            error.at_seconds = begin_seconds
+            raise
+        return Clip(pixels, sound, heard)
 
     def stamps(self) -> NDArray[np.int64]:
-        """See ImageSource: sizes in bytes, mixed with the span of an item that has one."""
+        """(n,) numbers that change with an item: sizes in bytes, mixed with the span if any."""
         stamps = self.files.stamps()
         spans = np.stack([self.start_seconds, self.end_seconds], axis=1)
         for i in np.flatnonzero(~np.isnan(spans).all(axis=1)):
@@ -152,7 +137,7 @@ class ClipFiles:
         return stamps
 
     def subset(self, rows: NDArray[np.int64]) -> "ClipFiles":
-        """See ImageSource."""
+        """The items of these rows, in their order."""
         return ClipFiles(self.files.paths[rows], self.start_seconds[rows], self.end_seconds[rows])
 
     def path(self, i: int) -> str:
@@ -173,7 +158,7 @@ class ClipFiles:
         file_end_seconds = video.duration_seconds()
         start_seconds = float(np.fmax(self.start_seconds[i], 0.0))
         if start_seconds >= file_end_seconds > 0:
-            raise UnreadableImageError(
+            raise UnreadableError(
                 f"it is to start at second {start_seconds:g}, but ends at {file_end_seconds:g}",
                 printable(self.path(i)),
             )

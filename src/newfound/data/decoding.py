@@ -1,7 +1,9 @@
 """Decoding in worker processes: what they are asked for, and how it comes back."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -9,16 +11,21 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from newfound.batch import Media
+from newfound.data.folders import some
 from newfound.errors import InputError
 
 
 @dataclass(frozen=True)
 class Bad:
-    """An item that cannot be read. index: its row in the source.  path: printable."""
+    """An item that cannot be read. index: its row in the source.  path: printable.
+
+    at_seconds: where in a video, if it could be opened.
+    """
 
     index: int
     path: str
     reason: str
+    at_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,13 +48,33 @@ class Chunk:
         return Chunk(None if self.media is None else self.media.pinned(), self.bad)
 
 
+class Decoding(Dataset[Chunk]):
+    """Decodes a list of requests at once."""
+
+    def __getitems__(self, requests: list[Any]) -> Chunk:
+        raise NotImplementedError
+
+    def name(self, request: Any) -> str:
+        """What a request is about, printable: a file."""
+        raise NotImplementedError
+
+
+AHEAD = 2
+"""How many batches of requests each worker makes ahead, unless told otherwise."""
+
+
 def decoded(
-    dataset: Dataset[Chunk], batches: Sequence[list[Any]], workers: int, pin: bool
+    dataset: Decoding,
+    batches: Sequence[list[Any]],
+    workers: int,
+    pin: bool,
+    ahead: int = AHEAD,
 ) -> Iterator[Chunk]:
     """What `dataset.__getitems__` makes of each batch of requests, in order, made ahead.
 
     workers: processes, 0 = in this one.  pin: in page-locked memory, from which a copy to a CUDA
-    device need not wait.  Raises InputError if the system kills a worker.
+    device need not wait.  ahead: batches that each worker makes ahead, all of which may lie in
+    memory at once.  Raises InputError if a worker is killed or crashes.
     """
     loader = DataLoader(
         dataset,
@@ -55,28 +82,54 @@ def decoded(
         num_workers=workers,
         collate_fn=_as_it_is,
         pin_memory=pin,
+        prefetch_factor=ahead if workers else None,
         generator=torch.Generator(),  # else it draws from the global one, changing the run
     )
+    n_done = 0
     try:
-        yield from loader
+        for chunk in loader:
+            n_done += 1
+            yield chunk
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker (pid"):
             raise  # an error of the decoding itself, passed on by its worker
+        in_hand = chain(*batches[n_done : n_done + workers * ahead])
+        files = some(list(dict.fromkeys(dataset.name(request) for request in in_hand)))
         raise InputError(
-            f"a decoding process was killed, most likely for want of memory ({error}); give fewer "
-            f"--workers than {workers}, or 0 to decode without any"
+            f"a decoding process was killed or crashed ({_how_it_ended(error)}). If for want of "
+            f"memory, give fewer --workers than {workers}, or 0 to decode without any. If by a "
+            f"damaged file, it is one of {files}: remove it (with --workers 1 fewer come into "
+            "question)"
         ) from error
 
 
-def usable(chunk: Chunk) -> Media:
-    """The media of a chunk that was whole when the run began. Raises InputError if it is not."""
+def usable(chunk: Chunk, was_seen_whole: bool = True) -> Media:
+    """The media of a chunk of items that could be read. Raises InputError if one no longer can.
+
+    was_seen_whole: everything that is asked for was decoded once before. Else a part of a video
+    may never have been good.
+    """
     for bad in chunk.bad:
+        if bad.at_seconds is not None and not was_seen_whole:
+            raise InputError(
+                f"{bad.path} cannot be decoded at second {bad.at_seconds:.1f}: {bad.reason}. If "
+                "the file has changed since the run began, put it back, then continue the run. "
+                "Else that part was bad from the start, as only the end of every video is tried "
+                "first: remove the file, or give --places N, with which every place that is used "
+                "is tried; either is a new run, with another --out"
+            )
         raise InputError(
             f"a file that could be read when the run began no longer can: {bad.path}: "
             f"{bad.reason}; put it back, then continue the run"
         )
     assert chunk.media is not None, "no request is empty"
     return chunk.media
+
+
+def _how_it_ended(error: RuntimeError) -> str:
+    """Of a worker, in torch's words: the signal, if that was noticed."""
+    found = re.search(r"killed by signal: [^.]+", f"{error} {error.__cause__}")
+    return found.group() if found else "no signal was noticed"
 
 
 def _as_it_is(chunk: Any) -> Any:

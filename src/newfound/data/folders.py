@@ -2,15 +2,17 @@
 
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image
 
-from newfound.data.images import printable
+from newfound.data.source import Kind, printable
 from newfound.errors import InputError
 
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
+
+_VIDEO_ENDINGS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
 
 
 def class_folders(folder: Path) -> list[Path]:
@@ -68,6 +70,19 @@ def some(names: Sequence[str]) -> str:
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
+def other_kind_in_words(names: Iterable[str], kind: Kind) -> str:
+    """A hint to add to an error if most files, by their endings, are images where videos are read,
+    or the other way round; else "".
+    """
+    names = list(names)
+    other: Kind = "videos" if kind == "images" else "images"
+    has_its_ending = _has_video_ending if other == "videos" else _has_image_ending
+    if 2 * sum(map(has_its_ending, names)) <= len(names):
+        return ""
+    preset = "videos" if other == "videos" else "auto"
+    return f"; these look like {other}: newfound discover {other} (in Python preset={preset!r})"
+
+
 def _entries(folder: str) -> list[os.DirEntry[str]]:
     """What lies in a folder in name order, hidden and system files left out. Raises InputError."""
     try:
@@ -93,4 +108,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _has_image_ending(name: str) -> bool:
-    return Path(name).suffix.lower() in Image.registered_extensions()
+    return Path(name).suffix.lower() in Image.registered_extensions().keys() - _VIDEO_ENDINGS
+
+
+def _has_video_ending(name: str) -> bool:
+    return Path(name).suffix.lower() in _VIDEO_ENDINGS

@@ -6,7 +6,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
+from newfound.data.folders import other_kind_in_words
+from newfound.data.source import Kind, UnreadableError, printable
 from newfound.errors import InputError
 
 MAX_PIXELS = 178_956_970
@@ -31,35 +33,19 @@ _REASONS: dict[type[Exception], str] = {
 }
 
 
-class UnreadableImageError(Exception):
-    """One image cannot be read. `reason` fits in a table; `path` is printable."""
-
-    def __init__(self, reason: str, path: str) -> None:
-        super().__init__(reason, path)
-        self.reason = reason
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
-
-
-Kind = Literal["images", "videos"]
-"""What the items of a data set are."""
-
-
 class ImageSource(Protocol):
-    """Images by row, wherever they lie; of videos, their posters. Rows count from 0."""
+    """Images by row, wherever they lie. Rows count from 0."""
 
     kind: Kind
 
     def __len__(self) -> int: ...
 
     def load(self, i: int, px: int, channels: int) -> Tensor:
-        """(channels, S, S) uint8 with S = `decode_side(px)`. Raises UnreadableImageError."""
+        """(channels, S, S) uint8 with S = `decode_side(px)`. Raises UnreadableError."""
         ...
 
     def shorter_side(self, i: int) -> int:
-        """Pixels along the shorter side, without decoding. Raises UnreadableImageError."""
+        """Pixels along the shorter side, without decoding. Raises UnreadableError."""
         ...
 
     def stamps(self) -> NDArray[np.int64]:
@@ -100,7 +86,7 @@ class FileImages:
                 upright = ImageOps.exif_transpose(image)
                 return square_pixels(upright, side, channels)
         except Exception as error:  # Pillow's parsers raise nearly anything on damaged files
-            raise UnreadableImageError(_reason(error), printable(path)) from error
+            raise UnreadableError(_reason(error), printable(path)) from error
 
     def shorter_side(self, i: int) -> int:
         """See ImageSource."""
@@ -109,7 +95,7 @@ class FileImages:
             with warnings.catch_warnings(action="ignore"), _opened(path) as image:
                 return min(image.size)
         except Exception as error:
-            raise UnreadableImageError(_reason(error), printable(path)) from error
+            raise UnreadableError(_reason(error), printable(path)) from error
 
     def stamps(self) -> NDArray[np.int64]:
         """See ImageSource: sizes in bytes, -1 where there is no file."""
@@ -210,24 +196,23 @@ def image_sides(source: ImageSource, sample: int = 64) -> float:
     Reads headers only. Raises InputError if none of the sample can be read.
     """
     sides = []
+    errors = []
     for i in _spread(source, sample):
         try:
             sides.append(source.shorter_side(i))
-        except UnreadableImageError as error:
-            last_error = error
+        except UnreadableError as error:
+            errors.append(error)
     if not sides:
-        raise InputError(f"none of the images can be read; the last one tried: {last_error}")
+        raise InputError(
+            f"none of the images can be read; the last one tried: {errors[-1]}"
+            f"{other_kind_in_words([error.path for error in errors], source.kind)}"
+        )
     return float(np.median(sides))
 
 
 def all_grey(source: ImageSource, sample: int = 64) -> bool:
     """Whether up to `sample` readable images spread over the source have no colour."""
     return not any(_has_colour(source, i) for i in _spread(source, sample))
-
-
-def printable(path: str) -> str:
-    r"""A path as valid UTF-8: bytes that are not appear as \xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _spread(source: ImageSource, sample: int) -> list[int]:
@@ -239,7 +224,7 @@ def _spread(source: ImageSource, sample: int) -> list[int]:
 def _has_colour(source: ImageSource, i: int) -> bool:
     try:
         red, green, blue = source.load(i, 32, 3)
-    except UnreadableImageError:
+    except UnreadableError:
         return False
     return not (torch.equal(red, green) and torch.equal(green, blue))
 

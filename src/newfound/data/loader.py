@@ -9,14 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from newfound.batch import UNLABELLED, Media
-from newfound.data.decoding import Bad, Chunk, decoded, usable
-from newfound.data.images import ImageSource, UnreadableImageError, decode_side
+from newfound.config import Cache
+from newfound.data.decoding import Bad, Chunk, Decoding, decoded, usable
+from newfound.data.folders import other_kind_in_words
+from newfound.data.images import FileImages, ImageSource, decode_side
+from newfound.data.source import Kind, UnreadableError, printable
 from newfound.errors import InputError
 
-Cache = Literal["device", "memory", "none"]
+Room = Literal["device", "memory", "none"]
+"""Where decoded items are kept."""
+
 OnProgress = Callable[[int, int], None]
 """Called with (done, total) images."""
 
@@ -70,10 +74,13 @@ def check_all(
     return [skipped for _, bad in chunks for skipped in bad]
 
 
-def check_share_bad(skipped: Sequence[Skipped], names: NDArray[np.str_], max_bad: float) -> None:
+def check_share_bad(
+    skipped: Sequence[Skipped], names: NDArray[np.str_], kind: Kind, max_bad: float
+) -> None:
     """Raise InputError if more than the share `max_bad` of all items are unreadable.
 
-    names: (n,) of all items, readable or not.  What is left out by choice does not count.
+    names: (n,) of all items, readable or not.  kind: what they were read as.  What is left out by
+    choice does not count.
     """
     unreadable = [item for item in skipped if not item.by_choice]
     share = len(unreadable) / len(names)
@@ -81,10 +88,11 @@ def check_share_bad(skipped: Sequence[Skipped], names: NDArray[np.str_], max_bad
         return
     first = ", ".join(f"{str(names[bad.index])!r} ({bad.reason})" for bad in unreadable[:3])
     enough = np.ceil(share * 1000) / 1000
+    hint = other_kind_in_words((str(names[bad.index]) for bad in unreadable), kind)
     raise InputError(
         f"{len(unreadable)} of {len(names)} files ({share:.1%}) cannot be used, more than the "
         f"{max_bad:.1%} allowed: {first}{', ...' if len(unreadable) > 3 else ''}; repair or remove "
-        f"them, or go on without them with --max-bad {enough:g}"
+        f"them, or go on without them with --max-bad {enough:g}{hint}"
     )
 
 
@@ -184,7 +192,7 @@ def read_images(
     px: int,
     channels: int,
     workers: int,
-    cache: Literal["auto", "device", "memory", "none"],
+    cache: Cache,
     device: torch.device,
     on_progress: OnProgress | None = None,
 ) -> tuple[Items, list[Skipped]]:
@@ -207,15 +215,15 @@ def choose_cache(
     n_items: int,
     bytes_per_item: int,
     device: torch.device,
-    wish: Literal["auto", "device", "memory", "none"],
-) -> Cache:
+    wish: Cache,
+) -> Room:
     """Where to keep decoded pixels; "auto" takes the fastest place with half of it to spare."""
     if wish == "auto":
         wish = _fastest_with_room(n_items * bytes_per_item, device)
     return "memory" if wish == "device" and device.type == "cpu" else wish
 
 
-def _fastest_with_room(n_bytes: int, device: torch.device) -> Cache:
+def _fastest_with_room(n_bytes: int, device: torch.device) -> Room:
     if n_bytes > free_memory() / 2:  # pixels pass through the host's memory in any case
         return "none"
     if device.type == "cuda" and n_bytes <= torch.cuda.mem_get_info(device)[0] / 2:
@@ -244,8 +252,8 @@ def _stream(
     return np.concatenate([generator.permutation(rows) for _ in range(rounds)])[:length]
 
 
-class _Decoding(Dataset[Chunk]):
-    """Decodes a list of rows at once."""
+class _Decoding(Decoding):
+    """Requests are rows."""
 
     def __init__(self, source: ImageSource, px: int, channels: int) -> None:
         self.source = source
@@ -261,9 +269,15 @@ class _Decoding(Dataset[Chunk]):
             try:
                 pixels[n_ok] = self.source.load(row, self.px, self.channels)
                 n_ok += 1
-            except UnreadableImageError as error:
+            except UnreadableError as error:
                 bad.append(Bad(row, error.path, error.reason))
         return Chunk(Media(pixels[:n_ok]), bad)
+
+    def name(self, row: int) -> str:
+        """See Decoding."""
+        if isinstance(self.source, FileImages):
+            return printable(self.source.path(row))
+        return f"image {row}"
 
 
 def _decoded_chunks(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pandas.errors import ParserWarning
 
 from newfound.data.folders import some
-from newfound.data.images import printable
+from newfound.data.source import printable
 from newfound.errors import InputError
 
 _Item = tuple[str, float | None, float | None]

@@ -1,21 +1,26 @@
 """Reading a catalogue's items for a network: images or clips, kept or streamed."""
 
-from typing import Literal
-
 import torch
 
-from newfound.config import Config, VideoConfig
-from newfound.data.clip_loader import bytes_per_clip, clip_shape, kept_places, read_clips
+from newfound.config import Cache, Config, VideoConfig
+from newfound.data.catalogue import Source
+from newfound.data.clip_loader import (
+    bytes_per_clip,
+    clip_shape,
+    kept_places,
+    read_clips,
+    tried_places,
+)
 from newfound.data.clips import ClipFiles
-from newfound.data.images import ImageSource, decode_side
+from newfound.data.images import decode_side
 from newfound.data.loader import Items, OnProgress, Skipped, read_images
 
 
 def read_items(
-    source: ImageSource,
+    source: Source,
     config: Config,
     workers: int,
-    cache: Literal["auto", "device", "memory", "none"],
+    cache: Cache,
     device: torch.device,
     on_progress: OnProgress | None = None,
 ) -> tuple[Items, list[Skipped]]:
@@ -26,6 +31,7 @@ def read_items(
     if isinstance(config, VideoConfig):
         assert isinstance(source, ClipFiles), "settings of videos go with videos"
         return read_clips(source, config, workers, cache, device, on_progress)
+    assert not isinstance(source, ClipFiles), "settings of images go with images"
     return read_images(source, config.px, config.channels, workers, cache, device, on_progress)
 
 
@@ -39,3 +45,8 @@ def bytes_when_kept(config: Config) -> int | None:
     if config.places is None:
         return None
     return len(kept_places(config)) * bytes_per_clip(clip_shape(config))
+
+
+def clips_tried(config: Config) -> int:
+    """How many clips of each item are decoded when it is read; 1 for images."""
+    return len(tried_places(config)) if isinstance(config, VideoConfig) else 1

@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from newfound.data.folders import files_below, some
-from newfound.data.images import printable
 from newfound.data.manifest import span_in_words
+from newfound.data.source import printable
 from newfound.errors import InputError
 
 ENDINGS = (".mp4", ".mkv", ".webm", ".mov", ".avi")

@@ -9,7 +9,6 @@ import math
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, dropwhile, takewhile
 from pathlib import Path
@@ -26,8 +25,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 from torch import Tensor
 
-from newfound.data.images import UnreadableImageError, printable
 from newfound.data.sound import SAMPLE_RATE, is_silent, placed, resampled
+from newfound.data.source import UnreadableError, printable
 
 FORMATS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg")
 """The containers that are opened, whatever the file is called: mp4 is "mov", webm "matroska", wmv
@@ -84,59 +83,9 @@ class _UnusableError(Exception):
     """A video cannot give what is asked of it; the text is the reason that a user reads."""
 
 
-@dataclass(frozen=True)
-class VideoInfo:
-    """What is in a file.
-
-    duration_seconds: from second 0 to the end of the last frame that can be read (of the sound,
-    without a picture).  width, height: as displayed, upright and with square pixels; 0 without a
-    picture.  has_sound: there is a sound track, silent or not.
-    """
-
-    duration_seconds: float
-    has_picture: bool
-    has_sound: bool
-    width: int
-    height: int
-
-
-def probe(path: str) -> VideoInfo:
-    """Look into a file and decode its first frame. Raises UnreadableImageError."""
-    with opened(path) as video:
-        width, height = video.displayed_size() if video.picture else (0, 0)
-        return VideoInfo(
-            duration_seconds=video.duration_seconds(),
-            has_picture=video.picture is not None,
-            has_sound=video.track is not None,
-            width=width,
-            height=height,
-        )
-
-
-def read_frames(
-    path: str,
-    start_seconds: float,
-    clip_seconds: float,
-    frames: int,
-    side: int,
-    across: float = 0.5,
-) -> Tensor:
-    """(3, frames, side, side) uint8: see `Video.frames`. Raises UnreadableImageError."""
-    with opened(path) as video:
-        return video.frames(start_seconds, clip_seconds, frames, side, across)
-
-
-def read_sound(
-    path: str, start_seconds: float, seconds: float, rate: int = SAMPLE_RATE
-) -> NDArray[np.int16]:
-    """(round(seconds * rate),) int16: see `Video.sound`. Raises UnreadableImageError."""
-    with opened(path) as video:
-        return video.sound(start_seconds, seconds, rate)
-
-
 @contextmanager
 def opened(path: str) -> Iterator["Video"]:
-    """A video to read from; what goes wrong while it is open raises UnreadableImageError, too.
+    """A video to read from; what goes wrong while it is open raises UnreadableError, too.
 
     Only regular files are opened, and nothing that they may refer to.
     """
@@ -156,7 +105,7 @@ def opened(path: str) -> Iterator["Video"]:
             yield Video(container, allowance)
     except (_UnusableError, OSError, ValueError, MemoryError, av.FFmpegError) as error:
         reason = _TOO_SLOW if allowance.is_over() else _reason(error)
-        raise UnreadableImageError(reason, printable(path)) from error
+        raise UnreadableError(reason, printable(path)) from error
 
 
 class Video:
@@ -181,7 +130,9 @@ class Video:
             _prepare(self.picture)
 
     def duration_seconds(self) -> float:
-        """See VideoInfo. The last packets are looked at: what a file claims may be wrong."""
+        """From second 0 to the end of the last frame that can be read; of the sound, without a
+        picture. The last packets are looked at: what a file claims may be wrong.
+        """
         self._allowance.renew()
         claimed = (self._container.duration or 0) / av.time_base or _LATEST_SECONDS
         for back in _STEPS_BACK_SECONDS:
@@ -190,17 +141,6 @@ class Video:
             if end > -math.inf:
                 return end * float(_time_base(self._guide)) - self._zero_seconds
         raise _UnusableError("cut short before its first frame")
-
-    def displayed_size(self) -> tuple[int, int]:
-        """(width, height) of the first frame, upright and with square pixels."""
-        first = next(self._shown([0.0]))
-        width, height = self._with_square_pixels(first.width, first.height)
-        return (height, width) if _quarter_turns(first) % 2 else (width, height)
-
-    def shorter_side(self) -> int:
-        """The smaller of `displayed_size`, without decoding."""
-        picture = self._the_picture()
-        return min(self._with_square_pixels(picture.width, picture.height))
 
     def frames(
         self,
@@ -240,22 +180,18 @@ class Video:
                 converted = frame
         return torch.from_numpy(pixels)
 
-    def sound(
-        self, start_seconds: float, seconds: float, rate: int = SAMPLE_RATE
-    ) -> NDArray[np.int16]:
-        """(round(seconds * rate),) int16 mono: sample k is heard at start_seconds + k / rate.
+    def sound(self, start_seconds: float, seconds: float) -> NDArray[np.int16]:
+        """(round(seconds * 16,000),) int16 mono: sample k is heard at start_seconds + k / 16,000.
 
         0 where the track has nothing: before it begins, after it ends, and in its gaps.
         """
-        pieces = self._pieces(start_seconds, rate)
-        return placed(pieces, start_seconds, round(seconds * rate), rate)
+        pieces = self._pieces(start_seconds)
+        return placed(pieces, start_seconds, round(seconds * SAMPLE_RATE), SAMPLE_RATE)
 
     def is_heard(self, start_seconds: float, seconds: float) -> bool:
         """Whether there is more than silence in these seconds. Decodes up to the first of it."""
         end_seconds = start_seconds + seconds
-        pieces = takewhile(
-            lambda piece: piece[0] < end_seconds, self._pieces(start_seconds, SAMPLE_RATE)
-        )
+        pieces = takewhile(lambda piece: piece[0] < end_seconds, self._pieces(start_seconds))
         return any(at >= start_seconds and not is_silent(samples) for at, samples in pieces)
 
     def _shown(self, times: Sequence[float]) -> Iterator[VideoFrame]:
@@ -289,7 +225,7 @@ class Video:
                 latest = frame.time
                 yield frame
 
-    def _pieces(self, start_seconds: float, rate: int) -> Iterator[tuple[float, NDArray[np.int16]]]:
+    def _pieces(self, start_seconds: float) -> Iterator[tuple[float, NDArray[np.int16]]]:
         """Mono sound as (seconds of its first sample, samples), from before `start_seconds` on."""
         if self.track is None:
             raise _UnusableError("no sound in it")
@@ -297,7 +233,8 @@ class Video:
             raise _UnusableError(f"sound of only {self.track.rate} samples a second")
         self._allowance.renew()
         packets = self._sound_packets(self.track, start_seconds - _WARM_UP_SECONDS)
-        for seconds, samples in resampled(_decoded(self.track, self.track.decode, packets), rate):
+        frames = _decoded(self.track, self.track.decode, packets)
+        for seconds, samples in resampled(frames, SAMPLE_RATE):
             yield seconds - self._zero_seconds, samples
 
     def _sound_packets(self, track: AudioStream, seconds: float) -> "Iterator[Packet[Any]]":
