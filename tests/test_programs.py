@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from newfound.data.clips import ClipFiles, ClipShape
-from newfound.data.videos import probe
 from support.made_videos import Picture, Sound, steady, tone, write_video
+from support.read_videos import probe
 
 ROOT = Path(__file__).parents[1]
 
