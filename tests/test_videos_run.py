@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,14 @@ import torch
 from newfound import discover
 from newfound import run as run_module
 from newfound import stage as stage_module
+from newfound.batch import Batch
 from newfound.checkpoint import load_checkpoint
 from newfound.config import Runtime, make_config
 from newfound.data.catalogue import Truth, open_catalogue
 from newfound.data.clips import Clip, ClipFiles
 from newfound.progress import Progress
 from newfound.run_folder import RunFolder
+from newfound.train import Training
 from support.made_images import make_folder
 from support.made_videos import Picture, Sound, steady, tone, write_bad_videos, write_video
 from support.small_run import (
@@ -204,6 +207,33 @@ def test_killed_in_or_after_an_epoch_it_goes_on_bit_for_bit(
     other = "none" if cache == "memory" else "memory"  # where clips are kept may change
     assert newfound(*discover_videos_command(videos, run, labelled_classes=2, cache=other)) == 0
     assert events(run).count("resume") == 1
+    assert_same_run(whole, run)
+
+
+def test_a_worker_that_is_lost_in_a_step_stops_the_run_which_goes_on(
+    videos: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Torch tells of it by an error out of whatever line is being run, here in the second step."""
+    run, original = tmp_path / "run", Training.take_step
+
+    def take_step(training: Training, batch: Batch) -> None:
+        if training.step == 1:
+            for worker in multiprocessing.active_children():
+                os.kill(worker.pid or 0, signal.SIGKILL)
+            time.sleep(60)
+        original(training, batch)
+
+    command = discover_videos_command(videos, run, labelled_classes=2, cache="none", workers=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "take_step", take_step)
+        message = refused(command, capsys)
+    assert "a decoding process was killed or crashed (killed by signal: Killed)" in message
+    assert "The same command goes on from there" in message
+    assert newfound(*command) == 0
     assert_same_run(whole, run)
 
 

@@ -13,11 +13,12 @@ from torch import Tensor
 from newfound.conclusion import Finding, conclude
 from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, check_counts, drop, hold_out
+from newfound.data.decoding import is_of_a_lost_worker, lost_worker_in_words
 from newfound.data.images import ArrayImages
 from newfound.data.loader import Items, check_share_bad
 from newfound.data.reading import read_items
 from newfound.device import choose_device, choose_workers, compute_threads, describe, uses_bfloat16
-from newfound.errors import Stopped
+from newfound.errors import InputError, Stopped
 from newfound.evaluate import clustering_accuracy
 from newfound.files import write_csv
 from newfound.inference import ask
@@ -72,6 +73,14 @@ def run(job: Job, progress: Progress) -> None:
                 _work(job, device, progress)
             except KeyboardInterrupt:
                 raise _stopped(job) from None
+            except RuntimeError as error:
+                if not is_of_a_lost_worker(error):
+                    raise
+                raise InputError(
+                    f"{lost_worker_in_words(error)}; {job.folder.path} holds all work so far. The "
+                    "same command goes on from there. If it happens again, give fewer --workers "
+                    "for want of memory, or --workers 0 to do without"
+                ) from error
 
 
 def _is_complete(job: Job) -> bool:

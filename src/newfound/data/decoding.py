@@ -91,12 +91,12 @@ def decoded(
             n_done += 1
             yield chunk
     except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker (pid"):
+        if not is_of_a_lost_worker(error):
             raise  # an error of the decoding itself, passed on by its worker
         in_hand = chain(*batches[n_done : n_done + workers * ahead])
         files = some(list(dict.fromkeys(dataset.name(request) for request in in_hand)))
         raise InputError(
-            f"a decoding process was killed or crashed ({_how_it_ended(error)}). If for want of "
+            f"{lost_worker_in_words(error)}. If for want of "
             f"memory, give fewer --workers than {workers}, or 0 to decode without any. If by a "
             f"damaged file, it is one of {files}: remove it (with --workers 1 fewer come into "
             "question)"
@@ -126,10 +126,16 @@ def usable(chunk: Chunk, was_seen_whole: bool = True) -> Media:
     return chunk.media
 
 
-def _how_it_ended(error: RuntimeError) -> str:
-    """Of a worker, in torch's words: the signal, if that was noticed."""
+def is_of_a_lost_worker(error: RuntimeError) -> bool:
+    """Whether torch tells by it that a worker ended. That may come out of any line of ours."""
+    return str(error).startswith("DataLoader worker (pid")
+
+
+def lost_worker_in_words(error: RuntimeError) -> str:
+    """What became of the worker: the signal, if that was noticed."""
     found = re.search(r"killed by signal: [^.]+", f"{error} {error.__cause__}")
-    return found.group() if found else "no signal was noticed"
+    how = found.group() if found else "no signal was noticed"
+    return f"a decoding process was killed or crashed ({how})"
 
 
 def _as_it_is(chunk: Any) -> Any:
