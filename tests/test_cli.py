@@ -375,6 +375,7 @@ def test_a_summary_is_printed_unless_quiet(
     assert "novel-1" in printed.out
     assert f"report: {tmp_path / 'loud' / 'report.html'}" in printed.out
     assert "Training" in printed.err
+    assert "nan" not in printed.out  # of an empty category, as here in one epoch, there is no mean
 
 
 # ---- bad input -----------------------------------------------------------------------------

@@ -577,6 +577,14 @@ class TestWarnings:
         assert len(found) == 1 and ": b (1), c (0)," in found[0] and "--num-novel 2" in found[0]
         assert self.warnings(*SOUND[:2], ("c", 9, 0.95, "a", 0.9)) == []
 
+    def test_of_two_categories_none_is_taken_away(self):
+        one = items_of(("a", 40, 0.95, "b", 0.93))
+        (found,) = find_warnings(one, ["a", "b"], (), "picture")
+        assert ": b (0)," in found and "more --epochs" in found and "--num-novel" not in found
+        torn = items_of(("a", 40, 0.9, "b", 0.2), ("b", 40, 0.9, "a", 0.3))
+        (found,) = find_warnings(torn, ["a", "b"], (), "picture")
+        assert "a and b may be one category" in found and "--num-novel" not in found
+
     def test_two_that_should_be_one(self):
         torn = [("a", 40, 0.9, "b", 0.2), ("b", 40, 0.9, "a", 0.3), SOUND[2]]
         found = self.warnings(*torn)

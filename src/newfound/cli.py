@@ -402,7 +402,8 @@ def _print_summary(found: Discovery) -> None:
     console = Console()
     table = Table("category", "items", "mean confidence")
     for row in found.categories().itertuples():
-        table.add_row(str(row.category), f"{row.size:,}", f"{row.mean_confidence:.2f}")
+        confidence = f"{row.mean_confidence:.2f}" if row.size else ""
+        table.add_row(str(row.category), f"{row.size:,}", confidence)
     console.print(table)
     for line in _scores_in_words(found.result_):
         console.print(line)

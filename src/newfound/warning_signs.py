@@ -52,10 +52,14 @@ def _nearly_empty(items: pd.DataFrame, categories: Sequence[str], noun: str) -> 
         return
     counts = ", ".join(f"{name} ({size:,})" for name, size in small.items())
     fewer = max(len(categories) - len(small), 2)
+    advice = (
+        f"Perhaps there are fewer new categories: try --num-novel {fewer}."
+        if fewer < len(categories)
+        else "Training for more --epochs may part them."
+    )
     yield (
         f"{len(small)} of {len(categories)} categories are empty or nearly so: {counts}, where an "
-        f"even split would give {even:,.0f} {noun}s each. Perhaps there are fewer new "
-        f"categories: try --num-novel {fewer}."
+        f"even split would give {even:,.0f} {noun}s each. {advice}"
     )
 
 
@@ -64,6 +68,9 @@ def _twins(items: pd.DataFrame, categories: Sequence[str], noun: str) -> Iterato
     sizes = items["category"].value_counts()
     close = items[items["margin"] < CLOSE_MARGIN]
     named = close.groupby(["category", "second"]).size()
+    advice = (
+        f"try --num-novel {len(categories) - 1}" if len(categories) > 2 else "it is the only one"
+    )
     for one, other in combinations(categories, 2):
         towards = [(one, other), (other, one)]
         shares = [named.get(pair, 0) / max(sizes.get(pair[0], 0), 1) for pair in towards]
@@ -71,7 +78,7 @@ def _twins(items: pd.DataFrame, categories: Sequence[str], noun: str) -> Iterato
             yield (
                 f"{one} and {other} may be one category: {shares[0]:.0%} of the first and "
                 f"{shares[1]:.0%} of the second could almost as well be in the other. Compare "
-                f"their {noun}s; if they are the same, try --num-novel {len(categories) - 1}."
+                f"their {noun}s; if they are the same, {advice}."
             )
 
 
