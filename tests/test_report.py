@@ -252,6 +252,11 @@ def squeezed(text: str) -> str:
 
 
 class TestWhatThePageSays:
+    def test_one_category_is_one(self, tmp_path):
+        made = make_run(tmp_path / "run", sizes=(40, 0))
+        text = squeezed(Page(write_report(made.path).read_text(encoding="utf-8")).text)
+        assert "40 pictures fell into 1 new category " in text
+
     def test_found_and_measured_in_plain_words(self, tmp_path):
         _, page = write(make_run(tmp_path / "run", warnings=("novel-5 is empty.",)))
         text = squeezed(page.text)
