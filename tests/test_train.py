@@ -190,7 +190,7 @@ def test_the_six_rows_of_table_4_are_six_settings(
         positive_in_denominator,
     )
     made = (record.nce_instance, record.nce_category)
-    assert made == pytest.approx([float(term) for term in expected], rel=1e-4)
+    assert made == pytest.approx([term.item() for term in expected], rel=1e-4)
 
 
 def test_a_record_tells_the_epoch() -> None:
