@@ -214,7 +214,7 @@ def _commands(arguments: Sequence[str], preset: str | None, opened: Opened | Non
 
         return call
 
-    app.command(discover_app, name="discover", help="Task the categories in a data set.")
+    app.command(discover_app, name="discover", help="Discover the categories in a data set.")
 
     @app.command(name="predict")
     def predict_command(
