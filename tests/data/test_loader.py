@@ -101,6 +101,12 @@ def test_too_large_a_share_of_bad_images_is_an_error_with_the_cure() -> None:
     check_share_bad(bad, names, "images", max_bad=0.067)
 
 
+def test_where_every_image_is_bad_nothing_is_left_to_go_on_with() -> None:
+    bad = [Skipped(i, "empty file") for i in range(4)]
+    with pytest.raises(InputError, match=r"4 of 4 .*repair or remove them$"):
+        check_share_bad(bad, np.array(["a", "b", "c", "d"]), "images", max_bad=0.05)
+
+
 class Deadly(ArrayImages):
     """Its seventh image kills the process that decodes it, as the system does out of memory."""
 

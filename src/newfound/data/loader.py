@@ -87,12 +87,14 @@ def check_share_bad(
     if share <= max_bad:
         return
     first = ", ".join(f"{str(names[bad.index])!r} ({bad.reason})" for bad in unreadable[:3])
-    enough = np.ceil(share * 1000) / 1000
+    without = ""
+    if share < 1:
+        without = f", or go on without them with --max-bad {np.ceil(share * 1000) / 1000:g}"
     hint = other_kind_in_words((str(names[bad.index]) for bad in unreadable), kind)
     raise InputError(
         f"{len(unreadable)} of {len(names)} files ({share:.1%}) cannot be used, more than the "
         f"{max_bad:.1%} allowed: {first}{', ...' if len(unreadable) > 3 else ''}; repair or remove "
-        f"them, or go on without them with --max-bad {enough:g}{hint}"
+        f"them{without}{hint}"
     )
 
 
