@@ -12,6 +12,8 @@ from newfound.errors import InputError
 
 Mu = int | float | Literal["share", "heldout"]
 Cache = Literal["auto", "device", "memory", "none"]
+Method = Literal["ours", "kmeans", "kcl", "mcl", "dtc", "rs", "rs-ll"]
+Pretraining = Literal["auto", "none", "labels", "rotnet", "cl", "simclr"]
 
 
 class _Frozen(BaseModel):
@@ -23,6 +25,24 @@ class Config(_Frozen):
 
     preset: str = Field("images", description="the preset these settings started from")
     seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice of the run")
+
+    # Method
+    method: Method = Field(
+        "ours",
+        description="ours, or a baseline: kmeans, kcl, mcl, dtc, rs (ranking statistics) or rs-ll "
+        "(the same with the labelled head widened)",
+    )
+    pretraining: Pretraining = Field(
+        "auto",
+        description="how a baseline's network is trained first: by `labels` (cross-entropy), "
+        "`rotnet` (rotations), `cl` (cross-entropy, NCE-I and NCE-C), `simclr` (NCE-I) or not "
+        "(`none`); auto: rotnet for dtc and rs, else labels",
+    )
+    dtc_variant: Literal["plain", "pi", "te", "tep"] = Field(
+        "pi",
+        description="DTC's consistency: none, of two views (pi), with the ensemble of earlier "
+        "predictions (te) or of earlier targets' predictions (tep)",
+    )
 
     # Data
     px: int = Field(224, ge=8, le=1024, description="side of the square the network sees, pixels")
@@ -40,6 +60,9 @@ class Config(_Frozen):
     )
     flip: float = Field(0.5, ge=0, le=1, description="probability of a left-right flip")
     rotate_degrees: float = Field(0.0, ge=0, le=180, description="largest rotation either way")
+    shift: float = Field(
+        0.0, ge=0, le=0.5, description="largest shift of a crop either way, share of the side"
+    )
     jitter: float = Field(0.8, ge=0, le=1, description="probability of the colour distortion")
     brightness: float = Field(0.8, ge=0, le=1, description="strength of the brightness change")
     contrast: float = Field(0.8, ge=0, le=1, description="strength of the contrast change")
@@ -51,6 +74,14 @@ class Config(_Frozen):
         (0.1, 2.0), description="least and largest standard deviation of the blur, pixels"
     )
 
+    # Weak views, which baselines are trained on but for their contrastive stages
+    weak_crop_scale: tuple[float, float] = Field(
+        (1.0, 1.0), description="baselines' views: area of the random crop, share of the picture"
+    )
+    weak_shift: float = Field(
+        1 / 8, ge=0, le=0.5, description="baselines' views: largest shift, share of the side"
+    )
+
     # Network (Figure 1)
     width: int = Field(64, ge=4, le=256, description="channels of each encoder's first stage")
     projection_hidden: int = Field(512, ge=1, description="hidden size of the contrastive MLP h")
@@ -60,10 +91,17 @@ class Config(_Frozen):
     temperature: float = Field(0.1, gt=0, description="tau of Eqs. 1, 2, 4 and 5")
     hashes: int = Field(512, ge=1, description="H, the number of WTA permutations")
     window: int = Field(4, ge=2, description="k, the elements each WTA hash compares")
-    pairs: Literal["wta", "rank"] = Field(
+    pairs: Literal["wta", "rank", "cosine", "nearest"] = Field(
         "wta",
-        description="which pairs are positive: by WTA hashing (Eq. 6), or by ranking statistics, "
-        "the same greatest features (Table 7)",
+        description="which pairs are positive (Table 7): by WTA hashing (Eq. 6), by ranking "
+        "statistics, the same greatest features, by cosine similarity, or nearest neighbours",
+    )
+    cosine_threshold: float = Field(
+        0.95,
+        gt=-1,
+        le=1,
+        description="with pairs `cosine`: the least similarity of a positive pair; with mu `share` "
+        "the threshold follows the share instead",
     )
     rank_top: int = Field(5, ge=1, description="with pairs `rank`: how many greatest features")
     mu: Mu = Field(
@@ -87,42 +125,82 @@ class Config(_Frozen):
     ramp_scale: float = Field(
         1.0, ge=0, le=1, description="lambda of omega(r); at most 1, as NCE's weight is 1 - omega"
     )
+    ramp_length: float = Field(
+        1.0, gt=0, le=1, description="share of the epochs in which omega(r) rises, then it stays"
+    )
 
     # Training
-    epochs: int = Field(200, ge=1, description="T, passes over the data")
+    epochs: int = Field(
+        200, ge=1, description="T, passes over the data; each stage of a baseline is a share of T"
+    )
     batch: int = Field(1024, ge=4, description="items in a batch, two views of each")
     unlabelled_share: float | None = Field(
         None, gt=0, lt=1, description="share of unlabelled items in each batch; unset = uniform"
     )
     lr: float = Field(0.1, gt=0, description="SGD's learning rate")
+    optimiser: Literal["sgd", "adam"] = Field("sgd", description="SGD with momentum, or Adam")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD's momentum")
+    nesterov: bool = Field(False, description="SGD's momentum as Nesterov's")
     weight_decay: float = Field(1e-4, ge=0, description="SGD's weight decay")
     warmup_epochs: float = Field(0.0, ge=0, description="epochs of linear warm-up")
     schedule: Literal["step", "cosine"] = Field(
-        "step", description="step: x 0.1 at 85% of the epochs; cosine: to zero at the end"
+        "step", description="step: down at `drops`; cosine: to zero at the end"
     )
+    drops: tuple[float, ...] = Field(
+        (0.85,), description="with schedule `step`: shares of the epochs at which the rate drops"
+    )
+    drop_factor: float = Field(0.1, gt=0, le=1, description="what each drop multiplies it by")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 autocast where the device computes in it"
     )
 
     @model_validator(mode="after")
     def _ranges_fit_together(self) -> "Config":
-        for name in ("crop_scale", "crop_ratio", "blur_sigma"):
+        for name in ("crop_scale", "weak_crop_scale", "crop_ratio", "blur_sigma"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise ValueError(f"{name} is ({low}, {high}); give 0 < least <= largest")
-        if self.crop_scale[1] > 1:
-            raise ValueError(f"crop_scale ends at {self.crop_scale[1]}; a crop is at most 1")
+        for name in ("crop_scale", "weak_crop_scale"):
+            largest = getattr(self, name)[1]
+            if largest > 1:
+                raise ValueError(f"{name} ends at {largest}; a crop is at most 1")
+        if not all(0 < drop < 1 for drop in self.drops):
+            raise ValueError(f"drops are {self.drops}; give shares of the epochs between 0 and 1")
         self._features_suffice()
         if not isinstance(self.mu, str):
             self.mu_count()
-        if self.pairs == "rank" and self.mu == "heldout":
-            raise ValueError("pairs `rank` have no mu to search for; give pairs wta, or mu share")
+        if self.mu == "heldout" and (self.pairs != "wta" or self.method != "ours"):
+            raise ValueError(
+                f"mu `heldout` searches for our method's WTA pairs, and these are pairs "
+                f"{self.pairs} of method {self.method}; give mu share or a number"
+            )
+        self._stages_fit_together()
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs is {self.warmup_epochs} of {self.epochs} epochs; make it shorter"
             )
         return self
+
+    def _stages_fit_together(self) -> None:
+        if self.method == "ours" and self.pretraining not in ("auto", "none"):
+            raise ValueError(
+                f"pretraining is {self.pretraining}, and our method is trained in one stage; "
+                "leave it out, or give the --method of a baseline"
+            )
+        if self.method == "kmeans" and self.pretraining == "none":
+            raise ValueError(
+                "pretraining is none, and method is kmeans, which would cluster an untrained "
+                "network's features; give --pretraining labels, cl, simclr or rotnet"
+            )
+
+    @property
+    def first_stage(self) -> Pretraining:
+        """`pretraining`, with `auto` replaced by the method's own."""
+        if self.pretraining != "auto":
+            return self.pretraining
+        if self.method == "ours":
+            return "none"
+        return "rotnet" if self.method in ("dtc", "rs", "rs-ll") else "labels"
 
     def _features_suffice(self) -> None:
         """Each WTA hash compares so many of the features that phi_l and phi_u see."""
@@ -229,6 +307,11 @@ class VideoConfig(Config):
             raise ValueError(
                 "missing_audio is zeros, and modalities is audio, which leaves nothing of a video "
                 "without sound; give --missing-audio skip"
+            )
+        if self.modalities == "audio" and self.first_stage == "rotnet":
+            raise ValueError(
+                "pretraining is rotnet, and modalities is audio: a sound cannot be rotated; give "
+                "--pretraining labels, cl or simclr"
             )
         return self
 
@@ -364,6 +447,19 @@ PRESETS: dict[str, Config] = {
 }
 
 
+METHOD_SETTINGS: dict[Method, dict[str, Any]] = {
+    "ours": {},
+    "kmeans": {},
+    "kcl": {},
+    "mcl": {},
+    # CIFAR-10's, as the authors' code runs them; `newfound reproduce` has those of other sets.
+    "dtc": {"drops": (), "schedule": "step", "consistency_weight": 10.0, "ramp_length": 0.05},
+    "rs": {"pairs": "rank", "consistency_weight": 5.0, "ramp_length": 0.25},
+    "rs-ll": {"pairs": "rank", "consistency_weight": 5.0, "ramp_length": 0.25},
+}
+"""The settings in which a method's defaults differ from the preset's."""
+
+
 def settings_type(preset: str) -> type[Config]:
     """`Config` for a preset of images, `VideoConfig` for one of videos. Raises InputError."""
     if preset not in PRESETS:
@@ -381,13 +477,14 @@ QUICK: dict[str, str] = {"images": "quick", "videos": "quick-videos"}
 
 
 def make_config(preset: str, **overrides: Any) -> Config:
-    """A preset with some settings replaced; None leaves the preset's value.
+    """A preset as the method needs it, with some settings replaced; None leaves a default.
 
     Raises InputError that names the setting, its value and what it may be.
     """
     settings_type(preset)  # raises if there is no such preset
     given = {name: value for name, value in overrides.items() if value is not None}
-    return complete_config(PRESETS[preset].model_dump() | given)
+    of_method = METHOD_SETTINGS.get(given.get("method", "ours"), {})
+    return complete_config(PRESETS[preset].model_dump() | of_method | given)
 
 
 def complete_config(settings: dict[str, Any]) -> Config:
