@@ -24,9 +24,11 @@ from newfound.config import PRESETS, Config, VideoConfig, kind_of, make_config
 from newfound.data.clip_loader import clip_shape
 from newfound.data.sound import SAMPLE_RATE
 from newfound.device import choose_device, compute_threads, describe
+from newfound.look import Look
 from newfound.models.network import Network, make_network
 from newfound.process import keep_freed_memory
-from newfound.train import Training
+from newfound.pseudo_labels import fixed_threshold
+from newfound.stages import Ground, begin_ours
 
 
 def settings(preset: str, batch: int | None, modalities: str | None) -> Config:
@@ -84,17 +86,19 @@ def measured(config: Config, device: torch.device, rounds: int) -> dict[str, obj
     items = 4 * config.batch
     labels = np.where(np.arange(items) % 2, -1, random.integers(0, 5, items))
     network = make_network(config, 5, 5)
-    mu = None if isinstance(config.mu, str) else config.mu_count()
-    training = Training(network, config, labels, np.arange(items), mu, device)
+    training = begin_ours(
+        Ground(network, config, labels, np.arange(items), fixed_threshold(config), device)
+    )
+    look = Look(network, config, device)
     index = torch.arange(config.batch, device=device)
     batch = Batch(noise(config, device), training.labels[index], index)
     generator = torch.Generator(device).manual_seed(0)
-    seen = training.viewer.two(batch.media, generator)
+    seen = look.viewer.two(batch.media, generator)
 
     works: list[Callable[[], object]] = [
-        lambda: bare_pass(network, seen, device, training.bfloat16),
+        lambda: bare_pass(network, seen, device, look.bfloat16),
         lambda: training.take_step(batch),
-        lambda: training.viewer.two(batch.media, generator),
+        lambda: look.viewer.two(batch.media, generator),
     ]
     network.train()
     turns = [[seconds(work, device) for work in works] for _ in range(rounds + 3)][3:]
@@ -114,7 +118,7 @@ def measured(config: Config, device: torch.device, rounds: int) -> dict[str, obj
         "batch": config.batch,
         "px": config.px,
         "width": config.width,
-        "bfloat16": training.bfloat16,
+        "bfloat16": look.bfloat16,
         "hardware": describe(device),
         "torch": torch.__version__,
         "python": platform.python_version(),

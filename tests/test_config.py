@@ -66,7 +66,7 @@ def test_a_count_of_1_is_no_fraction() -> None:
         ({"width": 4, "window": 33}, "window is 33, more than the 32 features of width 4"),
         ({"epochs": 5, "warmup_epochs": 5}, "warmup_epochs is 5.0 of 5 epochs; make it shorter"),
         ({"pairs": "rank", "rank_top": 513}, "rank_top is 513, more than the 512 features"),
-        ({"pairs": "rank", "mu": "heldout"}, "pairs `rank` have no mu to search for"),
+        ({"pairs": "rank", "mu": "heldout"}, "these are pairs rank of method ours"),
         ({"mu": "sharp"}, "mu: "),
         ({"epochs": 0, "batch": 1}, "epochs: .*; batch: "),
     ],

@@ -190,15 +190,15 @@ def test_more_time_for_more_to_do(
     """
     it = job(films, tmp_path, labelled_classes=2, **TINY_VIDEOS)
     it = Job(**vars(it) | {"catalogue": with_held_out(it, it.catalogue)})
-    kept = module._time(it, 60.0, 3600.0, is_kept=True)
+    kept = module._time(it, 15, 60.0, 3600.0, is_kept=True)
     assert "reading 14 min 0 s, training 15 h 0 min (15 steps)" in kept
-    anew = module._time(it, 60.0, 3600.0, is_kept=False)
+    anew = module._time(it, 15, 60.0, 3600.0, is_kept=False)
     assert "reading 14 min 0 s, training 15 h 20 min (15 steps)" in anew
     # 8 unlabelled and all 6 labelled ones, 3 clips of each, 3600 s / 4 items / 6 for a view
     assert kept.endswith("sorting 1 h 45 min")
     assert anew.endswith("sorting 1 h 59 min")
     monkeypatch.setattr(module, "decoding_workers", lambda _: 2)
-    assert "training 15 h 0 min" in module._time(it, 60.0, 3600.0, is_kept=False)
+    assert "training 15 h 0 min" in module._time(it, 15, 60.0, 3600.0, is_kept=False)
 
 
 def test_what_a_published_set_lacks_is_told(films: Path, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_a_run_leaves_every_file_it_promises(whole: Path) -> None:
     }
     assert promised <= contents(whole).keys()
     assert not [name for name in contents(whole) if name.startswith(".") and name != ".lock"]
-    assert events(whole) == ["start", "epoch", "epoch", "epoch", "end"]
+    assert events(whole) == ["start", "epoch", "epoch", "epoch", "stage", "end"]
     assert [record["step"] for record in epoch_records(whole)] == [3, 6, 9]
 
 

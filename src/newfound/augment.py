@@ -46,6 +46,7 @@ class Views:
     grey: float
     blur: float
     blur_sigma: tuple[float, float]
+    shift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,24 @@ class Colours:
 
 
 def two_views(pixels: Tensor, views: Views, generator: Generator) -> Tensor:
-    """Two independent views of each image or clip.
+    """Two independent views of each image or clip: `random_view` of all of them twice over.
+
+    Returns (2N, C, px, px) or (2N, C, T, px, px) float32, [view 0 | view 1].
+    """
+    return random_view(pixels.repeat(2, *[1] * (pixels.ndim - 1)), views, generator)
+
+
+def random_view(pixels: Tensor, views: Views, generator: Generator) -> Tensor:
+    """A view of each image or clip.
 
     pixels: (N, C, S, S) or (N, C, T, S, S) uint8, N at least 1, C = 1 or 3.  generator: on the
-    device of `pixels`; the same state gives the same views.  Returns (2N, C, px, px) or
-    (2N, C, T, px, px) float32, [view 0 | view 1], normalised.
+    device of `pixels`; the same state gives the same views.  Returns (N, C, px, px) or
+    (N, C, T, px, px) float32, normalised.
 
     The paper's clips, crops of 112 from frames of 128 pixels (section 4), are px = 112 with
     crop_scale = (0.875**2, 0.875**2) and crop_ratio = (1, 1).
     """
-    images = pixels.repeat(2, *[1] * (pixels.ndim - 1)) / 255
+    images = pixels / 255
     count, channels = images.shape[:2]
     images = crop(images, draw_crops(views, count, generator), views.px)
     if _changes_colour(views, channels):
@@ -121,7 +130,8 @@ def draw_crops(views: Views, count: int, generator: Generator) -> Crops:
 
     The area is uniform in crop_scale, the ratio log-uniform among those of crop_ratio at which
     such an area fits the image. (torchvision draws both again, up to ten times, until they fit,
-    which makes large crops rarer.)
+    which makes large crops rarer.) A shift widens the range of places either way, beyond the edge
+    too: whole images, shifted, are the weak views of AutoNovel's code.
     """
     area, ratio, left, top, flip, turn = _uniform(6, count, generator)
     log_area = _between(views.crop_scale, area).log()
@@ -135,8 +145,8 @@ def draw_crops(views: Views, count: int, generator: Generator) -> Crops:
     return Crops(
         width=width,
         height=height,
-        left=left * (1 - width),
-        top=top * (1 - height),
+        left=left * (1 - width) + (2 * left - 1) * views.shift,
+        top=top * (1 - height) + (2 * top - 1) * views.shift,
         mirror=1 - 2 * (flip < views.flip).float(),
         turn=(2 * turn - 1) * math.radians(views.rotate_degrees),
     )

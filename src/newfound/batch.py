@@ -128,9 +128,9 @@ class Losses:
     nce_category: Tensor
     mse: Tensor
 
-    def stacked(self) -> Tensor:
-        """(6,) float32, detached, in the order of `names()`."""
-        return torch.stack([getattr(self, name).detach().float() for name in self.names()])
+    def terms(self) -> dict[str, Tensor]:
+        """The terms by name, in the order of `names()`."""
+        return {name: getattr(self, name) for name in self.names()}
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -38,6 +38,8 @@ LOSSES = {
     "nce_instance": "NCE-I",
     "nce_category": "NCE-C",
     "mse": "consistency",
+    "kl": "KL to the targets",
+    "pseudo_label": "pseudo-labels (LL)",
 }
 PAIRS = {
     "pairs_share": "unlabelled",

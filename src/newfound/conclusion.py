@@ -19,6 +19,7 @@ from newfound.config import Config, VideoConfig
 from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.clip_loader import StreamedClips
 from newfound.data.loader import Items
+from newfound.device import peak_memory
 from newfound.evaluate import assessment, scores
 from newfound.files import write_atomically, write_csv, write_text
 from newfound.inference import Answers, ask
@@ -98,6 +99,7 @@ def conclude(finding: Finding, progress: Progress) -> None:
     result = {
         "counts": _counts(finding, categories),
         "seconds": finding.seconds | {"sorting": time.monotonic() - began},
+        "memory_bytes": peak_memory(finding.device),
         "baselines": baselines,
         "warnings": find_warnings(items, categories.names, folder.epochs(), noun),
         **_quality(finding, categories, labelled, measured),

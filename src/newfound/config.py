@@ -175,6 +175,8 @@ class Config(_Frozen):
                 f"{self.pairs} of method {self.method}; give mu share or a number"
             )
         self._stages_fit_together()
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum, and momentum is 0; give --momentum 0.9")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs is {self.warmup_epochs} of {self.epochs} epochs; make it shorter"

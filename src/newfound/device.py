@@ -1,8 +1,11 @@
 """Which device computes, and in which precision."""
 
 import os
+import resource
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -63,3 +66,23 @@ def compute_threads(wish: int | None, width: int, px: int) -> Iterator[None]:
 def choose_workers(wish: int | None) -> int:
     """Decoding processes: the number wished for, else one for each core, up to 8."""
     return min(8, os.cpu_count() or 1) if wish is None else wish
+
+
+def begin_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory` count from now on, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak is what is resident now
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes at once: of a CUDA device that torch handed out, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        peak_kib = next(line.split()[1] for line in lines if line.startswith("VmHWM:"))
+        return 1024 * int(peak_kib)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

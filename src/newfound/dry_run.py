@@ -4,8 +4,6 @@ Nothing is written. The steps are taken on some of the real items, repeated to f
 on a batch of `PROBE` items where a whole one is known not to fit into memory.
 """
 
-import resource
-import sys
 import time
 from dataclasses import replace
 
@@ -17,25 +15,27 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from newfound.batch import Batch, Media
 from newfound.conclusion import rows_to_calibrate_on
-from newfound.config import Config, VideoConfig
+from newfound.config import VideoConfig
 from newfound.data.catalogue import check_counts
 from newfound.data.folders import other_kind_in_words
 from newfound.data.loader import Draw, Room, Skipped, choose_cache, free_memory
 from newfound.data.reading import bytes_when_kept, clips_tried, read_items
-from newfound.device import choose_device, compute_threads, describe
+from newfound.device import choose_device, compute_threads, describe, peak_memory
 from newfound.errors import InputError
 from newfound.models.network import make_network
 from newfound.mu_search import candidates
 from newfound.progress import Progress, duration
+from newfound.pseudo_labels import fixed_threshold
 from newfound.run import (
     Job,
     decoding_workers,
-    labelled_only_epochs,
     missing_in_words,
     resolved,
     with_held_out,
 )
+from newfound.stages import Ground, begin_labels_alone, stages
 from newfound.train import Training
+from newfound.views import Viewer
 
 SAMPLE = 64
 """How many items are decoded."""
@@ -70,9 +70,9 @@ def try_out(job: Job, progress: Progress) -> list[str]:
         "views": f"{2 * job.config.batch:,}, each {steps.view_shapes()}",
         "network": f"{parameters:,} parameters, {job.config.precision}, {hardware}",
         "decoded items": _kept(place, bytes_each, len(job.catalogue)),
-        "peak memory": f"{_size(_peak_memory(device))} while measuring a batch of {batch:,}",
+        "peak memory": f"{_size(peak_memory(device))} while measuring a batch of {batch:,}",
         "a step": f"{step_seconds:.3g} s" + (f", by steps of {PROBE}" if needed > free else ""),
-        "time": _time(job, read_seconds, step_seconds, is_kept=place != "none"),
+        "time": _time(job, steps.count, read_seconds, step_seconds, is_kept=place != "none"),
     }
     lines = [f"{name:<15}{text}" for name, text in facts.items()]
     lines += [f"warning: {text}" for text in warnings + _too_many_bad(job, rows, skipped)]
@@ -86,17 +86,30 @@ def try_out(job: Job, progress: Progress) -> list[str]:
 
 
 class _Steps:
-    """Steps of the run's own training, on the items of the sample."""
+    """Steps of the run's last stage, or of its only one, on the items of the sample.
+
+    count: of all stages.
+    """
 
     def __init__(
         self, job: Job, rows: NDArray[np.int64], media: Media, device: torch.device
     ) -> None:
         config, catalogue = job.config, job.catalogue
-        mu = None if isinstance(config.mu, str) else config.mu_count()
         network = make_network(config, len(catalogue.class_names), job.num_novel)
-        self.training = Training(network, config, catalogue.labels, catalogue.trainable, mu, device)
+        fixed = None if config.mu == "heldout" else fixed_threshold(config)
+        ground = Ground(network, config, catalogue.labels, catalogue.trainable, fixed, device)
+        before: Training | None = None
+        self.count = begin_labels_alone(ground).total_steps if job.compare_labelled_only else 0
+        for plan in stages(config):
+            before = plan.begin(ground, before)
+            self.count += before.total_steps
+        assert before is not None, "every method has a stage"
+        self.training = before
         self.training.network.train()
-        self.rows, self.media, self.device = torch.from_numpy(rows), media, device
+        self.training.objective.train()
+        of_stage = np.flatnonzero(np.isin(rows, self.training.trainable))
+        self.rows = torch.from_numpy(rows[of_stage])
+        self.media, self.device = media.select(torch.from_numpy(of_stage)), device
 
     def memory_needed(self) -> int:
         """The least that a whole batch needs: what is kept of it for the backward pass."""
@@ -114,7 +127,7 @@ class _Steps:
 
     def view_shapes(self) -> str:
         """Of the view of one item."""
-        seen = self.training.viewer.plain(self._batch(1).media)
+        seen = Viewer(self.training.config, self.device).plain(self._batch(1).media)
         return _shapes(pixels=seen.pixels, spectrogram=seen.spectrogram)
 
     def _saved_bytes(self, size: int) -> int:
@@ -210,12 +223,12 @@ def _kept(place: Room, bytes_each: int | None, n_items: int) -> str:
             return f"kept on the device, {size}"
 
 
-def _time(job: Job, read_seconds: float, step_seconds: float, *, is_kept: bool) -> str:
+def _time(job: Job, steps: int, read_seconds: float, step_seconds: float, *, is_kept: bool) -> str:
     """Of each stage and in all. Workers decode while the network computes."""
     catalogue, config = job.catalogue, job.config
     decode_seconds = 0.0 if is_kept else read_seconds / clips_tried(config)
     both = (config.batch * decode_seconds, step_seconds)
-    steps = _count_steps(job)
+    steps += _search_steps(job)
     clips = config.clips if isinstance(config, VideoConfig) else 1
     view_seconds = step_seconds / config.batch / 6  # of two, forward and twice as long backward
     n_sorted = len(catalogue.unlabelled) + len(rows_to_calibrate_on(catalogue))
@@ -228,29 +241,17 @@ def _time(job: Job, read_seconds: float, step_seconds: float, *, is_kept: bool) 
     )
 
 
-def _count_steps(job: Job) -> int:
-    """Of all trainings of the run."""
-    config: Config = job.config
-    per_epoch = len(job.catalogue.trainable) // config.batch
+def _search_steps(job: Job) -> int:
+    """Of the search for mu on known classes, if there is one."""
+    config = job.config
+    if config.mu != "heldout":
+        return 0
     labelled_per_epoch = max(1, len(job.catalogue.labelled) // config.batch)
-    steps = config.epochs * per_epoch
-    if config.mu == "heldout":
-        steps += len(candidates(config.window)) * config.heldout_epochs * labelled_per_epoch
-    if job.compare_labelled_only:
-        steps += labelled_only_epochs(config.epochs) * labelled_per_epoch
-    return steps
+    return len(candidates(config.window)) * config.heldout_epochs * labelled_per_epoch
 
 
 def _free_memory(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Bytes: of the device that torch handed out, or of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _shapes(**parts: Tensor | None) -> str:

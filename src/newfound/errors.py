@@ -9,6 +9,10 @@ class RunFolderError(InputError):
     """A run folder cannot be written, read or continued."""
 
 
+class BusyError(RunFolderError):
+    """Another process is working on the run folder."""
+
+
 class NonFiniteLossError(InputError):
     """A loss term became NaN or infinite; training stopped and kept its last good checkpoint."""
 

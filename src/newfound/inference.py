@@ -11,10 +11,9 @@ from torch import Tensor
 from newfound.batch import Outputs
 from newfound.config import Config
 from newfound.data.loader import Items
-from newfound.device import uses_bfloat16
 from newfound.errors import NonFiniteLossError
+from newfound.look import Look
 from newfound.models.network import Network
-from newfound.views import Viewer
 
 
 @dataclass(frozen=True)
@@ -49,16 +48,14 @@ def ask(
     NonFiniteLossError if the network gives something else than numbers.
     """
     network.eval()
-    viewer, bfloat16 = Viewer(config, device), uses_bfloat16(config.precision, device)
+    look = Look(network, config, device)
     together = max(1, batch // items.clips)
     batches = [
         part for part in torch.from_numpy(rows.astype(np.int64)).split(together) if len(part)
     ]
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for asked, media in zip(batches, items.batches(batches)):
-        seen = viewer.plain(media.to(device, non_blocking=True))
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            outputs = network(seen)
+        outputs = look.plain(media.to(device, non_blocking=True))
         parts.append(_over_clips(outputs, items.clips))
         advance(len(asked))
     if not parts:

@@ -14,10 +14,11 @@ import torch
 from newfound.batch import UNLABELLED
 from newfound.config import Config
 from newfound.data.loader import Items
-from newfound.errors import InputError
+from newfound.data.rehearsal import hidden_classes
 from newfound.evaluate import clustering_accuracy
 from newfound.inference import ask
 from newfound.models.network import make_network
+from newfound.stages import Ground, begin_ours
 from newfound.train import Training, train
 
 CANDIDATES = (0.35, 0.47, 0.55, 0.65, 0.75)
@@ -49,15 +50,10 @@ def make_rehearsal(labels: np.ndarray, labelled: np.ndarray, num_novel: int) -> 
     """Hide the labels of the last classes: as many as the run has novel ones, or half of all.
 
     labels: (n,) int64.  labelled: rows with a label to train on.  Raises InputError with fewer
-    than 4 classes, as 2 must stay known and 2 are to be discovered.
+    than 4 classes (see `hidden_classes`).
     """
     classes = int(labels[labelled].max()) + 1
-    novel = min(num_novel, classes // 2)
-    if novel < 2:
-        raise InputError(
-            f"mu `heldout` needs at least 4 labelled classes to search on, there are {classes}; "
-            "give --mu share or a number"
-        )
+    novel = hidden_classes(classes, num_novel)
     known = classes - novel
     hidden_from = labels[labelled] >= known
     rehearsed = np.full_like(labels, UNLABELLED)
@@ -87,7 +83,7 @@ def rehearse(
         }
     )
     mu = fraction * config.hashes
-    training = Training(network, shorter, rehearsal.labels, rehearsal.rows, mu, device)
+    training = begin_ours(Ground(network, shorter, rehearsal.labels, rehearsal.rows, mu, device))
     if not train(training, items, after_step=after_step):
         return None
     answers = ask(

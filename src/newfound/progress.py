@@ -29,6 +29,8 @@ FIGURES = {  # what is shown of a record, with its name and format
     "nce_instance": ("nce-i", ".3f"),
     "nce_category": ("nce-c", ".3f"),
     "mse": ("mse", ".4f"),
+    "kl": ("kl", ".4f"),
+    "pseudo_label": ("ll", ".3f"),
     "pairs_share": ("pairs", ".1%"),
     "novel_acc": ("acc", ".1%"),
 }

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from newfound.baselines.kmeans import centres_as_head
 from newfound.conclusion import Finding, conclude
 from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, check_counts, drop, hold_out
@@ -17,7 +18,14 @@ from newfound.data.decoding import is_of_a_lost_worker, lost_worker_in_words
 from newfound.data.images import ArrayImages
 from newfound.data.loader import Items, check_share_bad
 from newfound.data.reading import read_items
-from newfound.device import choose_device, choose_workers, compute_threads, describe, uses_bfloat16
+from newfound.device import (
+    begin_peak_memory,
+    choose_device,
+    choose_workers,
+    compute_threads,
+    describe,
+    uses_bfloat16,
+)
 from newfound.errors import InputError, Stopped
 from newfound.evaluate import clustering_accuracy
 from newfound.files import write_csv
@@ -26,10 +34,13 @@ from newfound.interrupt import stop_requested
 from newfound.models.network import make_network
 from newfound.mu_search import Rehearsal, candidates, make_rehearsal, rehearse
 from newfound.progress import Progress
+from newfound.pseudo_labels import fixed_threshold
 from newfound.report import write_report
 from newfound.run_folder import RunFolder
 from newfound.stage import Stage, TrainingStage
+from newfound.stages import Ground, begin_labels_alone, narrow_known_head, stages
 from newfound.train import Training
+from newfound.version import source_commit
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,7 @@ def _is_complete(job: Job) -> bool:
 
 def _work(job: Job, device: torch.device, progress: Progress) -> None:
     began = time.monotonic()
+    begin_peak_memory(device)
     workers = decoding_workers(job)
     catalogue, truth, items = _decode(job, workers, device, progress)
     seconds = {"reading": time.monotonic() - began}
@@ -102,16 +114,11 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     mu, search_seconds = _threshold(job, catalogue, items, device, progress)
     seconds |= search_seconds
     network = make_network(job.config, len(catalogue.class_names), job.num_novel)
-    training = Training(network, job.config, catalogue.labels, catalogue.trainable, mu, device)
-    stage = _stage(job, "Training", job.folder.checkpoint, training, catalogue)
-    job.folder.forget_after(training.step)
-
-    def log_epoch(figures: dict[str, Any], categories: Tensor) -> None:
-        _log_epoch(job.folder, figures, categories, catalogue, truth)
-
-    if not stage.run(items, progress, log_epoch):
-        raise _stopped(job)
-    seconds["training"] = stage.seconds
+    ground = Ground(network, job.config, catalogue.labels, catalogue.trainable, mu, device)
+    seconds |= _train(job, ground, catalogue, truth, items, progress)
+    if job.config.method == "kmeans":
+        _cluster_features(ground, items, progress)
+    narrow_known_head(ground.network, len(catalogue.class_names))
     labelled_only = None
     if job.compare_labelled_only:
         labelled_only, took = _labelled_only_features(job, catalogue, items, device, progress)
@@ -165,19 +172,13 @@ def _decode(
 def _threshold(
     job: Job, catalogue: Catalogue, items: Items, device: torch.device, progress: Progress
 ) -> tuple[float | None, dict[str, float]]:
-    """Mu as a count, after the search if one is asked for; None to follow a share or to have none.
+    """The threshold of pairs, after the search if one is asked for; None: as `fixed_threshold`.
 
     With it the seconds that the search took, of all processes that worked on it.
     """
-    if job.config.pairs == "rank":
-        return None, {}
-    match job.config.mu:
-        case "share":
-            return None, {}
-        case "heldout":
-            return _search_mu(job, catalogue, items, device, progress)
-        case _:
-            return job.config.mu_count(), {}
+    if job.config.mu == "heldout":
+        return _search_mu(job, catalogue, items, device, progress)
+    return fixed_threshold(job.config), {}
 
 
 def _search_mu(
@@ -228,6 +229,62 @@ def _try_mu(
     return acc
 
 
+def _train(
+    job: Job,
+    ground: Ground,
+    catalogue: Catalogue,
+    truth: Truth | None,
+    items: Items,
+    progress: Progress,
+) -> dict[str, float]:
+    """Train the network in the stages of the method, from the last one that was begun on.
+
+    Returns the seconds of each stage, of all the processes that worked on it. Raises Stopped.
+    """
+    plans = stages(job.config)
+    begun = [job.folder.checkpoint_of(plan.key).exists() for plan in plans]
+    first = max((number for number, has_begun in enumerate(begun) if has_begun), default=0)
+    before: Training | None = None
+    seconds = {r["stage"]: r["seconds"] for r in job.folder.records() if r["event"] == "stage"}
+    for number, plan in enumerate(plans):
+        training = plan.begin(ground, before)
+        before = training
+        if number < first:
+            continue  # the checkpoint of a later stage holds what this one made
+        is_last = number == len(plans) - 1
+        checkpoint = job.folder.checkpoint_of(plan.key)
+        stage = _stage(job, plan.title, checkpoint, training, catalogue)
+        job.folder.forget_after(training.step, None if is_last else plan.key)
+
+        def log_epoch(
+            figures: dict[str, Any],
+            categories: Tensor | None,
+            stage: str | None = None if is_last else plan.key,
+        ) -> None:
+            _log_epoch(job.folder, figures, categories, catalogue, truth, stage)
+
+        if not stage.run(items, progress, log_epoch):
+            raise _stopped(job)
+        if plan.key not in seconds:
+            job.folder.log("stage", stage=plan.key, seconds=stage.seconds)
+        seconds[plan.key] = stage.seconds
+    return {plan.key: seconds[plan.key] for plan in plans}
+
+
+def _cluster_features(ground: Ground, items: Items, progress: Progress) -> None:
+    """k-means on the features of the unlabelled items; phi_u becomes the way to the centres."""
+    progress.stage("Clustering the features by k-means", 1)
+    answers = ask(
+        ground.network, items, ground.unlabelled, config=ground.config, device=ground.device
+    )
+    head = ground.network.novel
+    assert isinstance(head, nn.Linear), "only DTC has another one"
+    weight, bias = centres_as_head(answers.features, head.out_features, ground.config.seed)
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weight))
+        head.bias.copy_(torch.from_numpy(bias))
+
+
 def _stage(
     job: Job, name: str, checkpoint: Path, training: Training, catalogue: Catalogue
 ) -> TrainingStage:
@@ -238,20 +295,26 @@ def _stage(
 def _log_epoch(
     folder: RunFolder,
     figures: dict[str, Any],
-    categories: Tensor,
+    categories: Tensor | None,
     catalogue: Catalogue,
     truth: Truth | None,
+    stage: str | None,
 ) -> None:
     """One line of the log; with truth, also the accuracy of the epoch's own predictions.
 
     Those were made on augmented views while the network changed, and are there to show when
     training goes wrong: the report warns of a fall, and nothing is chosen by them.
+
+    stage: of an earlier stage, its key.
     """
-    if truth is not None:
+    if truth is not None and categories is not None:
         predicted = categories[torch.from_numpy(catalogue.unlabelled)].cpu().numpy()
         seen = predicted >= 0
         figures["novel_acc"] = clustering_accuracy(truth.labels[seen], predicted[seen])
-    folder.log("epoch", **figures)
+    if stage is None:
+        folder.log("epoch", **figures)
+    else:
+        folder.log("stage_epoch", stage=stage, **figures)
 
 
 def _labelled_only_features(
@@ -262,21 +325,9 @@ def _labelled_only_features(
     The k-means baseline of Table 1, row (1), clusters these.
     Returns (n_unlabelled, d), and the seconds it took.
     """
-    config = job.config.model_copy(
-        update={
-            "bce_weight": 0.0,
-            "instance_weight": 0.0,
-            "category_weight": 0.0,
-            "consistency_weight": 0.0,
-            "batch": min(job.config.batch, len(catalogue.labelled)),
-            "epochs": labelled_only_epochs(job.config.epochs),
-            "warmup_epochs": min(job.config.warmup_epochs, 1.0),
-            "unlabelled_share": None,
-        }
-    )
-    network = make_network(config, len(catalogue.class_names), job.num_novel)
-    mu = float(config.hashes)  # pairs take no part
-    training = Training(network, config, catalogue.labels, catalogue.labelled, mu, device)
+    network = make_network(job.config, len(catalogue.class_names), job.num_novel)
+    ground = Ground(network, job.config, catalogue.labels, catalogue.trainable, None, device)
+    training = begin_labels_alone(ground)
     name = "Training on labels alone"
     stage = _stage(job, name, job.folder.labelled_only, training, catalogue)
     if not stage.run(items, progress, lambda _figures, _categories: None):
@@ -285,15 +336,10 @@ def _labelled_only_features(
         network,
         items,
         catalogue.unlabelled,
-        config=config,
+        config=job.config,
         device=device,
     )
     return answers.features, stage.seconds
-
-
-def labelled_only_epochs(epochs: int) -> int:
-    """A third, and at least two: labels alone are learnt long before the categories."""
-    return max(2, epochs // 3)
 
 
 def _identity(job: Job) -> dict[str, Any]:
@@ -338,6 +384,7 @@ def _about(job: Job, device: torch.device) -> dict[str, Any]:
             "unlabelled": len(job.catalogue.unlabelled),
         },
         "hardware": describe(device),
+        "commit": source_commit(),
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from newfound.config import Config, explain, settings_type
-from newfound.errors import InputError, RunFolderError
+from newfound.errors import BusyError, InputError, RunFolderError
 from newfound.files import leftovers, unwritable, write_text
 from newfound.version import __version__
 
@@ -41,6 +41,10 @@ class RunFolder:
         self.embedding = path / "embedding.npz"
         self.result_file = path / "result.json"
         self.report = path / "report.html"
+
+    def checkpoint_of(self, stage: str) -> Path:
+        """Where a stage of training keeps its state; the one named "training" is the usual one."""
+        return self.checkpoint if stage == "training" else self.path / f"stage-{stage}.pt"
 
     def claim(self, identity: dict[str, Any], about: dict[str, Any]) -> bool:
         """Make the folder, or check that it holds the run that `identity` describes.
@@ -77,7 +81,7 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Keep a second process out, and clear up after a killed one.
 
-        Raises RunFolderError if another process is at work.
+        Raises BusyError if another process is at work.
         """
         try:
             file = (self.path / ".lock").open("w")
@@ -87,7 +91,7 @@ class RunFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunFolderError(
+                raise BusyError(
                     f"another process is working on {self.path}; wait for it or give another --out"
                 ) from None
             for leftover in leftovers(self.path):
@@ -148,12 +152,20 @@ class RunFolder:
         return records
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The log's epochs in order."""
+        """The epochs of the last stage in order."""
         return [record for record in self.records() if record["event"] == "epoch"]
 
-    def forget_after(self, step: int) -> None:
-        """Drop the log's epochs after `step`: training goes on from there and logs them again."""
-        kept = [r for r in self.records() if r["event"] != "epoch" or r["step"] <= step]
+    def forget_after(self, step: int, stage: str | None = None) -> None:
+        """Drop the log's epochs after `step`: training goes on from there and logs them again.
+
+        stage: of an earlier stage, whose epochs have its key; None: of the last.
+        """
+        event = "epoch" if stage is None else "stage_epoch"
+        kept = [
+            record
+            for record in self.records()
+            if record["event"] != event or record.get("stage") != stage or record["step"] <= step
+        ]
         lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in kept]
         write_text(self.log_file, "".join(lines))
 
@@ -169,7 +181,12 @@ class RunFolder:
 
     def _has_work(self) -> bool:
         """Whether there is anything that took time to make."""
-        made = (self.checkpoint, self.labelled_only, self.result_file)
+        made = (
+            self.checkpoint,
+            self.labelled_only,
+            self.result_file,
+            *self.path.glob("stage-*.pt"),
+        )
         searched = any(record["event"] == "heldout" for record in self.records())
         return searched or any(file.exists() for file in made)
 

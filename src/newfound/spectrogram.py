@@ -141,25 +141,33 @@ def fft_samples(sounds: Sounds) -> int:
 
 
 def two_sound_views(sound: Tensor, log_mel: LogMel, generator: Generator) -> Tensor:
-    """Two independent views of each sound: a random piece of it, SpecAugmented.
+    """Two independent views of each sound: `random_sound_view` of all of them twice over.
+
+    Returns (2N, 1, mels, frames) float32, [view 0 | view 1].
+    """
+    return random_sound_view(sound.repeat(2, 1), log_mel, generator)
+
+
+def random_sound_view(sound: Tensor, log_mel: LogMel, generator: Generator) -> Tensor:
+    """A view of each sound: a random piece of it, SpecAugmented.
 
     sound: (N, samples) int16 or floating point, mono, as long as a view and, for the start of the
     view to be random by +- an offset, twice that offset.  generator: on the device of `sound`;
-    the same state gives the same views.  Returns (2N, 1, mels, frames) float32,
-    [view 0 | view 1]. After a sound shorter than a view comes silence.
+    the same state gives the same views.  Returns (N, 1, mels, frames) float32. After a sound
+    shorter than a view comes silence.
     """
     sounds = log_mel.sounds
     pieces = _pieces(sound, sounds.samples)
     count, starts = pieces.shape[:2]
-    start = _integers(torch.rand(2 * count, generator=generator, device=generator.device), starts)
-    piece = pieces[torch.arange(count, device=sound.device).repeat(2), start.long()]
+    start = _integers(torch.rand(count, generator=generator, device=generator.device), starts)
+    piece = pieces[torch.arange(count, device=sound.device), start.long()]
     return spec_augment(log_mel(piece), sounds, generator)
 
 
 def plain_sound_view(sound: Tensor, log_mel: LogMel) -> Tensor:
     """The middle of each sound, for evaluation: (N, 1, mels, frames) float32.
 
-    sound: as for `two_sound_views`.
+    sound: as for `random_sound_view`.
     """
     pieces = _pieces(sound, log_mel.sounds.samples)
     return log_mel(pieces[:, (pieces.shape[1] - 1) // 2])

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from newfound.data.loader import Items
 from newfound.errors import RunFolderError
 from newfound.interrupt import stop_requested
 from newfound.progress import Progress
-from newfound.train import EpochRecord, Training, train
+from newfound.train import Training, train
 
 SHOW_LOSS_EVERY_SECONDS = 1.0
 
@@ -58,24 +58,24 @@ class TrainingStage:
         self,
         items: Items,
         progress: Progress,
-        log_epoch: Callable[[dict[str, Any], Tensor], None],
+        log_epoch: Callable[[dict[str, Any], Tensor | None], None],
     ) -> bool:
         """Take the steps that are left; a checkpoint is written in the end, whatever the end.
 
-        log_epoch gets each epoch's figures and the (n,) categories of `train`, and may add to
-        the figures.  Returns False if the user asked to stop before the last step.
+        log_epoch gets each epoch's figures and `Training.categories`, and may add to the
+        figures.  Returns False if the user asked to stop before the last step.
         """
         training = self.training
         shown = epoch_began = self._began = self._saved = time.monotonic()
         epoch_first = training.step
 
-        def after_epoch(record: EpochRecord, categories: Tensor) -> None:
+        def after_epoch(record: dict[str, Any], categories: Tensor | None) -> None:
             nonlocal epoch_began, epoch_first
             took, epoch_began = time.monotonic() - epoch_began, time.monotonic()
             steps, epoch_first = training.step - epoch_first, training.step
             rate = steps * training.config.batch / took
             speed = {"items_per_second": round(rate, 1), "seconds": round(took, 3)}
-            figures = asdict(record) | speed
+            figures = record | speed
             log_epoch(figures, categories)
             progress.epoch(figures)
 

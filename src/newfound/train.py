@@ -1,107 +1,89 @@
-"""Training: one way from a decoded batch to a step.
+"""Training: one way from a decoded batch to a step, whatever the objective.
 
 Every random choice is a function of the seed and the step, so a state needs no generators: what
 `Training.state_dict` holds is all there is, and a run continued from it takes the same steps.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from newfound.batch import Batch, Losses, Outputs
-from newfound.config import Config, VideoConfig
+from newfound.batch import Batch
+from newfound.config import Config
 from newfound.data.loader import Draw, Items, epoch_batches
-from newfound.device import uses_bfloat16
 from newfound.errors import NonFiniteLossError
 from newfound.models.network import Network
-from newfound.objective.contrastive import ModalityPairs
-from newfound.objective.joint import joint_loss, ramp
-from newfound.objective.pairs import (
-    PairCounts,
-    count_pairs,
-    follow_threshold,
-    same_top,
-    share_threshold,
-    wta_agreement,
-)
-from newfound.views import Viewer
+from newfound.tally import Tally
 
 STEPS_BETWEEN_CHECKS = 20
 """How often the losses are looked at on an accelerator, for NaN."""
 
 
-@dataclass(frozen=True)
-class EpochRecord:
-    """What one epoch was like; shares are 0..1, NaN where there was nothing to count."""
+class Objective(nn.Module):
+    """What a stage minimises.
 
-    epoch: int
-    step: int
-    total: float
-    ce: float
-    bce: float
-    nce_instance: float
-    nce_category: float
-    mse: float
-    omega: float
-    lr: float
-    mu: float
-    pairs_share: float
-    pairs_labelled_share: float
-    pairs_precision: float
-    pairs_recall: float
-    entropy: float
-    churn: float
+    Its parameters are trained with the network's; these and its buffers are all that it keeps
+    from step to step.
+    """
+
+    names: tuple[str, ...] = ("total",)
+    """The terms of the loss, `total` first."""
+
+    tally: Tally | None
+    """What counts the predictions of novel categories, if the stage makes any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tally = None
+
+    def begin_epoch(self, epoch: int, items: Items) -> None:
+        """What is to be done before the first step of an epoch, counted from 1."""
+
+    def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
+        """The terms of a batch by `names`, 0-d, `total` with its graph."""
+        raise NotImplementedError
+
+    def close_epoch(self, epoch: int) -> dict[str, float]:  # noqa: ARG002 - of use to others
+        """Figures of the epoch beside the terms' means; what was summed begins anew."""
+        return self.tally.close() if self.tally is not None else {}
 
 
 class Training:
     """A network in training: everything a step reads or changes.
 
     labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  trainable: rows that training may
-    draw.  mu: the count of agreeing codes for a positive pair, or None to follow a share; unused by
-    pairs that have none.
+    draw.  Parameters of the network that need no gradient are left as they are.
     """
 
     def __init__(
         self,
         network: Network,
         config: Config,
-        labels: np.ndarray,
+        labels: Tensor,
         trainable: np.ndarray,
-        mu: float | None,
+        objective: Objective,
         device: torch.device,
     ) -> None:
         self.network = network.to(device).channels_last()
         self.config, self.device = config, device
-        self.viewer = Viewer(config, device)
-        self.labels, self.trainable = torch.as_tensor(labels, device=device), trainable
+        self.labels, self.trainable = labels.to(device), trainable
+        self.objective = objective.to(device)
         self.steps_per_epoch = len(trainable) // config.batch
         assert self.steps_per_epoch > 0, "check_counts lets no batch be larger than the set"
-        self.categories_count = network.novel.out_features
-        self.bfloat16 = uses_bfloat16(config.precision, device)
-        self.optimizer = torch.optim.SGD(
-            network.parameters(),
-            lr=config.lr,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
-        self.follows_share = mu is None
+        trained = [*network.parameters(), *objective.parameters()]
+        self.optimizer = _optimiser(config, [p for p in trained if p.requires_grad])
         self.step = 0
         self.last_total = torch.tensor(torch.nan)
-        self.threshold = torch.tensor(torch.nan if mu is None else mu, device=device)
-        self.categories = torch.full((len(labels),), -1, device=device)
-        self._previous = self.categories.clone()
         self._sums = self._zero_sums()
-        self._failure = torch.full((1 + len(Losses.names()),), -1.0, device=device)
+        self._failure = torch.full((1 + len(objective.names),), -1.0, device=device)
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run."""
+        """Steps of the whole stage."""
         return self.config.epochs * self.steps_per_epoch
 
     @property
@@ -110,14 +92,15 @@ class Training:
         return self.step // self.steps_per_epoch + 1
 
     @property
-    def omega(self) -> float:
-        """The ramp of Eq. 10 at the next step."""
-        return ramp(self.epoch, self.config.epochs, self.config.ramp_scale)
-
-    @property
     def lr(self) -> float:
         """The learning rate of the next step."""
         return learning_rate(self.step, self.steps_per_epoch, self.config)
+
+    @property
+    def categories(self) -> Tensor | None:
+        """(n,) int64, the last category of every catalogue row, -1 = none; None without novel."""
+        tally = self.objective.tally
+        return None if tally is None else tally.categories
 
     def remaining_batches(self) -> list[Tensor]:
         """The batches of the current epoch that are still to come, catalogue rows."""
@@ -132,77 +115,45 @@ class Training:
         return batches[self.step % self.steps_per_epoch :]
 
     def take_step(self, batch: Batch) -> None:
-        """One step of SGD on a batch. Raises NonFiniteLossError, at once on a CPU."""
+        """One step on a batch. Raises NonFiniteLossError, at once on a CPU."""
         generator = torch.Generator(self.device).manual_seed(_mix(self.config.seed, self.step))
-        seen = self.viewer.two(batch.media, generator)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            outputs: Outputs = self.network(seen)
-
-        positive = self._positive_pairs(outputs.fused.detach().chunk(2)[0], batch.label)
-        losses = joint_loss(
-            outputs,
-            batch.label,
-            positive,
-            omega=self.omega,
-            temperature=self.config.temperature,
-            ce_weight=self.config.ce_weight,
-            bce_weight=self.config.bce_weight,
-            instance_weight=self.config.instance_weight,
-            category_weight=self.config.category_weight,
-            consistency_weight=self.config.consistency_weight,
-            same_view_pairs=self.config.same_view_pairs,
-            **_video_terms(self.config),
-        )
+        losses = self.objective.losses(batch, generator, self.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr
         self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
+        losses["total"].backward()
         self.optimizer.step()
 
-        self._account(batch, outputs, losses, positive)
-        self.last_total = losses.total.detach()
+        self.last_total = losses["total"].detach()
+        self._account(losses)
         self.step += 1
         # Looking waits for the device, so an accelerator is looked at now and then only.
         if self.device.type == "cpu" or self.step % STEPS_BETWEEN_CHECKS == 0:
             self.check_finite()
 
-    def close_epoch(self) -> EpochRecord:
-        """Turn what was summed since the last close into a record, and begin anew."""
+    def close_epoch(self) -> dict[str, Any]:
+        """Turn what was summed since the last close into figures, and begin anew.
+
+        Returns epoch, step, the mean of each term, lr (of the last step), and the objective's own.
+        """
         assert self.step % self.steps_per_epoch == 0, "an epoch closes after its last step"
-        steps = self.steps_per_epoch
-        sums = self._sums.tolist()
-        losses = dict(zip(Losses.names(), sums[:6]))
-        pairs, novel = PairCounts(*sums[6:12]), np.array(sums[12:])
-        last = self.step - 1
-        record = EpochRecord(
-            epoch=last // steps + 1,
-            step=self.step,
-            total=losses["total"] / steps,
-            ce=losses["ce"] / steps,
-            bce=losses["bce"] / steps,
-            nce_instance=losses["nce_instance"] / steps,
-            nce_category=losses["nce_category"] / steps,
-            mse=losses["mse"] / steps,
-            omega=ramp(last // steps + 1, self.config.epochs, self.config.ramp_scale),
-            lr=learning_rate(last, steps, self.config),
-            mu=float(self.threshold),
-            pairs_share=_share(pairs.unlabelled_positive, pairs.unlabelled),
-            pairs_labelled_share=_share(pairs.labelled_positive, pairs.labelled),
-            pairs_precision=_share(pairs.labelled_same_positive, pairs.labelled_positive),
-            pairs_recall=_share(pairs.labelled_same_positive, pairs.labelled_same),
-            entropy=_evenness(novel),
-            churn=self._churn(),
-        )
-        self._previous.copy_(self.categories)
+        epoch = self.step // self.steps_per_epoch
+        means = (self._sums / self.steps_per_epoch).tolist()
         self._sums = self._zero_sums()
-        return record
+        return {
+            "epoch": epoch,
+            "step": self.step,
+            **dict(zip(self.objective.names, means)),
+            "lr": learning_rate(self.step - 1, self.steps_per_epoch, self.config),
+            **self.objective.close_epoch(epoch),
+        }
 
     def check_finite(self) -> None:
         """Raise NonFiniteLossError if a loss term was NaN or infinite at some step so far."""
         step, *terms = self._failure.tolist()
         if step < 0:
             return
-        bad = [n for n, value in zip(Losses.names(), terms) if not np.isfinite(value)]
+        bad = [n for n, value in zip(self.objective.names, terms) if not np.isfinite(value)]
         raise NonFiniteLossError(
             f"the loss became {terms[0]} at step {int(step) + 1} (term: {', '.join(bad)}); "
             f"the last good checkpoint is kept. Lower --lr (now {self.config.lr:g}) or set "
@@ -218,10 +169,8 @@ class Training:
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "objective": self.objective.state_dict(),
             "step": self.step,
-            "threshold": self.threshold,
-            "categories": self.categories,
-            "previous": self._previous,
             "sums": self._sums,
         }
 
@@ -229,78 +178,30 @@ class Training:
         """Continue where `state_dict` was taken."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.objective.load_state_dict(state["objective"])
         self.step = state["step"]
-        self.threshold = state["threshold"].to(self.device)
-        self.categories = state["categories"].to(self.device)
-        self._previous = state["previous"].to(self.device)
         self._sums = state["sums"].to(self.device)
 
-    def _positive_pairs(self, fused: Tensor, labels: Tensor) -> Tensor:
-        """Eq. 6 or its rival on view 0, (N, N) bool, after mu has followed this batch."""
-        if self.config.pairs == "rank":
-            return same_top(fused, self.config.rank_top)
-        agreement = wta_agreement(fused, self.network.windows)
-        if self.follows_share:
-            share = min(1.0, self.config.share_factor / self.categories_count)
-            batch_threshold = share_threshold(agreement, labels < 0, share)
-            self.threshold = follow_threshold(self.threshold, batch_threshold)
-        # Before there is a threshold an item is still like itself: its two views are a pair.
-        return (agreement >= self.threshold).fill_diagonal_(True)
-
     @torch.no_grad()
-    def _account(self, batch: Batch, outputs: Outputs, losses: Losses, positive: Tensor) -> None:
+    def _account(self, losses: dict[str, Tensor]) -> None:
         """Add the step to the epoch's sums, on the device."""
-        novel = outputs.novel.chunk(2)[0].softmax(dim=1)
-        unlabelled = (batch.label < 0)[:, None]
-        terms = losses.stacked()
-        self._sums += torch.cat(
-            [
-                terms,
-                torch.stack(count_pairs(positive, batch.label)),
-                novel.where(unlabelled, 0).sum(dim=0),
-            ]
-        )
-        self.categories[batch.index] = novel.argmax(dim=1)
+        terms = torch.stack([losses[name].detach().float() for name in self.objective.names])
+        self._sums += terms
         failed_now = ~terms.isfinite().all() & (self._failure[0] < 0)
         failure = torch.cat([terms.new_full((1,), self.step), terms])
         self._failure = torch.where(failed_now, failure, self._failure)
 
-    def _churn(self) -> float:
-        """Share of the unlabelled items drawn so far whose category changed in this epoch."""
-        seen = (self.labels < 0) & (self._previous >= 0)
-        changed = (self.categories != self._previous) & seen
-        return _share(float(changed.sum()), float(seen.sum()))
-
     def _zero_sums(self) -> Tensor:
-        size = len(Losses.names()) + len(PairCounts._fields) + self.categories_count
-        return torch.zeros(size, dtype=torch.float64, device=self.device)
-
-
-class _VideoTerms(TypedDict, total=False):
-    """The arguments of `joint_loss` that only videos have."""
-
-    instance_pairs: ModalityPairs
-    category_pairs: ModalityPairs
-    positive_in_denominator: bool
-
-
-def _video_terms(config: Config) -> _VideoTerms:
-    if not isinstance(config, VideoConfig):
-        return {}
-    return {
-        "instance_pairs": config.instance_pairs,
-        "category_pairs": config.category_pairs,
-        "positive_in_denominator": config.positive_in_denominator,
-    }
+        return torch.zeros(len(self.objective.names), dtype=torch.float64, device=self.device)
 
 
 def learning_rate(step: int, steps_per_epoch: int, config: Config) -> float:
-    """The rate of a step: linear warm-up, then x 0.1 at 85% of the epochs or a cosine to zero."""
+    """The rate of a step: linear warm-up, then down at each of the drops, or a cosine to zero."""
     warmup, total = config.warmup_epochs * steps_per_epoch, config.epochs * steps_per_epoch
     if step < warmup:
         return config.lr * (step + 1) / (warmup + 1)
     if config.schedule == "step":
-        return config.lr * (0.1 if step >= 0.85 * total else 1.0)
+        return config.lr * config.drop_factor ** sum(step >= drop * total for drop in config.drops)
     return float(config.lr * 0.5 * (1 + np.cos(np.pi * (step - warmup) / (total - warmup))))
 
 
@@ -309,15 +210,18 @@ def train(
     items: Items,
     *,
     after_step: Callable[[Training], bool] = lambda _: True,
-    after_epoch: Callable[[EpochRecord, Tensor], None] = lambda _record, _categories: None,
+    after_epoch: Callable[[dict[str, Any], Tensor | None], None] = lambda _figures, _cats: None,
 ) -> bool:
     """Take every step that is left.
 
-    after_epoch gets the epoch's record and (n,) int64, the last category of every catalogue row.
-    after_step comes last and returns whether to go on.  Returns whether training is complete.
+    after_epoch gets the epoch's figures and `Training.categories`.  after_step comes last
+    and returns whether to go on.  Returns whether training is complete.
     """
-    training.network.train()
     while training.step < training.total_steps:
+        if training.step % training.steps_per_epoch == 0:
+            training.objective.begin_epoch(training.epoch, items)
+        training.network.train()
+        training.objective.train()
         batches = training.remaining_batches()
         draw = Draw(training.config.seed, training.epoch)
         for rows, decoded in zip(batches, items.batches(batches, draw)):
@@ -331,18 +235,21 @@ def train(
     return True
 
 
+def _optimiser(config: Config, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if config.optimiser == "adam":
+        return torch.optim.Adam(
+            parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
+    return torch.optim.SGD(
+        parameters,
+        lr=config.lr,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
 def _mix(seed: int, step: int) -> int:
     """One number that says seed and step; neighbouring ones give unrelated generators."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else float("nan")
-
-
-def _evenness(mass: np.ndarray) -> float:
-    """Entropy of the mean prediction as a share of its greatest value: 1 = even, 0 = collapsed."""
-    if not mass.sum():
-        return float("nan")
-    p = mass / mass.sum()
-    return float(-(p * np.log(np.maximum(p, 1e-12))).sum() / np.log(len(p)))

@@ -1,15 +1,22 @@
 """From decoded items to what the network sees of them: pictures and spectrograms together."""
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor
 
-from newfound.augment import Views, plain_view, two_views
+from newfound.augment import Views, plain_view, random_view, two_views
 from newfound.batch import Media, Seen
 from newfound.config import Config, VideoConfig
-from newfound.spectrogram import LogMel, Sounds, plain_sound_view, two_sound_views
+from newfound.spectrogram import (
+    LogMel,
+    Sounds,
+    plain_sound_view,
+    random_sound_view,
+    two_sound_views,
+)
 
 _Settings = TypeVar("_Settings", Views, Sounds)
 
@@ -27,13 +34,28 @@ class Viewer:
 
         generator: on the device of the media; the same state gives the same views.
         """
-        pixels = spectrogram = heard = None
-        if media.pixels is not None:
-            pixels = _channels_last(two_views(media.pixels, self.views, generator))
-        if self.log_mel is not None and media.sound is not None and media.heard is not None:
-            spectrogram = two_sound_views(media.sound, self.log_mel, generator)
-            heard = media.heard.repeat(2)
-        return Seen(pixels, spectrogram, heard)
+        heard = None if media.heard is None else media.heard.repeat(2)
+        return self._seen(media, heard, generator, two_views, two_sound_views)
+
+    def one(self, media: Media, generator: Generator) -> Seen:
+        """A random view of each of N items. generator: as for `two`."""
+        return self._seen(media, media.heard, generator, random_view, random_sound_view)
+
+    def _seen(
+        self,
+        media: Media,
+        heard: Tensor | None,
+        generator: Generator,
+        see: Callable[[Tensor, Views, Generator], Tensor],
+        hear: Callable[[Tensor, LogMel, Generator], Tensor],
+    ) -> Seen:
+        if media.pixels is None:
+            pixels = None
+        else:
+            pixels = _channels_last(see(media.pixels, self.views, generator))
+        if self.log_mel is None or media.sound is None:
+            return Seen(pixels)
+        return Seen(pixels, hear(media.sound, self.log_mel, generator), heard)
 
     def plain(self, media: Media) -> Seen:
         """The middle of each of N items, for evaluation."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from newfound.batch import Losses, Outputs
 from newfound.objective.joint import consistency, joint_loss, pairwise_bce, ramp
 from reference import equations
-from reference.compare import TOLERANCES, assert_twins, gradients_of
+from reference.compare import TOLERANCES, assert_twins, gradients_of, stacked
 
 ITEM_LABELS = {
     "mixed": [0, -1, 1, 0, -1],
@@ -413,6 +413,6 @@ def test_the_order_of_items_does_not_matter(
         outputs.novel[rows],
     )
     torch.testing.assert_close(
-        loss_of([labels[i] for i in order], shuffled, positive[order][:, order]).stacked(),
-        loss_of(labels, outputs, positive).stacked(),
+        stacked(loss_of([labels[i] for i in order], shuffled, positive[order][:, order])),
+        stacked(loss_of(labels, outputs, positive)),
     )

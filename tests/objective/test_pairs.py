@@ -9,14 +9,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from newfound.objective.pairs import (
+    cosine_similarity,
     count_pairs,
     follow_threshold,
+    nearest_neighbours,
     same_top,
     share_threshold,
     wta_agreement,
     wta_windows,
 )
-from reference import equations
+from reference import baselines, equations
 
 H, K, SIZE, MU = 512, 4, 512, 240  # the paper's
 seeds = st.integers(0, 2**31)
@@ -293,6 +295,84 @@ def test_only_the_set_of_the_greatest_features_counts(seed: int, top: int) -> No
     assert pairs[0, 1] and pairs[1, 0]
     assert not pairs[0, 2]
     assert pairs.diagonal().all()
+
+
+# Cosine similarity and nearest neighbours, Table 7
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_cosine_similarity_is_the_angles(dtype: torch.dtype) -> None:
+    features = (10 * dense(6, 5, seed=0)).to(dtype)
+    features[2] = 0
+    similarity = cosine_similarity(features)
+    assert similarity.dtype == torch.promote_types(dtype, torch.float32)
+    for i, j in itertools.product(range(6), repeat=2):
+        expected = 1 if i == j else baselines.cosine(features[i].double(), features[j].double())
+        assert similarity[i, j].item() == pytest.approx(float(expected), abs=1e-6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(features=features_with_ties(), scales=st.lists(st.floats(0.01, 100), min_size=4, max_size=4))
+def test_lengths_change_no_cosine_which_is_at_most_1_and_1_with_oneself(
+    features: Tensor, scales: list[float]
+) -> None:
+    similarity = cosine_similarity(features.float())
+    scaled = cosine_similarity(features.float() * torch.tensor(scales)[:, None])
+    torch.testing.assert_close(scaled, similarity, rtol=0, atol=1e-5)
+    assert similarity.diagonal().tolist() == [1] * 4
+    assert (similarity <= 1).all()
+    assert (similarity >= -1 - 1e-6).all()
+
+
+@pytest.mark.parametrize("rivals", [cosine_similarity, nearest_neighbours])
+def test_the_rivals_of_table_7_teach_the_features_nothing(rivals: object) -> None:
+    assert not rivals(dense(3, 8, seed=0).requires_grad_()).requires_grad
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=seeds, group=st.lists(st.integers(0, 1), min_size=7, max_size=7))
+def test_nearest_neighbours_are_those_of_either(seed: int, group: list[int]) -> None:
+    features = dense(7, 5, seed, torch.float64)
+    features[3] = 0
+    pairs = nearest_neighbours(features, torch.tensor(group))
+    nearest = [baselines.nearest_neighbour(features, group, i) for i in range(7)]
+    for i, j in itertools.product(range(7), repeat=2):
+        assert pairs[i, j] == (i == j or nearest[i] == j or nearest[j] == i)
+
+
+def test_nearest_neighbours_worked_by_hand() -> None:
+    """Directions of 0, 10, 30 and 31 degrees, then of 200: near to none, and none near to it."""
+    angles = torch.tensor([0.0, 10, 30, 31, 200]).deg2rad()
+    features = torch.stack([angles.cos(), angles.sin()], dim=1)
+    expected = torch.eye(5, dtype=torch.bool)
+    for i, j in ((0, 1), (2, 3)):
+        expected[i, j] = expected[j, i] = True
+    assert torch.equal(nearest_neighbours(features), expected)
+    # Without the item at 0 degrees that at 10 is nearest to that at 30, which prefers another.
+    rest = nearest_neighbours(features[1:])
+    assert rest[0, 1] and rest[1, 0] and rest[1, 2] and not rest[0, 2]
+
+
+def test_a_group_keeps_unlabelled_items_to_each_other() -> None:
+    """Each unlabelled item lies next to a labelled one, which no unlabelled pair can use."""
+    corners = torch.eye(4) + 0.1 * torch.rand(4, 4, generator=torch.Generator().manual_seed(0))
+    features, labels = corners.repeat_interleave(2, dim=0), torch.tensor([0, -1] * 4)
+    unlabelled = labels < 0
+    assert not off_diagonal(nearest_neighbours(features)[unlabelled][:, unlabelled]).any()
+    pairs = nearest_neighbours(features, unlabelled)
+    assert off_diagonal(pairs[unlabelled][:, unlabelled]).any()
+    assert not pairs[unlabelled][:, ~unlabelled].any()
+
+
+def test_blank_items_are_nearest_to_none() -> None:
+    features = torch.cat([torch.zeros(2, 8), sparse(4, 8, 0.2, seed=0)])
+    assert torch.equal(nearest_neighbours(features)[:2], torch.eye(6, dtype=torch.bool)[:2])
+
+
+@pytest.mark.parametrize("items", [0, 1])
+def test_rivals_of_hardly_any_items(items: int) -> None:
+    assert cosine_similarity(torch.ones(items, 8)).tolist() == [[1.0]] * items
+    assert nearest_neighbours(torch.ones(items, 8)).tolist() == [[True]] * items
 
 
 # The threshold that follows a share of pairs

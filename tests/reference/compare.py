@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from newfound.batch import Losses
+
 TOLERANCES = {
     torch.float64: {"rtol": 1e-9, "atol": 1e-11},
     torch.float32: {"rtol": 2e-4, "atol": 2e-5},
@@ -30,6 +32,11 @@ def assert_twins(
     torch.testing.assert_close(values.double(), expected_values, **TOLERANCES[dtype])
     for gradient, expected in zip(gradients, expected_gradients):
         torch.testing.assert_close(gradient.double(), expected, **TOLERANCES[dtype])
+
+
+def stacked(losses: Losses) -> Tensor:
+    """The terms as (6,), detached, in the order of `Losses.names()`."""
+    return torch.stack([term.detach().float() for term in losses.terms().values()])
 
 
 def gradients_of(output: Tensor, *inputs: Tensor) -> list[Tensor]:

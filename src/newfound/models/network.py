@@ -1,5 +1,7 @@
 """The network of Figure 1: f and h of each modality, eta, phi_l and phi_u."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import numpy as np
@@ -7,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from newfound.baselines.deep_transfer_clustering import StudentHead
 from newfound.batch import Outputs, Seen
 from newfound.config import Config, VideoConfig
 from newfound.models.encoders import R3D18, SMALL_STEM_PX, Encoder, ResNet18
@@ -44,7 +47,7 @@ class Network(nn.Module):
         projections: dict[str, nn.Module],
         fusion: nn.Module,
         known: nn.Linear,
-        novel: nn.Linear,
+        novel: nn.Linear | StudentHead,
         windows: Tensor,
     ) -> None:
         super().__init__()
@@ -60,14 +63,23 @@ class Network(nn.Module):
         """Size d of the fused representation."""
         return self.known.in_features
 
-    def forward(self, seen: Seen) -> Outputs:
-        """One pass over both views, labelled and unlabelled alike, through both heads."""
+    def encoder(self, modality: str) -> Encoder:
+        """The encoder f of "visual" or "audio"."""
+        encoder: Encoder = self.encoders[modality]  # type: ignore[assignment]
+        return encoder
+
+    def represent(self, seen: Seen) -> tuple[Tensor, dict[str, Tensor]]:
+        """The fused features z-bar, (M, d), and those of each modality."""
         inputs = {"visual": seen.pixels, "audio": seen.spectrogram}
         features = {name: encoder(inputs[name]) for name, encoder in self.encoders.items()}
         if "audio" in features and seen.heard is not None:
             # An item without sound has no audio features, rather than those of silence.
             features["audio"] = features["audio"].where(seen.heard[:, None], 0)
-        fused = self.fusion(torch.cat(list(features.values()), dim=1))
+        return self.fusion(torch.cat(list(features.values()), dim=1)), features
+
+    def forward(self, seen: Seen) -> Outputs:
+        """One pass over both views, labelled and unlabelled alike, through both heads."""
+        fused, features = self.represent(seen)
         contrast = {
             name: F.normalize(self.projections[name](of_modality).float(), dim=1)
             for name, of_modality in features.items()
@@ -84,8 +96,19 @@ class Network(nn.Module):
     @torch.no_grad()
     def order_novel(self, order: np.ndarray) -> None:
         """Reorder the outputs of phi_u: output j becomes what output `order[j]` was, (C_u,) int."""
+        if isinstance(self.novel, StudentHead):
+            self.novel.reorder(torch.from_numpy(order))
+            return
         for parameter in (self.novel.weight, self.novel.bias):
             parameter.copy_(parameter[torch.from_numpy(order).to(parameter.device)])
+
+
+@contextmanager
+def weights_from(seed: int) -> Iterator[None]:
+    """Within, modules draw their first weights from this seed, and no other drawing is changed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def make_network(config: Config, known: int, novel: int) -> Network:
@@ -94,8 +117,7 @@ def make_network(config: Config, known: int, novel: int) -> Network:
     known, novel: C_l and C_u.  Of images it sees pixels; of videos the modalities of the
     settings, by R3D-18 and by an audio encoder, and eta fuses two of them.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.seed)
+    with weights_from(config.seed):
         encoders = {name: _encoder(name, config) for name in _modalities(config)}
         projections: dict[str, nn.Module] = {
             name: nn.Sequential(
@@ -114,7 +136,7 @@ def make_network(config: Config, known: int, novel: int) -> Network:
             projections,
             fusion,
             nn.Linear(size, known),
-            nn.Linear(size, novel),
+            StudentHead(size, novel) if config.method == "dtc" else nn.Linear(size, novel),
             wta_windows(
                 size, config.hashes, config.window, torch.Generator().manual_seed(config.seed)
             ),

@@ -14,9 +14,13 @@ CLAMP = 1e-6
 without bound; clamping the logarithm alone would leave its gradient."""
 
 
-def ramp(epoch: float, epochs: int, scale: float) -> float:
-    """omega(r) = lambda exp(-5 (1 - r/T)^2) of Eq. 10: from near 0 to `scale` at r = T."""
-    return scale * math.exp(-5 * (1 - epoch / epochs) ** 2)
+def ramp(epoch: float, epochs: int, scale: float, length: float = 1.0) -> float:
+    """omega(r) = lambda exp(-5 (1 - r/T)^2) of Eq. 10: from near 0 to `scale` at r = T.
+
+    length: the share of the epochs after which it stays at `scale`; T itself in the paper, less
+    in AutoNovel's and DTC's code.
+    """
+    return scale * math.exp(-5 * (1 - min(epoch / (length * epochs), 1)) ** 2)
 
 
 def pairwise_bce(p: Tensor, q: Tensor, positive: Tensor, rows: Tensor) -> Tensor:

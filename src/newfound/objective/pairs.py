@@ -6,6 +6,7 @@ By Winner-Take-All hashing, Eq. 6 (section 3.2), or by a rival of Table 7.
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -50,6 +51,40 @@ def same_top(features: Tensor, top: int) -> Tensor:
     greatest = features.topk(top, dim=1).indices
     codes = torch.zeros(features.shape, device=features.device).scatter_(1, greatest, 1)
     return codes @ codes.T == top
+
+
+def cosine_similarity(features: Tensor) -> Tensor:
+    """The cosine of the angle between each pair of items; here a row of Table 7.
+
+    features: (M, d) floating.  Returns (M, M) float32 (float64 for float64 features), detached,
+    at most 1 and 1 exactly on the diagonal; an item of zeros has similarity 0 to all others.
+    Call it outside autocast.
+    """
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    directions = F.normalize(features.detach().to(dtype), dim=1)
+    similarity: Tensor = (directions @ directions.T).clamp(max=1)
+    return similarity.fill_diagonal_(1)
+
+
+def nearest_neighbours(features: Tensor, group: Tensor | None = None) -> Tensor:
+    """Whether one of two items is the other's nearest neighbour by cosine; a row of Table 7.
+
+    The paper does not say how; either way round suffices here, so that the pairs are symmetric as
+    the other rules' are, and each item has a positive pair besides itself.
+
+    features: (M, d) floating.  group: (M,), None = all one; neighbours are sought within an item's
+    own group, so that `labels < 0` keeps the nearest of an unlabelled item from being a labelled
+    one, a pair that no loss uses.  Returns (M, M) bool, symmetric, true on the diagonal. Of equally
+    near ones torch decides which is taken. An item to which none is similar at all (cosine > 0), as
+    one of zeros, has no nearest.  Call it outside autocast.
+    """
+    similarity = cosine_similarity(features).fill_diagonal_(0)
+    if group is not None:
+        similarity = similarity.where(group[:, None] == group, 0)
+    nearest = similarity.topk(min(1, len(features)), dim=1).indices
+    pairs = torch.zeros_like(similarity, dtype=torch.bool).scatter_(1, nearest, True)
+    pairs &= similarity > 0
+    return (pairs | pairs.T).fill_diagonal_(True)
 
 
 def share_threshold(agreement: Tensor, rows: Tensor, share: float) -> Tensor:

@@ -1,0 +1,300 @@
+"""What the stages of the baselines minimise: their losses, tied to networks, views and epochs.
+
+Losses, their references and what differs from their authors'
+code are in the module of the method.
+"""
+
+import copy
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from newfound.baselines import constrained_clustering, deep_transfer_clustering, rotnet
+from newfound.baselines.ranking_statistics import (
+    PSEUDO_LABEL_WEIGHT,
+    RankingStatisticsLosses,
+    joint_loss,
+)
+from newfound.batch import Batch, Seen
+from newfound.config import Config
+from newfound.data.loader import Items
+from newfound.inference import Answers, ask
+from newfound.look import Look
+from newfound.models.network import Network, weights_from
+from newfound.objective.joint import ramp
+from newfound.pseudo_labels import PseudoLabels
+from newfound.tally import Tally
+from newfound.train import Objective
+
+RENEWALS = 20
+"""DTC's targets are made anew so many times in its last stage, as CIFAR-10's code does."""
+
+
+class CrossEntropy(Objective):
+    """Cross-entropy of phi_l on one view: the encoder of rows (1)-(3), and RS's second stage."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__()
+        self.look = look
+
+    def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
+        """The mean over a batch of labelled items."""
+        outputs = self.look.one(batch.media, generator)
+        return {"total": F.cross_entropy(outputs.known, batch.label)}
+
+
+class Rotations(Objective):
+    """RotNet's: the visual encoder and a linear head tell by how much pictures are turned."""
+
+    def __init__(self, look: Look, seed: int) -> None:
+        super().__init__()
+        self.look = look
+        with weights_from(seed):
+            self.head = nn.Linear(look.network.encoder("visual").size, 4)
+
+    def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
+        """Over all four rotations of one view of each item."""
+        pixels = self.look.viewer.one(batch.media, generator).pixels
+        assert pixels is not None, "settings refuse rotations without pictures"
+        with self.look.precision():
+            encoder = self.look.network.encoder("visual")
+            logits = self.head(encoder(rotnet.four_rotations(pixels)))
+        quarters = rotnet.rotation_labels(len(pixels), pixels.device)
+        return {"total": F.cross_entropy(logits.float(), quarters)}
+
+
+class RankingStatistics(Objective):
+    """RS's joint stage, with the labelled head widened (LL) or not.
+
+    labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  threshold: of pairs other than
+    RS's own, as `fixed` of `PseudoLabels`.
+    """
+
+    names = RankingStatisticsLosses._fields
+    tally: Tally
+
+    def __init__(
+        self,
+        look: Look,
+        config: Config,
+        labels: Tensor,
+        threshold: float | None,
+        incremental: bool,
+    ) -> None:
+        super().__init__()
+        self.look, self.config = look, config
+        self.incremental = incremental
+        categories = look.network.novel.out_features
+        self.pseudo_labels = PseudoLabels(config, look.network.windows, threshold, categories)
+        self.tally = Tally(labels, categories)
+
+    def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
+        """Over two weak views of labelled and unlabelled items together."""
+        outputs = self.look.two(batch.media, generator)
+        positive = self.pseudo_labels(outputs.fused.detach().chunk(2)[0], batch.label)
+        omega = self.omega(epoch)
+        losses = joint_loss(
+            outputs.known,
+            outputs.novel,
+            batch.label,
+            positive,
+            consistency_weight=self.config.consistency_weight * omega,
+            pseudo_label_weight=PSEUDO_LABEL_WEIGHT * omega if self.incremental else None,
+        )
+        self.tally.note_pairs(positive, batch.label)
+        self.tally.note_predictions(batch, outputs.novel.detach().chunk(2)[0].softmax(dim=1))
+        return losses._asdict()
+
+    def omega(self, epoch: int) -> float:
+        """How far the ramp has risen in an epoch."""
+        return _ramp(self.config, epoch)
+
+    def close_epoch(self, epoch: int) -> dict[str, float]:
+        """The ramp, the threshold of the pairs, if any, and the tally's figures."""
+        figures = {"omega": self.omega(epoch), "mu": float(self.pseudo_labels.threshold)}
+        return figures | super().close_epoch(epoch)
+
+
+class Judge(nn.Module):
+    """A similarity network: its own copy of the encoders, and `PairClassifier` on them.
+
+    Forward: Seen -> (M, M, 2) logits of "different", "same".
+    """
+
+    def __init__(self, network: Network, seed: int) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network)
+        with weights_from(seed):
+            self.pairs = constrained_clustering.PairClassifier(network.fused_size)
+
+    def forward(self, seen: Seen) -> Tensor:
+        """Every item of the batch against every one."""
+        fused, _ = self.network.represent(seen)
+        logits: Tensor = self.pairs(fused)
+        return logits
+
+
+class Similarity(Objective):
+    """The first stage of KCL and MCL: which labelled items are of one class. Trains a judge."""
+
+    pairs: Tensor
+
+    def __init__(self, look: Look, judge: Judge) -> None:
+        super().__init__()
+        self.look, self.judge = look, judge
+        self.register_buffer("pairs", torch.zeros(3, dtype=torch.float64))
+
+    def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
+        """Cross-entropy over all pairs of a batch of labelled items."""
+        seen = self.look.viewer.one(batch.media, generator)
+        with self.look.precision():
+            logits = self.judge(seen)
+        same = constrained_clustering.pair_targets(batch.label)
+        found = logits.detach().argmax(dim=2).bool()
+        self.pairs += torch.stack([same.sum(), found.sum(), (same & found).sum()])
+        return {"total": F.cross_entropy(logits.flatten(0, 1), same.flatten().long())}
+
+    def close_epoch(self, epoch: int) -> dict[str, float]:
+        """How right the judge is on labelled pairs, each item with itself included."""
+        same, found, both = self.pairs.tolist()
+        self.pairs.zero_()
+        return {
+            "pairs_precision": both / found if found else math.nan,
+            "pairs_recall": both / same,
+        }
+
+
+class ConstrainedClustering(Objective):
+    """The second stage of KCL and MCL: clusters that follow the judge's hard answers.
+
+    The judge is not taught, but its BatchNorm works in training mode, as in the authors' code:
+    its running statistics move.
+    """
+
+    tally: Tally
+
+    def __init__(
+        self, look: Look, labels: Tensor, judge: Judge, loss: Literal["kcl", "mcl"]
+    ) -> None:
+        super().__init__()
+        self.look = look
+        self.judge = judge.requires_grad_(False)
+        self.loss = {
+            "kcl": constrained_clustering.kcl_loss,
+            "mcl": constrained_clustering.mcl_loss,
+        }[loss]
+        self.tally = Tally(labels, look.network.novel.out_features)
+
+    def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
+        """KCL or MCL of a batch of unlabelled items, in one view that both networks see."""
+        seen = self.look.viewer.one(batch.media, generator)
+        with self.look.precision():
+            outputs = self.look.network(seen)
+            with torch.no_grad():
+                similar = self.judge(seen).argmax(dim=2).bool()
+        self.tally.note_pairs(similar, batch.label)
+        self.tally.note_predictions(batch, outputs.novel.detach().softmax(dim=1))
+        return {"total": self.loss(outputs.novel, similar)}
+
+
+class DeepTransferClustering(Objective):
+    """DTC's warm-up, towards the targets of k-means, or its last stage, towards its own.
+
+    labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  targets, ensemble: (n, C_u) by
+    catalogue row; those of labelled items are not used.
+    """
+
+    names = ("total", "kl", "mse")
+    tally: Tally
+    targets: Tensor
+    ensemble: Tensor
+
+    def __init__(self, look: Look, config: Config, labels: Tensor, warm_up: bool) -> None:
+        super().__init__()
+        self.look, self.config, self.labels = look, config, labels
+        self.variant = "plain" if warm_up else config.dtc_variant
+        self.warm_up = warm_up
+        categories = look.network.novel.out_features
+        self.register_buffer("targets", torch.zeros(len(labels), categories))
+        self.register_buffer("ensemble", torch.zeros(len(labels), categories))
+        self.tally = Tally(labels, categories)
+
+    def begin_epoch(self, epoch: int, items: Items) -> None:
+        """Make targets where they are due, and with TE and TEP follow the ensemble."""
+        interval = max(1, self.config.epochs // RENEWALS)
+        if self.warm_up:
+            if epoch == 1:
+                self._begin_with_kmeans(items)
+            return
+        follows = self.variant in ("te", "tep") and epoch > 1
+        is_due = (epoch - 1) % interval == 0
+        if not follows and not is_due:
+            return
+        rows = (self.labels < 0).nonzero()[:, 0]
+        logits = torch.from_numpy(self._answers(items).novel)
+        q = logits.softmax(dim=1).to(self.targets.device)
+        if follows:
+            self.ensemble[rows] = deep_transfer_clustering.ensembled(
+                self.ensemble[rows], q, epoch - 2
+            )
+        if is_due:
+            source = self.ensemble[rows] if self.variant == "tep" and follows else q
+            self.targets[rows] = deep_transfer_clustering.target_distribution(source)
+
+    def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
+        """KL to the targets on view 0, and the variant's consistency, of unlabelled items."""
+        media = batch.media
+        if self.variant == "pi":
+            novel, other = self.look.two(media, generator).novel.chunk(2)
+            mse = F.mse_loss(novel.softmax(dim=1), other.softmax(dim=1))
+        else:
+            novel = self.look.one(media, generator).novel
+            mse = torch.zeros((), device=novel.device)
+            if self.variant == "te" and epoch > 1:
+                mse = F.mse_loss(novel.softmax(dim=1), self.ensemble[batch.index])
+        kl = deep_transfer_clustering.clustering_loss(novel, self.targets[batch.index])
+        weight = 0.0 if self.warm_up else self.config.consistency_weight * self.omega(epoch)
+        self.tally.note_predictions(batch, novel.detach().softmax(dim=1))
+        return {"total": kl + weight * mse, "kl": kl, "mse": mse}
+
+    def omega(self, epoch: int) -> float:
+        """How far the ramp has risen in an epoch."""
+        return _ramp(self.config, epoch)
+
+    def close_epoch(self, epoch: int) -> dict[str, float]:
+        """The ramp and the tally's figures."""
+        return {"omega": self.omega(epoch)} | super().close_epoch(epoch)
+
+    def _begin_with_kmeans(self, items: Items) -> None:
+        """Centres and targets of k-means on the features; the head is still to learn them."""
+        head = self.look.network.novel
+        assert isinstance(head, deep_transfer_clustering.StudentHead), "as make_network makes it"
+        rows = (self.labels < 0).nonzero()[:, 0]
+        features = self._answers(items).features
+        projected, centres = (
+            torch.from_numpy(array)
+            for array in deep_transfer_clustering.initial_centres(
+                features, head.out_features, self.config.seed
+            )
+        )
+        q = deep_transfer_clustering.student_logits(projected, centres).softmax(dim=1)
+        with torch.no_grad():
+            head.centres.copy_(centres)
+        self.targets[rows] = deep_transfer_clustering.target_distribution(q).to(self.targets)
+
+    def _answers(self, items: Items) -> Answers:
+        """What the network says of all unlabelled items, un-augmented."""
+        return ask(
+            self.look.network,
+            items,
+            (self.labels < 0).nonzero()[:, 0].cpu().numpy(),
+            config=self.config,
+            device=self.look.device,
+        )
+
+
+def _ramp(config: Config, epoch: int) -> float:
+    return ramp(epoch, config.epochs, 1.0, length=config.ramp_length)

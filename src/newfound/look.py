@@ -1,0 +1,50 @@
+"""One look of a network at decoded items: views, then a forward pass in the run's precision."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Generator
+
+from newfound.batch import Media, Outputs
+from newfound.config import Config
+from newfound.device import uses_bfloat16
+from newfound.models.network import Network
+from newfound.views import Viewer
+
+
+class Look:
+    """A network, and how it sees items in a stage of training or in evaluation."""
+
+    def __init__(self, network: Network, config: Config, device: torch.device) -> None:
+        self.network = network
+        self.device = device
+        self.viewer = Viewer(config, device)
+        self.bfloat16 = uses_bfloat16(config.precision, device)
+
+    def two(self, media: Media, generator: Generator) -> Outputs:
+        """Of two random views of each of N items in one pass: 2N rows, [view 0 | view 1]."""
+        seen = self.viewer.two(media, generator)
+        with self.precision():
+            outputs: Outputs = self.network(seen)
+        return outputs
+
+    def one(self, media: Media, generator: Generator) -> Outputs:
+        """Of one random view of each of N items."""
+        seen = self.viewer.one(media, generator)
+        with self.precision():
+            outputs: Outputs = self.network(seen)
+        return outputs
+
+    def plain(self, media: Media) -> Outputs:
+        """Of the middle of each of N items."""
+        seen = self.viewer.plain(media)
+        with self.precision():
+            outputs: Outputs = self.network(seen)
+        return outputs
+
+    @contextmanager
+    def precision(self) -> Iterator[None]:
+        """Within, the network computes in bfloat16 where the run does."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            yield

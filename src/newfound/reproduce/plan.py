@@ -1,0 +1,158 @@
+"""Which runs a row of a table is made of, and where each of them lies."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from newfound.config import Config, Runtime
+from newfound.data.catalogue import Catalogue, Truth
+from newfound.data.rehearsal import pretend
+from newfound.errors import InputError
+from newfound.reproduce.datasets import DataSet, ScaleName
+from newfound.reproduce.rows import Row, Table
+from newfound.run import Job
+from newfound.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be discovered: a data set, or one of its parts. name: "" for a whole one."""
+
+    name: str
+    catalogue: Catalogue
+    truth: Truth
+    num_novel: int
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The catalogue's, read from disk once."""
+        return self.catalogue.fingerprint()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a row, with one seed, on one problem."""
+
+    folder: RunFolder
+    problem: Problem
+    config: Config
+
+    def job(self, runtime: Runtime) -> Job:
+        """What `newfound.run.run` does."""
+        problem = self.problem
+        return Job(
+            self.folder,
+            problem.catalogue,
+            problem.truth,
+            problem.num_novel,
+            self.config,
+            runtime,
+            compare_labelled_only=False,
+        )
+
+    def is_done(self) -> bool:
+        """Whether the folder holds the result of just this run, and not of another one."""
+        if not self.folder.result_file.exists():
+            return False
+        header = self.folder.read_config()
+        asked: dict[str, Any] = json.loads(self.config.model_dump_json())
+        there = header["config"] | {"precision": asked["precision"]}  # `auto` became what it means
+        return (
+            there == asked
+            and header["num_novel"] == self.problem.num_novel
+            and header.get("data_fingerprint") == self.problem.fingerprint
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A table on a data set at a scale. out: the folder that holds all its runs and tables."""
+
+    table: Table
+    data_set: DataSet
+    scale: ScaleName
+    problems: tuple[Problem, ...]
+    out: Path
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return f"{self.table.name}-{self.data_set.name}-{self.scale}"
+
+    def trials(self, row: Row, seed: int) -> tuple[Trial, ...]:
+        """The runs of a row with one seed, one for each problem.
+
+        Raises InputError if the row's settings are not possible here.
+        """
+        config = self.data_set.config(self.scale, row.settings, seed)
+        return tuple(
+            Trial(RunFolder(folder), problem, config)
+            for problem, folder in zip(self.problems, self._folders(row, seed))
+        )
+
+    def seeds_begun(self, row: Row) -> Iterator[int]:
+        """The seeds for which the row's first problem has a run folder, in any state."""
+        folder = self._folders(row, 0)[0]
+        stem = folder.name.removesuffix("0")
+        for sibling in sorted(folder.parent.glob("*")):
+            seed = sibling.name.removeprefix(stem)
+            if sibling.name.startswith(stem) and seed.isdecimal():
+                yield int(seed)
+
+    def _folders(self, row: Row, seed: int) -> list[Path]:
+        """Named after what the run is, not after the table: rows of several tables share it."""
+        settings = settings_in_words(self.data_set, self.scale, row)
+        pretended = "-pretended" if self.table.pretended else ""
+        return [
+            self.out
+            / "runs"
+            / f"{self.data_set.name}{pretended}{problem.name and '-' + problem.name}-{self.scale}"
+            f"-{settings}-seed{seed}"
+            for problem in self.problems
+        ]
+
+
+def settings_in_words(data_set: DataSet, scale: ScaleName, row: Row) -> str:
+    """The method, and the settings in which it differs from how it is run otherwise."""
+    config = data_set.config(scale, row.settings)
+    usual = data_set.config(scale, {"method": config.method})
+    changed = [
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in config
+        if value != getattr(usual, name)
+    ]
+    return "-".join([config.method, *changed])
+
+
+def make_plan(
+    table: Table,
+    data_set: DataSet,
+    scale: ScaleName,
+    data: Path,
+    out: Path,
+    num_novel: int | None,
+    opening: Callable[[str], None],
+) -> Plan:
+    """Open the data. num_novel: not as many categories as there are novel classes, but so many.
+
+    opening: told what is opened.  Raises InputError if the data are not there, of another kind
+    than the table, or have too few labelled classes to take some as unlabelled.
+    """
+    if table.kind not in (None, data_set.kind):
+        raise InputError(
+            f"{table.name} is of {table.kind}, and {data_set.name} holds {data_set.kind}; give a "
+            f"--dataset of {table.kind}"
+        )
+    problems = []
+    for part in data_set.problems(data, scale):
+        opening(f"opening {data_set.name} {part}".rstrip())
+        catalogue, truth = data_set.opened(data, scale, part)
+        wanted = num_novel or len(truth.class_names)
+        if table.pretended:
+            catalogue, truth = pretend(catalogue, wanted)
+            wanted = len(truth.class_names)
+        problems.append(Problem(part, catalogue, truth, wanted))
+    return Plan(table, data_set, scale, tuple(problems), out)

@@ -1,0 +1,376 @@
+"""The stages in which a method is trained, one after another, on one network.
+
+    ours          Eq. 10 alone
+    kmeans        pretraining
+    kcl, mcl      pretraining, similarity network, clustering
+    dtc           pretraining, [labels,] warm-up, clustering
+    rs, rs-ll     pretraining, [labels,] joint
+
+Lengths are shares of T = `epochs`, and the authors' own at T = 200; the settings of each stage are
+a copy of the run's. Which rates, drops and decays are whose is said in `docs/method.md`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from newfound.baselines.objectives import (
+    ConstrainedClustering,
+    CrossEntropy,
+    DeepTransferClustering,
+    Judge,
+    RankingStatistics,
+    Rotations,
+    Similarity,
+)
+from newfound.baselines.ranking_statistics import widened_head
+from newfound.config import Config
+from newfound.look import Look
+from newfound.models.network import Network
+from newfound.ours import JointObjective
+from newfound.train import Objective, Training
+
+ADAM_RATE = 1e-3
+"""KCL's and MCL's learning rate, as in the authors' code."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all stages of a run stand on.
+
+    labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  trainable: rows that training may
+    see.  threshold: of pairs, as `fixed` of `PseudoLabels`.
+    """
+
+    network: Network
+    config: Config
+    labels: np.ndarray
+    trainable: np.ndarray
+    threshold: float | None
+    device: torch.device
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Rows with a label to train on."""
+        rows: np.ndarray = self.trainable[self.labels[self.trainable] >= 0]
+        return rows
+
+    @property
+    def unlabelled(self) -> np.ndarray:
+        """Rows without a label."""
+        rows: np.ndarray = self.trainable[self.labels[self.trainable] < 0]
+        return rows
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage: `key` names its checkpoint and its lines in the log, `title` is for people.
+
+    begin: makes its training, given the one of the stage before, if any.
+    """
+
+    key: str
+    title: str
+    begin: Callable[[Ground, Training | None], Training]
+
+
+def stages(config: Config) -> list[StagePlan]:
+    """Those of the method that the settings name, in their order; none is trained twice."""
+    return [*_pretraining(config), *_METHODS[config.method](config)]
+
+
+def _pretraining(config: Config) -> Iterator[StagePlan]:
+    match config.first_stage:
+        case "labels":
+            yield StagePlan("labels", "Training on labels", _begin_labels)
+        case "rotnet":
+            yield StagePlan("rotnet", "Pretraining by rotations (RotNet)", _begin_rotnet)
+        case "cl":
+            yield StagePlan("cl", "Pretraining by contrastive learning (CL)", _begin_cl)
+        case "simclr":
+            yield StagePlan("simclr", "Pretraining by contrastive learning (SimCLR)", _begin_simclr)
+
+
+def _ours(_: Config) -> Iterator[StagePlan]:
+    yield StagePlan("training", "Training", begin_ours)
+
+
+def _kmeans(_: Config) -> Iterator[StagePlan]:
+    yield from ()
+
+
+def _constrained(_: Config) -> Iterator[StagePlan]:
+    yield StagePlan("similarity", "Training the similarity network", _begin_similarity)
+    yield StagePlan("training", "Clustering by its answers", _begin_clustering)
+
+
+def _dtc(config: Config) -> Iterator[StagePlan]:
+    if config.first_stage in ("rotnet", "simclr"):
+        yield StagePlan("labels", "Training on labels", _begin_labels)
+    yield StagePlan("warm-up", "Warming up to the clusters of k-means", _begin_warm_up)
+    yield StagePlan("training", "Clustering", _begin_dtc)
+
+
+def _ranking_statistics(config: Config) -> Iterator[StagePlan]:
+    if config.first_stage in ("rotnet", "cl", "simclr"):
+        yield StagePlan("labels", "Training on labels, lower layers frozen", _begin_frozen_labels)
+    yield StagePlan("training", "Joint training", _begin_joint)
+
+
+_METHODS: dict[str, Callable[[Config], Iterator[StagePlan]]] = {
+    "ours": _ours,
+    "kmeans": _kmeans,
+    "kcl": _constrained,
+    "mcl": _constrained,
+    "dtc": _dtc,
+    "rs": _ranking_statistics,
+    "rs-ll": _ranking_statistics,
+}
+
+
+def begin_ours(ground: Ground, _: Training | None = None) -> Training:
+    """Eq. 10 on labelled and unlabelled items together."""
+
+    def objective(look: Look, config: Config, labels: Tensor) -> Objective:
+        return JointObjective(look, config, labels, ground.threshold)
+
+    return _training(ground, ground.config, ground.trainable, objective)
+
+
+def begin_labels_alone(ground: Ground) -> Training:
+    """Our method with every term but cross-entropy left out: what labels alone teach the network.
+
+    For a third of the epochs, and at least two: labels are learnt long before the categories.
+    """
+    epochs = max(2, ground.config.epochs // 3)
+    config = ground.config.model_copy(
+        update={
+            "bce_weight": 0.0,
+            "instance_weight": 0.0,
+            "category_weight": 0.0,
+            "consistency_weight": 0.0,
+            "epochs": epochs,
+            "warmup_epochs": min(ground.config.warmup_epochs, 1.0),
+            "pairs": "rank",  # which take no part, and these need no threshold
+        }
+    )
+    return _training(
+        ground,
+        config,
+        ground.labelled,
+        lambda look, config, labels: JointObjective(look, config, labels, None),
+    )
+
+
+def _begin_labels(ground: Ground, _: Training | None) -> Training:
+    return _training(
+        ground,
+        weak(ground.config, epochs=_share(ground.config, 1 / 2)),
+        ground.labelled,
+        lambda look, _config, _labels: CrossEntropy(look),
+    )
+
+
+def _begin_frozen_labels(ground: Ground, _: Training | None) -> Training:
+    freeze_lower_layers(ground.network, ground.config)
+    halved_ten_times = {"drops": tuple(k / 10 for k in range(1, 10)), "drop_factor": 0.5}
+    return _training(
+        ground,
+        weak(
+            ground.config,
+            epochs=_share(ground.config, 1 / 2),
+            schedule="step",
+            **halved_ten_times,
+        ),
+        ground.labelled,
+        lambda look, _config, _labels: CrossEntropy(look),
+    )
+
+
+def _begin_rotnet(ground: Ground, _: Training | None) -> Training:
+    config = weak(
+        ground.config,
+        nesterov=ground.config.momentum > 0,
+        weight_decay=5 * ground.config.weight_decay,
+        schedule="step",
+        drops=(0.3, 0.6, 0.8),
+        drop_factor=0.2,
+    )
+    return _training(
+        ground,
+        config,
+        ground.trainable,
+        lambda look, config, _labels: Rotations(look, config.seed),
+    )
+
+
+def _begin_cl(ground: Ground, _: Training | None) -> Training:
+    return _begin_contrastive(ground, ce_weight=1.0, category_weight=1.0)
+
+
+def _begin_simclr(ground: Ground, _: Training | None) -> Training:
+    return _begin_contrastive(ground, ce_weight=0.0, category_weight=0.0)
+
+
+def _begin_contrastive(ground: Ground, ce_weight: float, category_weight: float) -> Training:
+    """Terms of Eq. 10 at full weight to the end, on SimCLR's views as in our method."""
+    config = ground.config.model_copy(
+        update={
+            "ce_weight": ce_weight,
+            "bce_weight": 0.0,
+            "instance_weight": 1.0,
+            "category_weight": category_weight,
+            "consistency_weight": 0.0,
+            "ramp_scale": 0.0,
+            "pairs": "rank",  # which take no part, and these need no threshold
+        }
+    )
+    return _training(
+        ground,
+        config,
+        ground.trainable,
+        lambda look, config, labels: JointObjective(look, config, labels, None),
+    )
+
+
+def _begin_similarity(ground: Ground, _: Training | None) -> Training:
+    config = weak(
+        ground.config,
+        epochs=_share(ground.config, 1 / 4),
+        **_adam(drops=(0.6, 0.8)),
+    )
+    return _training(
+        ground,
+        config,
+        ground.labelled,
+        lambda look, config, _labels: Similarity(look, Judge(look.network, config.seed)),
+    )
+
+
+def _begin_clustering(ground: Ground, before: Training | None) -> Training:
+    assert before is not None and isinstance(before.objective, Similarity), "it comes after that"
+    judge = before.objective.judge
+    config = weak(
+        ground.config,
+        epochs=_share(ground.config, 3 / 4),
+        **_adam(drops=(2 / 3,)),
+    )
+
+    def objective(look: Look, config: Config, labels: Tensor) -> Objective:
+        return ConstrainedClustering(
+            look, labels, judge, "kcl" if config.method == "kcl" else "mcl"
+        )
+
+    return _training(ground, config, ground.unlabelled, objective)
+
+
+def _begin_warm_up(ground: Ground, _: Training | None) -> Training:
+    config = weak(ground.config, epochs=_share(ground.config, 1 / 20), schedule="step", drops=())
+    return _begin_deep_transfer(ground, config, is_warm_up=True)
+
+
+def _begin_dtc(ground: Ground, _: Training | None) -> Training:
+    config = weak(ground.config, epochs=_share(ground.config, 1 / 2), lr=ground.config.lr / 2)
+    return _begin_deep_transfer(ground, config, is_warm_up=False)
+
+
+def _begin_deep_transfer(ground: Ground, config: Config, is_warm_up: bool) -> Training:
+    return _training(
+        ground,
+        config,
+        ground.unlabelled,
+        lambda look, config, labels: DeepTransferClustering(look, config, labels, is_warm_up),
+    )
+
+
+def _begin_joint(ground: Ground, _: Training | None) -> Training:
+    freeze_lower_layers(ground.network, ground.config)
+    incremental = ground.config.method == "rs-ll"
+    if incremental:
+        generator = torch.Generator().manual_seed(ground.config.seed)
+        novel = ground.network.novel.out_features
+        ground.network.known = widened_head(ground.network.known, novel, generator)
+
+    def objective(look: Look, config: Config, labels: Tensor) -> Objective:
+        return RankingStatistics(look, config, labels, ground.threshold, incremental)
+
+    return _training(ground, weak(ground.config), ground.trainable, objective)
+
+
+def narrow_known_head(network: Network, known: int) -> None:
+    """Undo RS w/ LL's widening: phi_l answers for the C_l known classes alone again."""
+    if network.known.out_features > known:
+        narrow = torch.nn.utils.skip_init(torch.nn.Linear, network.fused_size, known)
+        with torch.no_grad():
+            narrow.weight.copy_(network.known.weight[:known])
+            narrow.bias.copy_(network.known.bias[:known])
+        network.known = narrow.to(network.known.weight.device)
+
+
+def freeze_lower_layers(network: Network, config: Config) -> None:
+    """Let nothing below the last stage of the pretrained encoders be trained, as RS does.
+
+    Their BatchNorms' running statistics still move. RotNet has trained no audio encoder, which is
+    left free; without pretraining all is.
+    """
+    if config.first_stage == "none":
+        return
+    for modality in network.encoders:
+        if config.first_stage == "rotnet" and modality == "audio":
+            continue
+        for name, parameter in network.encoder(modality).named_parameters():
+            parameter.requires_grad_(name.startswith("layer4."))
+
+
+def weak(config: Config, **changed: Any) -> Config:
+    """The settings of a baseline's own stage: weak views, and what else it changes."""
+    crop = {} if config.weak_crop_scale[0] < 1 else {"crop_ratio": (1.0, 1.0)}
+    views = {
+        "crop_scale": config.weak_crop_scale,
+        "shift": config.weak_shift,
+        "jitter": 0.0,
+        "grey": 0.0,
+        "blur": 0.0,
+        **crop,
+    }
+    epochs = changed.get("epochs", config.epochs)
+    warm_up = {"warmup_epochs": min(config.warmup_epochs, epochs / 4)}
+    return config.model_copy(update=views | warm_up | changed)
+
+
+def _adam(drops: tuple[float, ...]) -> dict[str, Any]:
+    """KCL's and MCL's optimiser, as their authors' code has it."""
+    return {
+        "optimiser": "adam",
+        "lr": ADAM_RATE,
+        "weight_decay": 0.0,
+        "schedule": "step",
+        "drops": drops,
+        "warmup_epochs": 0.0,
+    }
+
+
+def _share(config: Config, share: float) -> int:
+    """So much of T, in whole epochs, at least one."""
+    return max(1, round(share * config.epochs))
+
+
+def _training(
+    ground: Ground,
+    config: Config,
+    rows: np.ndarray,
+    make_objective: Callable[[Look, Config, Tensor], Objective],
+) -> Training:
+    """The training of a stage on some of the rows, by settings that fit them."""
+    fitting: dict[str, Any] = {"batch": min(config.batch, len(rows))}
+    if len(rows) < len(ground.trainable):
+        fitting["unlabelled_share"] = None
+    config = config.model_copy(update=fitting)
+    network = ground.network.to(ground.device)
+    labels = torch.from_numpy(ground.labels).to(ground.device)
+    objective = make_objective(Look(network, config, ground.device), config, labels)
+    return Training(network, config, labels, rows, objective, ground.device)
