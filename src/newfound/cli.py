@@ -626,7 +626,9 @@ def _print_curves(tuning: Tuning) -> None:
 
 
 def _reproduce(table: PaperTable, task: ReproduceTask, runtime: Any) -> None:
-    rows = [table.row(number) for number in task.rows] or table.rows
+    rows = [table.row(number) for number in dict.fromkeys(task.rows)] or table.rows
+    if task.seeds < 1:
+        raise InputError(f"seeds is {task.seeds}; give at least 1")
     data_set = find_data_set(task.dataset, task.data, task.labelled_classes)
     with Progress(quiet=task.quiet) as progress:
         plan = make_plan(
@@ -636,6 +638,8 @@ def _reproduce(table: PaperTable, task: ReproduceTask, runtime: Any) -> None:
     if not task.quiet:
         Console().print(displayed(plan, outcome.measured))
         print(f"table: {task.out / plan.name}.md")
+        if outcome.elsewhere:
+            print(f"{counted(outcome.elsewhere, 'run')} left to another process")
     if outcome.failures:
         raise InputError(
             f"{len(outcome.failures)} of {len(rows) * task.seeds} runs failed; the table says why"

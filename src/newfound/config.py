@@ -4,6 +4,7 @@ Every field of `Config` is written to `RUN/config.json`, and a run is only conti
 same values. `Runtime` may differ from one start to the next: it decides speed, not meaning.
 """
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -351,6 +352,11 @@ class Runtime(Machine):
         0.05, ge=0, le=1, description="share of unreadable files above which the run stops"
     )
     checkpoint_seconds: float = Field(60.0, ge=0, description="least time between checkpoints")
+    shelf: Path | None = Field(
+        None,
+        description="a folder where finished pretraining of baselines is kept, and found by runs "
+        "that would train the same again",
+    )
 
 
 PRESETS: dict[str, Config] = {

@@ -25,12 +25,12 @@ from newfound.inline_pictures import SHEET_COLUMNS, InlinePictures
 from newfound.progress import duration
 from newfound.run_folder import RunFolder
 from newfound.warning_signs import SURE
-from newfound.wording import item_noun
+from newfound.wording import item_noun, method_in_words
 
 MAP_PICTURES = 1000  # about 2 MB of the page
 SHOWN_SKIPPED = 200
 
-METHODS = {
+KMEANS = {
     "kmeans_features": "k-means on the same features",
     "kmeans_labelled_only": "k-means on features learned from the labelled {noun}s only",
     "kmeans_pixels": "k-means on the plain pixels",
@@ -68,7 +68,7 @@ def _page(folder: RunFolder) -> dict[str, Any]:
         "sure": int((items["confidence"] >= SURE).sum()),
         "sure_from": SURE,
         "mean_confidence": float(items["confidence"].mean()),
-        "comparison": _comparison(result, noun),
+        "comparison": _comparison(result, method_in_words(folder.config().method), noun),
         "kmeans": result.get("baselines", {}).get("kmeans_features", {}),
         "categories": _categories(items, categories, result, pictures),
         "warnings": _warnings(result, folder.records()),
@@ -154,13 +154,13 @@ def _charts(
     return {name: f for name, f in figures.items() if any(trace["x"] for trace in f["data"])}
 
 
-def _comparison(result: Mapping[str, Any], noun: str) -> list[dict[str, Any]]:
-    """Our row, then one per baseline that was computed; figures that are unknown are None."""
+def _comparison(result: Mapping[str, Any], method: str, noun: str) -> list[dict[str, Any]]:
+    """The method's row, then one per k-means computed; figures that are unknown are None."""
     baselines = result.get("baselines", {})
-    rows = [("newfound", result.get("novel") or {})]
+    rows = [(method, result.get("novel") or {})]
     rows += [
-        (method.format(noun=noun), baselines[key])
-        for key, method in METHODS.items()
+        (kmeans.format(noun=noun), baselines[key])
+        for key, kmeans in KMEANS.items()
         if baselines.get(key)
     ]
     return [

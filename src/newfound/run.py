@@ -2,13 +2,12 @@
 
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from newfound.baselines.kmeans import centres_as_head
 from newfound.conclusion import Finding, conclude
@@ -27,7 +26,6 @@ from newfound.device import (
     uses_bfloat16,
 )
 from newfound.errors import InputError, Stopped
-from newfound.evaluate import clustering_accuracy
 from newfound.files import write_csv
 from newfound.inference import ask
 from newfound.interrupt import stop_requested
@@ -37,8 +35,9 @@ from newfound.progress import Progress
 from newfound.pseudo_labels import fixed_threshold
 from newfound.report import write_report
 from newfound.run_folder import RunFolder
+from newfound.sequence import stopped, train_in_stages
 from newfound.stage import Stage, TrainingStage
-from newfound.stages import Ground, begin_labels_alone, narrow_known_head, stages
+from newfound.stages import Ground, begin_labels_alone, narrow_known_head
 from newfound.train import Training
 from newfound.version import source_commit
 
@@ -83,7 +82,7 @@ def run(job: Job, progress: Progress) -> None:
             try:
                 _work(job, device, progress)
             except KeyboardInterrupt:
-                raise _stopped(job) from None
+                raise stopped(job.folder) from None
             except RuntimeError as error:
                 if not is_of_a_lost_worker(error):
                     raise
@@ -115,7 +114,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     seconds |= search_seconds
     network = make_network(job.config, len(catalogue.class_names), job.num_novel)
     ground = Ground(network, job.config, catalogue.labels, catalogue.trainable, mu, device)
-    seconds |= _train(job, ground, catalogue, truth, items, progress)
+    seconds |= train_in_stages(ground, catalogue, truth, items, job.folder, job.runtime, progress)
     if job.config.method == "kmeans":
         _cluster_features(ground, items, progress)
     narrow_known_head(ground.network, len(catalogue.class_names))
@@ -229,48 +228,6 @@ def _try_mu(
     return acc
 
 
-def _train(
-    job: Job,
-    ground: Ground,
-    catalogue: Catalogue,
-    truth: Truth | None,
-    items: Items,
-    progress: Progress,
-) -> dict[str, float]:
-    """Train the network in the stages of the method, from the last one that was begun on.
-
-    Returns the seconds of each stage, of all the processes that worked on it. Raises Stopped.
-    """
-    plans = stages(job.config)
-    begun = [job.folder.checkpoint_of(plan.key).exists() for plan in plans]
-    first = max((number for number, has_begun in enumerate(begun) if has_begun), default=0)
-    before: Training | None = None
-    seconds = {r["stage"]: r["seconds"] for r in job.folder.records() if r["event"] == "stage"}
-    for number, plan in enumerate(plans):
-        training = plan.begin(ground, before)
-        before = training
-        if number < first:
-            continue  # the checkpoint of a later stage holds what this one made
-        is_last = number == len(plans) - 1
-        checkpoint = job.folder.checkpoint_of(plan.key)
-        stage = _stage(job, plan.title, checkpoint, training, catalogue)
-        job.folder.forget_after(training.step, None if is_last else plan.key)
-
-        def log_epoch(
-            figures: dict[str, Any],
-            categories: Tensor | None,
-            stage: str | None = None if is_last else plan.key,
-        ) -> None:
-            _log_epoch(job.folder, figures, categories, catalogue, truth, stage)
-
-        if not stage.run(items, progress, log_epoch):
-            raise _stopped(job)
-        if plan.key not in seconds:
-            job.folder.log("stage", stage=plan.key, seconds=stage.seconds)
-        seconds[plan.key] = stage.seconds
-    return {plan.key: seconds[plan.key] for plan in plans}
-
-
 def _cluster_features(ground: Ground, items: Items, progress: Progress) -> None:
     """k-means on the features of the unlabelled items; phi_u becomes the way to the centres."""
     progress.stage("Clustering the features by k-means", 1)
@@ -285,38 +242,6 @@ def _cluster_features(ground: Ground, items: Items, progress: Progress) -> None:
         head.bias.copy_(torch.from_numpy(bias))
 
 
-def _stage(
-    job: Job, name: str, checkpoint: Path, training: Training, catalogue: Catalogue
-) -> TrainingStage:
-    every = job.runtime.checkpoint_seconds
-    return TrainingStage(Stage(name, checkpoint, catalogue.fingerprint(), every), training)
-
-
-def _log_epoch(
-    folder: RunFolder,
-    figures: dict[str, Any],
-    categories: Tensor | None,
-    catalogue: Catalogue,
-    truth: Truth | None,
-    stage: str | None,
-) -> None:
-    """One line of the log; with truth, also the accuracy of the epoch's own predictions.
-
-    Those were made on augmented views while the network changed, and are there to show when
-    training goes wrong: the report warns of a fall, and nothing is chosen by them.
-
-    stage: of an earlier stage, its key.
-    """
-    if truth is not None and categories is not None:
-        predicted = categories[torch.from_numpy(catalogue.unlabelled)].cpu().numpy()
-        seen = predicted >= 0
-        figures["novel_acc"] = clustering_accuracy(truth.labels[seen], predicted[seen])
-    if stage is None:
-        folder.log("epoch", **figures)
-    else:
-        folder.log("stage_epoch", stage=stage, **figures)
-
-
 def _labelled_only_features(
     job: Job, catalogue: Catalogue, items: Items, device: torch.device, progress: Progress
 ) -> tuple[np.ndarray, float]:
@@ -329,9 +254,10 @@ def _labelled_only_features(
     ground = Ground(network, job.config, catalogue.labels, catalogue.trainable, None, device)
     training = begin_labels_alone(ground)
     name = "Training on labels alone"
-    stage = _stage(job, name, job.folder.labelled_only, training, catalogue)
+    every, data = job.runtime.checkpoint_seconds, catalogue.fingerprint()
+    stage = TrainingStage(Stage(name, job.folder.labelled_only, data, every), training)
     if not stage.run(items, progress, lambda _figures, _categories: None):
-        raise _stopped(job)
+        raise stopped(job.folder)
     answers = ask(
         network,
         items,
@@ -386,9 +312,3 @@ def _about(job: Job, device: torch.device) -> dict[str, Any]:
         "hardware": describe(device),
         "commit": source_commit(),
     }
-
-
-def _stopped(job: Job) -> Stopped:
-    return Stopped(
-        f"stopped; {job.folder.path} holds all work so far. The same command goes on from there"
-    )

@@ -70,12 +70,14 @@ class Ground:
 class StagePlan:
     """One stage: `key` names its checkpoint and its lines in the log, `title` is for people.
 
-    begin: makes its training, given the one of the stage before, if any.
+    begin: makes its training, given the one of the stage before, if any.  is_pretraining: whether
+    it is the same for all methods that have it.
     """
 
     key: str
     title: str
     begin: Callable[[Ground, Training | None], Training]
+    is_pretraining: bool = False
 
 
 def stages(config: Config) -> list[StagePlan]:
@@ -86,13 +88,15 @@ def stages(config: Config) -> list[StagePlan]:
 def _pretraining(config: Config) -> Iterator[StagePlan]:
     match config.first_stage:
         case "labels":
-            yield StagePlan("labels", "Training on labels", _begin_labels)
+            yield StagePlan("labels", "Training on labels", _begin_labels, True)
         case "rotnet":
-            yield StagePlan("rotnet", "Pretraining by rotations (RotNet)", _begin_rotnet)
+            yield StagePlan("rotnet", "Pretraining by rotations (RotNet)", _begin_rotnet, True)
         case "cl":
-            yield StagePlan("cl", "Pretraining by contrastive learning (CL)", _begin_cl)
+            yield StagePlan("cl", "Pretraining by CE, NCE-I and NCE-C (CL)", _begin_cl, True)
         case "simclr":
-            yield StagePlan("simclr", "Pretraining by contrastive learning (SimCLR)", _begin_simclr)
+            yield StagePlan(
+                "simclr", "Pretraining by contrastive learning (SimCLR)", _begin_simclr, True
+            )
 
 
 def _ours(_: Config) -> Iterator[StagePlan]:

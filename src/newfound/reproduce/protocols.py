@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from newfound.batch import UNLABELLED
 from newfound.data.catalogue import Catalogue, Truth, open_catalogue
@@ -37,10 +38,7 @@ def open_class_folders(
     novel: how many classes there must be besides; None for any number.
     """
     catalogue, truth = open_catalogue(place, labelled_classes=known, kind=kind)
-    if truth is None:
-        raise InputError(
-            f"{_shown(place)} has no class folders of its own, so nothing can be scored"
-        )
+    assert truth is not None, "class folders have classes for all"
     if novel is not None and len(truth.class_names) != novel:
         raise InputError(
             f"{_shown(place)} has {known + len(truth.class_names)} classes with items, and there "
@@ -93,7 +91,7 @@ def _svhn_digits(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     try:
         table = loadmat(str(path))
         pixels, numbers = table["X"], table["y"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, MatReadError) as error:
         raise InputError(
             f"no SVHN in {_shown(path.parent)}: {path.name} cannot be read ({error}); "
             "train_32x32.mat and test_32x32.mat are looked for there, which come from "

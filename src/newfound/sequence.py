@@ -1,0 +1,96 @@
+"""All stages of a method, one after another, each continued where it was cut off."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from newfound.config import Runtime
+from newfound.data.catalogue import Catalogue, Truth
+from newfound.data.loader import Items
+from newfound.errors import Stopped
+from newfound.evaluate import clustering_accuracy
+from newfound.progress import Progress
+from newfound.run_folder import RunFolder
+from newfound.shelf import Shelf
+from newfound.stage import Stage, TrainingStage
+from newfound.stages import Ground, StagePlan, stages
+from newfound.train import Training
+
+
+def train_in_stages(
+    ground: Ground,
+    catalogue: Catalogue,
+    truth: Truth | None,
+    items: Items,
+    folder: RunFolder,
+    runtime: Runtime,
+    progress: Progress,
+) -> dict[str, float]:
+    """Train the network in the stages of the method, from the last one that was begun on.
+
+    Returns the seconds of each stage, of all the processes that worked on it. Raises Stopped if
+    the user asked to stop, RunFolderError as `TrainingStage` does.
+    """
+    plans, data = stages(ground.config), catalogue.fingerprint()
+    begun = [folder.checkpoint_of(plan.key).exists() for plan in plans]
+    first = max((number for number, has_begun in enumerate(begun) if has_begun), default=0)
+    shelf = Shelf(runtime.shelf, data) if runtime.shelf and plans[0].is_pretraining else None
+    seconds = {r["stage"]: r["seconds"] for r in folder.records() if r["event"] == "stage"}
+    before: Training | None = None
+    for number, plan in enumerate(plans):
+        training = plan.begin(ground, before)
+        before = training
+        if number < first:
+            continue  # the checkpoint of a later stage holds what this one made
+        is_last = number == len(plans) - 1
+        if shelf and plan.is_pretraining and not is_last and not begun[number]:
+            took = shelf.take(plan.key, training)
+            if took is not None:
+                progress.message(f"{plan.title}: done before, taken from {shelf.folder}")
+                folder.log("stage", stage=plan.key, seconds=took, taken_from=str(shelf.folder))
+                seconds[plan.key] = took
+                continue
+        checkpoint = folder.checkpoint_of(plan.key)
+        every = runtime.checkpoint_seconds
+        stage = TrainingStage(Stage(plan.title, checkpoint, data, every), training)
+        folder.forget_after(training.step, None if is_last else plan.key)
+        if not stage.run(items, progress, _epoch_log(folder, catalogue, truth, plan, is_last)):
+            raise stopped(folder)
+        if plan.key not in seconds:
+            folder.log("stage", stage=plan.key, seconds=stage.seconds)
+            if shelf and plan.is_pretraining:
+                shelf.put(plan.key, training, stage.seconds)
+        seconds[plan.key] = stage.seconds
+    return {plan.key: seconds[plan.key] for plan in plans}
+
+
+def stopped(folder: RunFolder) -> Stopped:
+    """What tells the user that the run stopped, and how it goes on."""
+    return Stopped(
+        f"stopped; {folder.path} holds all work so far. The same command goes on from there"
+    )
+
+
+def _epoch_log(
+    folder: RunFolder, catalogue: Catalogue, truth: Truth | None, plan: StagePlan, is_last: bool
+) -> Callable[[dict[str, Any], Tensor | None], None]:
+    """What writes one line of the log; with truth, also the accuracy of the epoch's predictions.
+
+    Those were made on augmented views while the network changed, and are there to show when
+    training goes wrong: the report warns of a fall, and nothing is chosen by them.
+    """
+    unlabelled = torch.from_numpy(catalogue.unlabelled)
+
+    def log_epoch(figures: dict[str, Any], categories: Tensor | None) -> None:
+        if truth is not None and categories is not None:
+            predicted = categories[unlabelled].cpu().numpy()
+            seen = predicted >= 0
+            figures["novel_acc"] = clustering_accuracy(truth.labels[seen], predicted[seen])
+        if is_last:
+            folder.log("epoch", **figures)
+        else:
+            folder.log("stage_epoch", stage=plan.key, **figures)
+
+    return log_epoch

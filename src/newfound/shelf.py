@@ -1,0 +1,95 @@
+"""A folder where finished pretraining is kept, for runs that would only train it again.
+
+RS, RS w/ LL, DTC and Table 7's rows begin with one and the same RotNet, k-means, KCL and MCL w/ CL
+with the same contrastive learning. What decides a pretraining's weights makes its file's name, so
+that no run finds another one's.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from newfound.checkpoint import load_checkpoint, save_checkpoint
+from newfound.errors import RunFolderError
+from newfound.files import unwritable
+from newfound.train import Training
+
+_LATER = frozenset(
+    {
+        "preset",
+        "method",
+        "pretraining",
+        "dtc_variant",
+        "hashes",
+        "window",
+        "pairs",
+        "cosine_threshold",
+        "rank_top",
+        "mu",
+        "share_factor",
+        "heldout_epochs",
+        "same_view_pairs",
+        "bce_weight",
+        "consistency_weight",
+        "ramp_scale",
+        "ramp_length",
+    }
+)
+"""Settings that pretraining does not read, or that are alike in all of it."""
+
+
+class Shelf:
+    """The finished pretrainings in a folder, which is made when there is one to keep.
+
+    data: fingerprint of the items that could be read.
+    """
+
+    def __init__(self, folder: Path, data: str) -> None:
+        self.folder, self.data = folder, data
+
+    def put(self, stage: str, training: Training, seconds: float) -> None:
+        """Keep what a finished stage has made. Raises RunFolderError if it cannot be written."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+        state = {"network": training.network.state_dict(), "seconds": seconds}
+        save_checkpoint(self._path(stage, training), state)
+
+    def take(self, stage: str, training: Training) -> float | None:
+        """Give the network what was kept of this stage; the seconds it had taken, None = nothing.
+
+        phi_u and the WTA windows stay as they are: a method's own, and not trained yet.
+        Raises RunFolderError if the file is damaged.
+        """
+        path = self._path(stage, training)
+        if not path.exists():
+            return None
+        state = load_checkpoint(path)
+        own = training.network.state_dict()
+        kept = {
+            name: value
+            for name, value in state["network"].items()
+            if not name.startswith(("novel.", "windows"))
+        }
+        try:
+            training.network.load_state_dict(own | kept)
+        except RuntimeError as error:
+            raise RunFolderError(f"{path} does not fit this run ({error}); delete it") from error
+        return float(state["seconds"])
+
+    def _path(self, stage: str, training: Training) -> Path:
+        settings: dict[str, Any] = training.config.model_dump(mode="json", exclude=set(_LATER))
+        identity = {
+            "stage": stage,
+            "data": self.data,
+            "rows": training.trainable.tolist(),
+            "settings": settings,
+            "known": training.network.known.out_features,
+            "torch": torch.__version__,
+        }
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return self.folder / f"{stage}-{digest[:16]}.pt"
