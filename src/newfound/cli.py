@@ -639,7 +639,7 @@ def _reproduce(table: PaperTable, task: ReproduceTask, runtime: Any) -> None:
         Console().print(displayed(plan, outcome.measured))
         print(f"table: {task.out / plan.name}.md")
         if outcome.elsewhere:
-            print(f"{counted(outcome.elsewhere, 'run')} left to another process")
+            print(f"runs left to another process: {outcome.elsewhere}")
     if outcome.failures:
         raise InputError(
             f"{len(outcome.failures)} of {len(rows) * task.seeds} runs failed; the table says why"

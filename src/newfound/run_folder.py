@@ -51,30 +51,33 @@ class RunFolder:
 
         identity: what makes two runs the same one; about: what else `config.json` tells; both
         JSON-ready.  Returns whether there was a run already.  Raises RunFolderError where the
-        folder holds another run, shows the difference, and changes nothing.
+        folder holds another run, shows the difference, and changes nothing; and BusyError if
+        another process is at work.
         """
-        if self.config_file.exists():
-            difference = _difference(self.read_config(), identity)
-            if not difference:
-                return True
-            if self._has_work():
+        if not self.config_file.exists():
+            if self._holds_something_else():
                 raise RunFolderError(
-                    f"{self.path} holds a run with other settings or data; nothing was changed. "
-                    "Give another --out, or these as they were:\n" + difference
+                    f"{self.path} is there but is no run of newfound; give --out a new folder"
                 )
-            with self.lock():  # a run that failed before it began leaves its folder free
-                self.log_file.unlink(missing_ok=True)
-                self._write_header(identity, about)
-            return False
-        if self._holds_something_else():
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise unwritable(self.path, error) from error
+            with self.lock():  # two may begin at once, and one clears up what it finds half-written
+                if not self.config_file.exists():
+                    self._write_header(identity, about)
+                    return False
+        difference = _difference(self.read_config(), identity)
+        if not difference:
+            return True
+        if self._has_work():
             raise RunFolderError(
-                f"{self.path} is there but is no run of newfound; give --out a new folder"
+                f"{self.path} holds a run with other settings or data; nothing was changed. "
+                "Give another --out, or these as they were:\n" + difference
             )
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(self.path, error) from error
-        self._write_header(identity, about)
+        with self.lock():  # a run that failed before it began leaves its folder free
+            self.log_file.unlink(missing_ok=True)
+            self._write_header(identity, about)
         return False
 
     @contextmanager
@@ -172,7 +175,9 @@ class RunFolder:
     def _holds_something_else(self) -> bool:
         if not self.path.is_dir():
             return self.path.exists()
-        return bool(set(self.path.iterdir()) - set(leftovers(self.path)))
+        there = set(self.path.iterdir())
+        ours = {*leftovers(self.path), self.path / ".lock"}
+        return bool(there - ours) and self.config_file not in there  # which may be new this moment
 
     def _write_header(self, identity: dict[str, Any], about: dict[str, Any]) -> None:
         made_by = {"format": FORMAT, "newfound": __version__, "versions": _versions()}

@@ -1,4 +1,4 @@
-"""`newfound reproduce` through the command line, on made data: run, cut, continued, failed, shared."""
+"""`newfound reproduce` by the command line, on made data: run, cut, continued, failed, shared."""
 
 import csv
 import json
@@ -15,6 +15,7 @@ from newfound.reproduce import datasets
 from newfound.reproduce.datasets import DATA_SETS, Scale
 from newfound.reproduce.protocols import open_class_folders
 from newfound.reproduce.rows import TABLES
+from newfound.run import conclude
 from newfound.run_folder import RunFolder
 from support.made_images import CLASSES, save_images
 from support.made_videos import Picture, Sound, steady, tone, write_video
@@ -83,7 +84,12 @@ def shared_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def reproduce(table: str, data: Path, out: Path, *rows: int, **options: Any) -> int:
     """The exit code of the command at small scale: of `photos`, or of videos."""
-    options = {"dataset": "folder", "scale": "small", "workers": 0, "checkpoint_seconds": 0} | options
+    options = {
+        "dataset": "folder",
+        "scale": "small",
+        "workers": 0,
+        "checkpoint_seconds": 0,
+    } | options
     if options["dataset"] == "folder":
         options["labelled_classes"] = 4
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
@@ -142,9 +148,7 @@ def everything(photos: Path, videos: Path, shared_out: Path) -> Path:
     return shared_out
 
 
-def check_table(
-    name: str, rows: tuple[int, ...], out: Path, data_set: str, printed: str
-) -> None:
+def check_table(name: str, rows: tuple[int, ...], out: Path, data_set: str, printed: str) -> None:
     """The three files and what is printed tell the same, and at which scale."""
     stem = out / f"{name}-{data_set}-small"
     table = table_of(out, name, data_set)
@@ -156,7 +160,11 @@ def check_table(
     with stem.with_suffix(".csv").open() as file:
         lines = list(csv.DictReader(file))
     for row, line in zip(table["rows"], lines):
-        assert (int(line["number"]), line["name"], line["seed"]) == (row["number"], row["name"], "0")
+        assert (int(line["number"]), line["name"], line["seed"]) == (
+            row["number"],
+            row["name"],
+            "0",
+        )
         assert float(line["acc"]) == row["mean"] == row["seeds"]["0"]["acc"]
         assert 0 < row["mean"] <= 100 and row["seconds"] > 0 and row["deviation"] is None
         assert line["hardware"].startswith("CPU")
@@ -258,8 +266,6 @@ def test_a_table_that_was_cut_goes_on_and_counts_no_seed_twice(
 
 
 def interrupt_at_the_third_conclusion(patch: pytest.MonkeyPatch) -> None:
-    from newfound.run import conclude
-
     calls = iter(range(1, 99))
 
     def conclude_or_interrupt(*arguments: Any) -> None:
@@ -295,7 +301,7 @@ def test_a_run_that_another_process_is_at_is_left_to_it(
         assert reproduce("table3", photos, tmp_path, 1, 7) == 0
     told = capsys.readouterr()
     assert "left to it: another process is working on" in told.err
-    assert "1 run is left to another process" in told.out
+    assert "runs left to another process: 1" in told.out
     assert seeds_of(tmp_path, "table3") == {1: ["0"], 7: []}
 
 

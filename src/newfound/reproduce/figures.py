@@ -43,13 +43,13 @@ def draw(plan: Plan, progress: Progress) -> None:
     progress.stage("Drawing", len(trials))
     panels = []
     for row, trial in zip(plan.table.rows, trials):
-        panels.append((row, *_places(trial)))
+        panels.append((row, *places(trial)))
         progress.advance()
     for path in _save(plan, panels):
         progress.message(f"drawn: {path}")
 
 
-def _places(trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+def places(trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     """Where t-SNE puts the items, (n, 2), NaN for none; and their true classes, (n,)."""
     problem, folder = trial.problem, trial.folder
     names = np.array(problem.truth.class_names)

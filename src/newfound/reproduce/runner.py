@@ -29,9 +29,12 @@ def reproduce(
 
     A run that cannot be done is told in the table, and the others go on. The table's files are
     written anew after each row and seed; they hold these rows, and those of the table that were
-    run before. A figure is drawn of seed 0.
+    run before. A figure is drawn of seed 0. Pretraining that several rows begin with is done once,
+    and its seconds count for each of them.
     Raises Stopped when the user interrupts, and InputError if a figure could not be drawn.
     """
+    shelf = runtime.shelf or plan.out / "pretrained"
+    runtime = runtime.model_copy(update={"shelf": shelf})
     is_figure = plan.table.name.startswith("fig")
     if is_figure:
         check_drawable()
