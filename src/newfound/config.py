@@ -77,10 +77,10 @@ class Config(_Frozen):
 
     # Weak views, which baselines are trained on but for their contrastive stages
     weak_crop_scale: tuple[float, float] = Field(
-        (1.0, 1.0), description="baselines' views: area of the random crop, share of the picture"
+        (0.5, 1.0), description="baselines' views: area of the random crop, share of the picture"
     )
     weak_shift: float = Field(
-        1 / 8, ge=0, le=0.5, description="baselines' views: largest shift, share of the side"
+        0.0, ge=0, le=0.5, description="baselines' views: largest shift, share of the side"
     )
 
     # Network (Figure 1)
@@ -251,6 +251,11 @@ class VideoConfig(Config):
         "both", description="what the network sees and hears"
     )
 
+    weak_crop_scale: tuple[float, float] = Field(
+        ((112 / 128) ** 2, (112 / 128) ** 2),
+        description="baselines' views: area of the random crop, share of the picture",
+    )
+
     # A clip, and the sound around it
     clip_seconds: float = Field(1.0, gt=0, le=60, description="length of a clip")
     clip_frames: int = Field(16, ge=1, le=256, description="frames of a clip, evenly spaced")
@@ -362,9 +367,12 @@ class Runtime(Machine):
 PRESETS: dict[str, Config] = {
     # The paper's (section 4).
     "images": Config(),
-    # The paper's for CIFAR; tau, half the colour distortion and no blur are SimCLR's there (B.9).
+    # The paper's for CIFAR; tau, half the colour distortion and no blur are SimCLR's there (B.9),
+    # the weak views AutoNovel's.
     "small-images": Config(
         preset="small-images",
+        weak_crop_scale=(1.0, 1.0),
+        weak_shift=1 / 8,
         px=32,
         batch=256,
         brightness=0.4,
@@ -378,6 +386,8 @@ PRESETS: dict[str, Config] = {
     # epochs of more steps, and colours that stay near their own.
     "quick": Config(
         preset="quick",
+        weak_crop_scale=(1.0, 1.0),
+        weak_shift=1 / 8,
         px=64,
         width=16,
         batch=64,
@@ -397,6 +407,8 @@ PRESETS: dict[str, Config] = {
     # Small grey images of signs: turned a little, never flipped.
     "digits": Config(
         preset="digits",
+        weak_crop_scale=(1.0, 1.0),
+        weak_shift=1 / 8,
         px=16,
         channels=1,
         width=16,
@@ -430,6 +442,8 @@ PRESETS: dict[str, Config] = {
     # colour distortion, without which a clip is known by the colour of its ground.
     "quick-videos": VideoConfig(
         preset="quick-videos",
+        weak_crop_scale=(1.0, 1.0),
+        weak_shift=1 / 8,
         px=32,
         width=16,
         clip_frames=4,

@@ -21,7 +21,7 @@ def trial(folder: Path, classes: int, each: int) -> Trial:
     pixels, _ = made_arrays((0, 1), (n + 4) // 2)
     labels = [0, 0, 1, 1] + [-1] * n
     catalogue = from_arrays(pixels[: n + 4], labels)
-    truth = Truth(np.arange(n) % classes, tuple(f"class {c:02}" for c in range(classes)))
+    truth = Truth(np.arange(n) // each, tuple(f"class {c:02}" for c in range(classes)))
     rows = np.arange(n)[::-1][2:]
     paths = catalogue.names[catalogue.unlabelled][rows]
     folder.mkdir()
