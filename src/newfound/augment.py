@@ -131,7 +131,8 @@ def draw_crops(views: Views, count: int, generator: Generator) -> Crops:
     The area is uniform in crop_scale, the ratio log-uniform among those of crop_ratio at which
     such an area fits the image. (torchvision draws both again, up to ten times, until they fit,
     which makes large crops rarer.) A shift widens the range of places either way, beyond the edge
-    too: whole images, shifted, are the weak views of AutoNovel's code.
+    too, by whole pixels of the view: between them it would blur. Whole images, shifted, are the
+    weak views of AutoNovel's code.
     """
     area, ratio, left, top, flip, turn = _uniform(6, count, generator)
     log_area = _between(views.crop_scale, area).log()
@@ -145,8 +146,8 @@ def draw_crops(views: Views, count: int, generator: Generator) -> Crops:
     return Crops(
         width=width,
         height=height,
-        left=left * (1 - width) + (2 * left - 1) * views.shift,
-        top=top * (1 - height) + (2 * top - 1) * views.shift,
+        left=left * (1 - width) + _whole_pixels((2 * left - 1) * views.shift, views.px),
+        top=top * (1 - height) + _whole_pixels((2 * top - 1) * views.shift, views.px),
         mirror=1 - 2 * (flip < views.flip).float(),
         turn=(2 * turn - 1) * math.radians(views.rotate_degrees),
     )
@@ -286,6 +287,10 @@ def _uniform(rows: int, count: int, generator: Generator) -> tuple[Tensor, ...]:
 def _between(span: tuple[float, float], share: Tensor) -> Tensor:
     least, largest = span
     return least + (largest - least) * share
+
+
+def _whole_pixels(shift: Tensor, px: int) -> Tensor:
+    return (shift * px).round() / px
 
 
 def _constant(values: tuple[float, ...], like: Tensor) -> Tensor:

@@ -41,8 +41,8 @@ class Config(_Frozen):
     )
     dtc_variant: Literal["plain", "pi", "te", "tep"] = Field(
         "pi",
-        description="DTC's consistency: none, of two views (pi), with the ensemble of earlier "
-        "predictions (te) or of earlier targets' predictions (tep)",
+        description="DTC's consistency: none, between two views (pi), with the ensemble of earlier "
+        "predictions (te); or none, and targets made of that ensemble (tep)",
     )
 
     # Data
@@ -81,6 +81,24 @@ class Config(_Frozen):
     )
     weak_shift: float = Field(
         0.0, ge=0, le=0.5, description="baselines' views: largest shift, share of the side"
+    )
+
+    # What a baseline changes of the training settings below in stages of its own, all but
+    # contrastive pretraining (the batch) and in its last ones (the others)
+    own_batch: int | None = Field(
+        None, ge=4, description="baselines: batch of all stages but cl and simclr; unset = batch"
+    )
+    own_epochs: int | None = Field(
+        None, ge=1, description="baselines: T of the stages after pretraining; unset = epochs"
+    )
+    own_weight_decay: float | None = Field(
+        None, ge=0, description="baselines: weight decay of the last stage; unset = weight_decay"
+    )
+    own_drops: tuple[float, ...] | None = Field(
+        None, description="baselines: drops of the last stage; unset = the schedule and drops"
+    )
+    own_drop_factor: float | None = Field(
+        None, gt=0, le=1, description="baselines: of the last stage's drops; unset = drop_factor"
     )
 
     # Network (Figure 1)
@@ -139,9 +157,7 @@ class Config(_Frozen):
         None, gt=0, lt=1, description="share of unlabelled items in each batch; unset = uniform"
     )
     lr: float = Field(0.1, gt=0, description="SGD's learning rate")
-    optimiser: Literal["sgd", "adam"] = Field("sgd", description="SGD with momentum, or Adam")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD's momentum")
-    nesterov: bool = Field(False, description="SGD's momentum as Nesterov's")
     weight_decay: float = Field(1e-4, ge=0, description="SGD's weight decay")
     warmup_epochs: float = Field(0.0, ge=0, description="epochs of linear warm-up")
     schedule: Literal["step", "cosine"] = Field(
@@ -165,10 +181,13 @@ class Config(_Frozen):
             largest = getattr(self, name)[1]
             if largest > 1:
                 raise ValueError(f"{name} ends at {largest}; a crop is at most 1")
-        if not all(0 < drop < 1 for drop in self.drops):
-            raise ValueError(f"drops are {self.drops}; give shares of the epochs between 0 and 1")
+        for name in ("drops", "own_drops"):
+            if not all(0 < drop < 1 for drop in getattr(self, name) or ()):
+                raise ValueError(
+                    f"{name} are {getattr(self, name)}; give shares of the epochs between 0 and 1"
+                )
         self._features_suffice()
-        if not isinstance(self.mu, str):
+        if not isinstance(self.mu, str) and self._reads_mu():
             self.mu_count()
         if self.mu == "heldout" and (self.pairs != "wta" or self.method != "ours"):
             raise ValueError(
@@ -176,13 +195,14 @@ class Config(_Frozen):
                 f"{self.pairs} of method {self.method}; give mu share or a number"
             )
         self._stages_fit_together()
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov needs a momentum, and momentum is 0; give --momentum 0.9")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs is {self.warmup_epochs} of {self.epochs} epochs; make it shorter"
             )
         return self
+
+    def _reads_mu(self) -> bool:
+        return self.pairs == "wta" and self.method in ("ours", "rs", "rs-ll")
 
     def _stages_fit_together(self) -> None:
         if self.method == "ours" and self.pretraining not in ("auto", "none"):
@@ -190,10 +210,10 @@ class Config(_Frozen):
                 f"pretraining is {self.pretraining}, and our method is trained in one stage; "
                 "leave it out, or give the --method of a baseline"
             )
-        if self.method == "kmeans" and self.pretraining == "none":
+        if self.method in ("kmeans", "dtc") and self.pretraining == "none":
             raise ValueError(
-                "pretraining is none, and method is kmeans, which would cluster an untrained "
-                "network's features; give --pretraining labels, cl, simclr or rotnet"
+                f"pretraining is none, and method is {self.method}, which would cluster an "
+                "untrained network's features; give --pretraining labels, cl, simclr or rotnet"
             )
 
     @property
@@ -472,10 +492,11 @@ PRESETS: dict[str, Config] = {
 METHOD_SETTINGS: dict[Method, dict[str, Any]] = {
     "ours": {},
     "kmeans": {},
-    "kcl": {},
-    "mcl": {},
+    # A similarity network sees the pairs of a whole batch.
+    "kcl": {"own_batch": 100},
+    "mcl": {"own_batch": 100},
     # CIFAR-10's, as the authors' code runs them; `newfound reproduce` has those of other sets.
-    "dtc": {"drops": (), "schedule": "step", "consistency_weight": 10.0, "ramp_length": 0.05},
+    "dtc": {"own_drops": (), "consistency_weight": 10.0, "ramp_length": 0.05},
     "rs": {"pairs": "rank", "consistency_weight": 5.0, "ramp_length": 0.25},
     "rs-ll": {"pairs": "rank", "consistency_weight": 5.0, "ramp_length": 0.25},
 }

@@ -164,12 +164,13 @@ def _place(job: Job, device: torch.device) -> tuple[Room, int | None]:
 def _sample(
     job: Job, place: Room, device: torch.device, progress: Progress
 ) -> tuple[NDArray[np.int64], Media, list[Skipped], float]:
-    """Catalogue rows spread evenly, what they hold, those that cannot be used, seconds for each.
+    """Catalogue rows, what they hold, those that cannot be used, seconds for each.
+
+    Half of the rows are labelled, half not, as a stage may train on one kind alone.
 
     The time is that of reading an item as the run reads it before training.
     """
-    trainable = job.catalogue.trainable
-    rows = trainable[np.linspace(0, len(trainable) - 1, min(SAMPLE, len(trainable)), dtype=int)]
+    rows = np.union1d(_spread(job.catalogue.labelled), _spread(job.catalogue.unlabelled))
     source = job.catalogue.items.subset(rows)
     progress.stage(f"Reading some of the {source.kind}", len(rows))
     began = time.perf_counter()
@@ -186,6 +187,11 @@ def _sample(
         )
     [media] = items.batches([torch.arange(len(usable))], Draw(job.config.seed, 1))
     return usable, media, skipped, seconds
+
+
+def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Evenly, half a sample of them."""
+    return rows[np.linspace(0, len(rows) - 1, min(SAMPLE // 2, len(rows)), dtype=int)]
 
 
 def _too_many_bad(job: Job, rows: NDArray[np.int64], skipped: list[Skipped]) -> list[str]:

@@ -1,8 +1,4 @@
-"""Our method's objective, Eq. 10, as a stage of training minimises it.
-
-With some weights at 0 it is also what stages of baselines minimise: cross-entropy with NCE-I and
-NCE-C ("w/ CL" in Table 1), or NCE-I alone (SimCLR, row 4 of Table 2).
-"""
+"""Our method's objective, Eq. 10, as training minimises it."""
 
 from typing import TypedDict
 
@@ -51,7 +47,7 @@ class JointObjective(Objective):
             category_weight=self.config.category_weight,
             consistency_weight=self.config.consistency_weight,
             same_view_pairs=self.config.same_view_pairs,
-            **_video_terms(self.config),
+            **modality_terms(self.config),
         )
         self.tally.note_pairs(positive, batch.label)
         self.tally.note_predictions(batch, outputs.novel.detach().chunk(2)[0].softmax(dim=1))
@@ -69,15 +65,16 @@ class JointObjective(Objective):
         return figures | super().close_epoch(epoch)
 
 
-class _VideoTerms(TypedDict, total=False):
-    """The arguments of `joint_loss` that only videos have."""
+class ModalityTerms(TypedDict, total=False):
+    """The arguments of the contrastive terms that only videos have."""
 
     instance_pairs: ModalityPairs
     category_pairs: ModalityPairs
     positive_in_denominator: bool
 
 
-def _video_terms(config: Config) -> _VideoTerms:
+def modality_terms(config: Config) -> ModalityTerms:
+    """How the settings of videos pair modalities; nothing for images."""
     if not isinstance(config, VideoConfig):
         return {}
     return {

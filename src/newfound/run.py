@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
-from newfound.baselines.kmeans import centres_as_head
+from newfound.baselines.kmeans import centres_and_variance, kmeans
 from newfound.conclusion import Finding, conclude
 from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, check_counts, drop, hold_out
@@ -29,6 +28,7 @@ from newfound.errors import InputError, Stopped
 from newfound.files import write_csv
 from newfound.inference import ask
 from newfound.interrupt import stop_requested
+from newfound.models.heads import NearestCentre
 from newfound.models.network import make_network
 from newfound.mu_search import Rehearsal, candidates, make_rehearsal, rehearse
 from newfound.progress import Progress
@@ -37,7 +37,7 @@ from newfound.report import write_report
 from newfound.run_folder import RunFolder
 from newfound.sequence import stopped, train_in_stages
 from newfound.stage import Stage, TrainingStage
-from newfound.stages import Ground, begin_labels_alone, narrow_known_head
+from newfound.stages import Ground, begin_labels_alone, check_method, narrow_known_head
 from newfound.train import Training
 from newfound.version import source_commit
 
@@ -114,6 +114,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     seconds |= search_seconds
     network = make_network(job.config, len(catalogue.class_names), job.num_novel)
     ground = Ground(network, job.config, catalogue.labels, catalogue.trainable, mu, device)
+    check_method(job.config, job.num_novel, len(ground.unlabelled), network.fused_size)
     seconds |= train_in_stages(ground, catalogue, truth, items, job.folder, job.runtime, progress)
     if job.config.method == "kmeans":
         _cluster_features(ground, items, progress)
@@ -229,17 +230,16 @@ def _try_mu(
 
 
 def _cluster_features(ground: Ground, items: Items, progress: Progress) -> None:
-    """k-means on the features of the unlabelled items; phi_u becomes the way to the centres."""
+    """k-means on the features of the unlabelled items; phi_u names the nearest centre."""
     progress.stage("Clustering the features by k-means", 1)
     answers = ask(
         ground.network, items, ground.unlabelled, config=ground.config, device=ground.device
     )
     head = ground.network.novel
-    assert isinstance(head, nn.Linear), "only DTC has another one"
-    weight, bias = centres_as_head(answers.features, head.out_features, ground.config.seed)
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(weight))
-        head.bias.copy_(torch.from_numpy(bias))
+    assert isinstance(head, NearestCentre), "as make_network makes it for k-means"
+    labels = kmeans(answers.features, head.out_features, ground.config.seed)
+    centres, variance = centres_and_variance(answers.features, labels)
+    head.place(torch.from_numpy(centres), variance)
 
 
 def _labelled_only_features(
@@ -247,7 +247,7 @@ def _labelled_only_features(
 ) -> tuple[np.ndarray, float]:
     """Features of the unlabelled items from the same network trained on labels alone.
 
-    The k-means baseline of Table 1, row (1), clusters these.
+    k-means on these is compared with every method; row (1) of Table 1 is a method of its own.
     Returns (n_unlabelled, d), and the seconds it took.
     """
     network = make_network(job.config, len(catalogue.class_names), job.num_novel)

@@ -1,7 +1,7 @@
 """A folder where finished pretraining is kept, for runs that would only train it again.
 
-RS, RS w/ LL, DTC and Table 7's rows begin with one and the same RotNet, k-means, KCL and MCL w/ CL
-with the same contrastive learning. What decides a pretraining's weights makes its file's name, so
+RS, DTC and Table 7's rows begin with one and the same RotNet, all that are "w/ CL" with the same
+contrastive learning. What decides a pretraining's weights makes its file's name, so
 that no run finds another one's.
 """
 
@@ -16,12 +16,17 @@ from newfound.checkpoint import load_checkpoint, save_checkpoint
 from newfound.errors import RunFolderError
 from newfound.files import unwritable
 from newfound.train import Training
+from newfound.version import __version__
+
+FORMAT = 1
+"""Raised when pretraining no longer does what it did: what was kept before is then not found."""
 
 _LATER = frozenset(
     {
         "preset",
         "method",
         "pretraining",
+        "own_batch",
         "dtc_variant",
         "hashes",
         "window",
@@ -29,16 +34,23 @@ _LATER = frozenset(
         "cosine_threshold",
         "rank_top",
         "mu",
+        "own_epochs",
+        "own_weight_decay",
+        "own_drops",
+        "own_drop_factor",
         "share_factor",
         "heldout_epochs",
         "same_view_pairs",
+        "ce_weight",
         "bce_weight",
+        "instance_weight",
+        "category_weight",
         "consistency_weight",
         "ramp_scale",
         "ramp_length",
     }
 )
-"""Settings that pretraining does not read, or that are alike in all of it."""
+"""Settings that pretraining does not read; `batch` and `own_batch` are the stage's own `batch`."""
 
 
 class Shelf:
@@ -62,7 +74,7 @@ class Shelf:
     def take(self, stage: str, training: Training) -> float | None:
         """Give the network what was kept of this stage; the seconds it had taken, None = nothing.
 
-        phi_u and the WTA windows stay as they are: a method's own, and not trained yet.
+        phi_u and the WTA windows stay as they are: a method's own, and no pretraining trains them.
         Raises RunFolderError if the file is damaged.
         """
         path = self._path(stage, training)
@@ -89,7 +101,10 @@ class Shelf:
             "rows": training.trainable.tolist(),
             "settings": settings,
             "known": training.network.known.out_features,
+            "device": training.device.type,
             "torch": torch.__version__,
+            "newfound": __version__,
+            "format": FORMAT,
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         return self.folder / f"{stage}-{digest[:16]}.pt"

@@ -40,11 +40,14 @@ class Stage:
 class TrainingStage:
     """A training with its checkpoint: loaded when made, written from time to time.
 
+    was_asked_to_stop: whether the user did, if only at the last step.
+
     Raises RunFolderError when made if the checkpoint does not fit.
     """
 
     def __init__(self, stage: Stage, training: Training) -> None:
         self.stage, self.training = stage, training
+        self.was_asked_to_stop = False
         self._before = _restore(training, stage)
         self._first_step = training.step
         self._began = self._saved = time.monotonic()
@@ -90,7 +93,8 @@ class TrainingStage:
                 progress.advance()
             self._warn_if_long(progress)
             ended = training.step == training.total_steps
-            stopping = stop() and not ended
+            self.was_asked_to_stop = stop()
+            stopping = self.was_asked_to_stop and not ended
             if stopping or ended or now - self._saved >= self.stage.checkpoint_seconds:
                 self._save()
             return not stopping

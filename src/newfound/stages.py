@@ -12,14 +12,16 @@ a copy of the run's. Which rates, drops and decays are whose is said in `docs/me
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from newfound.baselines.deep_transfer_clustering import check_projection
 from newfound.baselines.objectives import (
     ConstrainedClustering,
+    Contrastive,
     CrossEntropy,
     DeepTransferClustering,
     Judge,
@@ -29,13 +31,23 @@ from newfound.baselines.objectives import (
 )
 from newfound.baselines.ranking_statistics import widened_head
 from newfound.config import Config
+from newfound.data.loader import class_balanced_batches
 from newfound.look import Look
 from newfound.models.network import Network
 from newfound.ours import JointObjective
-from newfound.train import Objective, Training
+from newfound.train import Objective, Optimiser, Training
 
-ADAM_RATE = 1e-3
-"""KCL's and MCL's learning rate, as in the authors' code."""
+_ADAM: dict[str, Any] = {
+    "lr": 1e-3,
+    "weight_decay": 0.0,
+    "schedule": "step",
+    "drop_factor": 0.1,
+    "warmup_epochs": 0.0,
+}
+"""KCL's and MCL's steps, as their authors' code has them."""
+
+ITEMS_OF_A_CLASS = 5
+"""In a batch of labelled items of KCL's and MCL's similarity network, as there."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,15 @@ class StagePlan:
     title: str
     begin: Callable[[Ground, Training | None], Training]
     is_pretraining: bool = False
+
+
+def check_method(config: Config, num_novel: int, unlabelled: int, features: int) -> None:
+    """Raise InputError now for what a method would stumble over after hours.
+
+    features: d, of which there are so many for each item.
+    """
+    if config.method == "dtc":
+        check_projection(unlabelled, features, num_novel)
 
 
 def stages(config: Config) -> list[StagePlan]:
@@ -173,7 +194,7 @@ def begin_labels_alone(ground: Ground) -> Training:
 def _begin_labels(ground: Ground, _: Training | None) -> Training:
     return _training(
         ground,
-        weak(ground.config, epochs=_share(ground.config, 1 / 2)),
+        _weak(ground.config, 1 / 2),
         ground.labelled,
         lambda look, _config, _labels: CrossEntropy(look),
     )
@@ -181,105 +202,80 @@ def _begin_labels(ground: Ground, _: Training | None) -> Training:
 
 def _begin_frozen_labels(ground: Ground, _: Training | None) -> Training:
     freeze_lower_layers(ground.network, ground.config)
-    halved_ten_times = {"drops": tuple(k / 10 for k in range(1, 10)), "drop_factor": 0.5}
+    halved: dict[str, Any] = {"drops": tuple(k / 10 for k in range(1, 10)), "drop_factor": 0.5}
     return _training(
         ground,
-        weak(
-            ground.config,
-            epochs=_share(ground.config, 1 / 2),
-            schedule="step",
-            **halved_ten_times,
-        ),
+        _weak(ground.config, 1 / 2, schedule="step", **halved),
         ground.labelled,
         lambda look, _config, _labels: CrossEntropy(look),
     )
 
 
 def _begin_rotnet(ground: Ground, _: Training | None) -> Training:
-    config = weak(
-        ground.config,
-        nesterov=ground.config.momentum > 0,
-        weight_decay=5 * ground.config.weight_decay,
-        schedule="step",
-        drops=(0.3, 0.6, 0.8),
-        drop_factor=0.2,
-    )
+    decay = 5 * ground.config.weight_decay
+    drops: dict[str, Any] = {"schedule": "step", "drops": (0.3, 0.6, 0.8), "drop_factor": 0.2}
     return _training(
         ground,
-        config,
+        _weak(ground.config, weight_decay=decay, **drops),
         ground.trainable,
         lambda look, config, _labels: Rotations(look, config.seed),
+        optimiser="nesterov",
     )
 
 
 def _begin_cl(ground: Ground, _: Training | None) -> Training:
-    return _begin_contrastive(ground, ce_weight=1.0, category_weight=1.0)
+    return _begin_contrastive(ground, with_labels=True)
 
 
 def _begin_simclr(ground: Ground, _: Training | None) -> Training:
-    return _begin_contrastive(ground, ce_weight=0.0, category_weight=0.0)
+    return _begin_contrastive(ground, with_labels=False)
 
 
-def _begin_contrastive(ground: Ground, ce_weight: float, category_weight: float) -> Training:
-    """Terms of Eq. 10 at full weight to the end, on SimCLR's views as in our method."""
-    config = ground.config.model_copy(
-        update={
-            "ce_weight": ce_weight,
-            "bce_weight": 0.0,
-            "instance_weight": 1.0,
-            "category_weight": category_weight,
-            "consistency_weight": 0.0,
-            "ramp_scale": 0.0,
-            "pairs": "rank",  # which take no part, and these need no threshold
-        }
-    )
+def _begin_contrastive(ground: Ground, with_labels: bool) -> Training:
     return _training(
         ground,
-        config,
+        ground.config,
         ground.trainable,
-        lambda look, config, labels: JointObjective(look, config, labels, None),
+        lambda look, config, _labels: Contrastive(look, config, with_labels),
     )
 
 
 def _begin_similarity(ground: Ground, _: Training | None) -> Training:
-    config = weak(
-        ground.config,
-        epochs=_share(ground.config, 1 / 4),
-        **_adam(drops=(0.6, 0.8)),
-    )
+    config = _weak(_own(ground.config), 1 / 4, **_ADAM, drops=(0.6, 0.8))
+    rows, batch = ground.labelled, min(config.batch, len(ground.labelled))
     return _training(
         ground,
         config,
-        ground.labelled,
+        rows,
         lambda look, config, _labels: Similarity(look, Judge(look.network, config.seed)),
+        optimiser="adam",
+        draw_batches=lambda epoch: class_balanced_batches(
+            ground.labels, rows, batch, ITEMS_OF_A_CLASS, epoch, config.seed
+        ),
     )
 
 
 def _begin_clustering(ground: Ground, before: Training | None) -> Training:
     assert before is not None and isinstance(before.objective, Similarity), "it comes after that"
     judge = before.objective.judge
-    config = weak(
-        ground.config,
-        epochs=_share(ground.config, 3 / 4),
-        **_adam(drops=(2 / 3,)),
+    loss: Literal["kcl", "mcl"] = "kcl" if ground.config.method == "kcl" else "mcl"
+    return _training(
+        ground,
+        _weak(_own(ground.config), 3 / 4, **_ADAM, drops=(2 / 3,)),
+        ground.unlabelled,
+        lambda look, _config, labels: ConstrainedClustering(look, labels, judge, loss),
+        optimiser="adam",
     )
-
-    def objective(look: Look, config: Config, labels: Tensor) -> Objective:
-        return ConstrainedClustering(
-            look, labels, judge, "kcl" if config.method == "kcl" else "mcl"
-        )
-
-    return _training(ground, config, ground.unlabelled, objective)
 
 
 def _begin_warm_up(ground: Ground, _: Training | None) -> Training:
-    config = weak(ground.config, epochs=_share(ground.config, 1 / 20), schedule="step", drops=())
-    return _begin_deep_transfer(ground, config, is_warm_up=True)
+    constant: dict[str, Any] = {"schedule": "step", "drops": ()}
+    return _begin_deep_transfer(ground, _weak(_own(ground.config), 1 / 20, **constant), True)
 
 
 def _begin_dtc(ground: Ground, _: Training | None) -> Training:
-    config = weak(ground.config, epochs=_share(ground.config, 1 / 2), lr=ground.config.lr / 2)
-    return _begin_deep_transfer(ground, config, is_warm_up=False)
+    config = _weak(_last(ground.config), 1 / 2, lr=ground.config.lr / 2)
+    return _begin_deep_transfer(ground, config, False)
 
 
 def _begin_deep_transfer(ground: Ground, config: Config, is_warm_up: bool) -> Training:
@@ -293,16 +289,16 @@ def _begin_deep_transfer(ground: Ground, config: Config, is_warm_up: bool) -> Tr
 
 def _begin_joint(ground: Ground, _: Training | None) -> Training:
     freeze_lower_layers(ground.network, ground.config)
-    incremental = ground.config.method == "rs-ll"
-    if incremental:
+    is_incremental = ground.config.method == "rs-ll"
+    if is_incremental:
         generator = torch.Generator().manual_seed(ground.config.seed)
         novel = ground.network.novel.out_features
         ground.network.known = widened_head(ground.network.known, novel, generator)
 
     def objective(look: Look, config: Config, labels: Tensor) -> Objective:
-        return RankingStatistics(look, config, labels, ground.threshold, incremental)
+        return RankingStatistics(look, config, labels, ground.threshold, is_incremental)
 
-    return _training(ground, weak(ground.config), ground.trainable, objective)
+    return _training(ground, _weak(_last(ground.config)), ground.trainable, objective)
 
 
 def narrow_known_head(network: Network, known: int) -> None:
@@ -330,37 +326,41 @@ def freeze_lower_layers(network: Network, config: Config) -> None:
             parameter.requires_grad_(name.startswith("layer4."))
 
 
-def weak(config: Config, **changed: Any) -> Config:
-    """The settings of a baseline's own stage: weak views, and what else it changes."""
-    crop = {} if config.weak_crop_scale[0] < 1 else {"crop_ratio": (1.0, 1.0)}
-    views = {
+def _own(config: Config) -> Config:
+    """The settings of the stages after pretraining."""
+    return config.model_copy(update={"epochs": config.own_epochs or config.epochs})
+
+
+def _last(config: Config) -> Config:
+    """The settings of the last stage."""
+    changed: dict[str, Any] = {}
+    if config.own_weight_decay is not None:
+        changed["weight_decay"] = config.own_weight_decay
+    if config.own_drops is not None:
+        changed |= {"schedule": "step", "drops": config.own_drops}
+    if config.own_drop_factor is not None:
+        changed["drop_factor"] = config.own_drop_factor
+    return _own(config).model_copy(update=changed)
+
+
+def _weak(config: Config, share: float = 1.0, **changed: Any) -> Config:
+    """The settings of a baseline's own stage, which takes a share of the epochs: weak views."""
+    epochs = max(1, round(share * config.epochs))
+    views: dict[str, Any] = {
         "crop_scale": config.weak_crop_scale,
         "shift": config.weak_shift,
         "jitter": 0.0,
         "grey": 0.0,
         "blur": 0.0,
-        **crop,
     }
-    epochs = changed.get("epochs", config.epochs)
-    warm_up = {"warmup_epochs": min(config.warmup_epochs, epochs / 4)}
-    return config.model_copy(update=views | warm_up | changed)
-
-
-def _adam(drops: tuple[float, ...]) -> dict[str, Any]:
-    """KCL's and MCL's optimiser, as their authors' code has it."""
-    return {
-        "optimiser": "adam",
-        "lr": ADAM_RATE,
-        "weight_decay": 0.0,
-        "schedule": "step",
-        "drops": drops,
-        "warmup_epochs": 0.0,
+    if config.weak_crop_scale[0] == 1:
+        views["crop_ratio"] = (1.0, 1.0)
+    steps = {
+        "epochs": epochs,
+        "batch": config.own_batch or config.batch,
+        "warmup_epochs": min(config.warmup_epochs, epochs / 4),
     }
-
-
-def _share(config: Config, share: float) -> int:
-    """So much of T, in whole epochs, at least one."""
-    return max(1, round(share * config.epochs))
+    return config.model_copy(update=views | steps | changed)
 
 
 def _training(
@@ -368,6 +368,9 @@ def _training(
     config: Config,
     rows: np.ndarray,
     make_objective: Callable[[Look, Config, Tensor], Objective],
+    *,
+    optimiser: Optimiser = "sgd",
+    draw_batches: Callable[[int], list[Tensor]] | None = None,
 ) -> Training:
     """The training of a stage on some of the rows, by settings that fit them."""
     fitting: dict[str, Any] = {"batch": min(config.batch, len(rows))}
@@ -377,4 +380,13 @@ def _training(
     network = ground.network.to(ground.device)
     labels = torch.from_numpy(ground.labels).to(ground.device)
     objective = make_objective(Look(network, config, ground.device), config, labels)
-    return Training(network, config, labels, rows, objective, ground.device)
+    return Training(
+        network,
+        config,
+        labels,
+        rows,
+        objective,
+        ground.device,
+        optimiser=optimiser,
+        draw_batches=draw_batches,
+    )

@@ -5,7 +5,7 @@ Every random choice is a function of the seed and the step, so a state needs no 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -52,11 +52,15 @@ class Objective(nn.Module):
         return self.tally.close() if self.tally is not None else {}
 
 
+Optimiser = Literal["sgd", "nesterov", "adam"]
+
+
 class Training:
     """A network in training: everything a step reads or changes.
 
     labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  trainable: rows that training may
-    draw.  Parameters of the network that need no gradient are left as they are.
+    draw.  draw_batches: an epoch, from 1 -> its batches of catalogue rows, always equally many;
+    None: `epoch_batches`.  Parameters of the network that need no gradient are left as they are.
     """
 
     def __init__(
@@ -67,15 +71,19 @@ class Training:
         trainable: np.ndarray,
         objective: Objective,
         device: torch.device,
+        *,
+        optimiser: Optimiser = "sgd",
+        draw_batches: Callable[[int], list[Tensor]] | None = None,
     ) -> None:
         self.network = network.to(device).channels_last()
         self.config, self.device = config, device
         self.labels, self.trainable = labels.to(device), trainable
         self.objective = objective.to(device)
+        self.optimiser, self._draw_batches = optimiser, draw_batches or self._epoch_batches
         self.steps_per_epoch = len(trainable) // config.batch
         assert self.steps_per_epoch > 0, "check_counts lets no batch be larger than the set"
         trained = [*network.parameters(), *objective.parameters()]
-        self.optimizer = _optimiser(config, [p for p in trained if p.requires_grad])
+        self.optimizer = _make_optimiser(optimiser, config, [p for p in trained if p.requires_grad])
         self.step = 0
         self.last_total = torch.tensor(torch.nan)
         self._sums = self._zero_sums()
@@ -104,15 +112,17 @@ class Training:
 
     def remaining_batches(self) -> list[Tensor]:
         """The batches of the current epoch that are still to come, catalogue rows."""
-        batches = epoch_batches(
+        return self._draw_batches(self.epoch)[self.step % self.steps_per_epoch :]
+
+    def _epoch_batches(self, epoch: int) -> list[Tensor]:
+        return epoch_batches(
             self.labels.cpu().numpy(),
             self.trainable,
             self.config.batch,
-            self.epoch,
+            epoch,
             self.config.seed,
             self.config.unlabelled_share,
         )
-        return batches[self.step % self.steps_per_epoch :]
 
     def take_step(self, batch: Batch) -> None:
         """One step on a batch. Raises NonFiniteLossError, at once on a CPU."""
@@ -156,9 +166,13 @@ class Training:
         bad = [n for n, value in zip(self.objective.names, terms) if not np.isfinite(value)]
         raise NonFiniteLossError(
             f"the loss became {terms[0]} at step {int(step) + 1} (term: {', '.join(bad)}); "
-            f"the last good checkpoint is kept. Lower --lr (now {self.config.lr:g}) or set "
-            "--precision float32, with another --out"
+            f"the last good checkpoint is kept. {self._cure()}, with another --out"
         )
+
+    def _cure(self) -> str:
+        if self.optimiser == "adam":  # whose rate is not the user's to choose
+            return "Set --precision float32"
+        return f"Lower --lr (now {self.config.lr:g}) or set --precision float32"
 
     def weights_are_finite(self) -> bool:
         """Whether the weights may be saved: a step can spoil them before a loss shows it."""
@@ -235,8 +249,10 @@ def train(
     return True
 
 
-def _optimiser(config: Config, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    if config.optimiser == "adam":
+def _make_optimiser(
+    optimiser: Optimiser, config: Config, parameters: list[nn.Parameter]
+) -> torch.optim.Optimizer:
+    if optimiser == "adam":
         return torch.optim.Adam(
             parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
@@ -244,7 +260,7 @@ def _optimiser(config: Config, parameters: list[nn.Parameter]) -> torch.optim.Op
         parameters,
         lr=config.lr,
         momentum=config.momentum,
-        nesterov=config.nesterov,
+        nesterov=optimiser == "nesterov" and config.momentum > 0,
         weight_decay=config.weight_decay,
         fused=True,
     )

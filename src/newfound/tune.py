@@ -139,7 +139,9 @@ def tune(
         raise InputError("there is nothing to compare; give two values of a setting, as in --mu")
     values = {name: _start(settings[name], lists[name]) for name in TUNED}
     config = _of_our_method(complete_config({**settings, **values, "mu": "share"}))
-    rehearsed, truth = pretend(catalogue, num_novel)
+    # What the run will hold out takes no part in the choice.
+    held = hold_out(catalogue, config.held_out, config.seed)
+    rehearsed, truth = pretend(held, num_novel)
     trainable = len(hold_out(rehearsed, config.held_out, config.seed).trainable)
     _tell(rehearsed, truth, num_novel, trainable, config, progress)
     rehearsal = _Rehearsal(

@@ -15,6 +15,7 @@ What differs from the authors' code, and why:
   same numbers, without the (M^2, 2n) concatenation.
 - MCL keeps p . p within 1e-6 of 0 and 1 where theirs adds 1e-7 inside each logarithm: it is the
   pairwise loss of our own Eqs. 7-8, with both p from one view.
+- Both networks start from a pretrained encoder, as other methods do; theirs from none.
 - KL is computed for all pairs by one matrix product, not pair by pair.
 """
 

@@ -13,11 +13,14 @@ earlier epochs (TE: Laine, Aila. Temporal Ensembling for Semi-supervised Learnin
 targets made of these (TEP).
 
 What differs from the authors' code, and why:
-- The head gives logits, -log(1 + ||z - c||^2), whose softmax is q: what reads our heads reads it.
+- The head (`models.heads.StudentHead`) gives logits, -log(1 + ||z - c||^2), whose softmax is q:
+  what reads our heads reads it.
 - The PCA and k-means have a seed, so that a run can be repeated.
 - TE's ensemble is of un-augmented predictions after each epoch, as TEP's is; theirs are those made
   in training. In the first epoch, when there are none, nothing is pulled towards zeros.
-- Targets are renewed before the 1st, 6th, 11th of 100 epochs; theirs after these.
+- Targets are renewed before the 1st, 6th, 11th of 100 epochs; theirs after these. For CIFAR-100
+  theirs are renewed half as often, after a warm-up three times as long.
+- Both views of an item (PI) are of one forward pass, with one BatchNorm statistic; theirs of two.
 - Only the corrected ensemble is kept, renewed by an interpolation: the same numbers, one table.
 """
 
@@ -26,48 +29,12 @@ import torch
 import torch.nn.functional as F
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
-from torch import Tensor, nn
+from torch import Tensor
 
 from newfound.errors import InputError
 
 ENSEMBLE_MOMENTUM = 0.6
 """How much of the earlier epochs' predictions TE and TEP keep."""
-
-
-class StudentHead(nn.Module):
-    """phi_u of DTC: a linear layer to z and the categories' centres in its space, all trained.
-
-    Forward: (M, d) float -> (M, K) float32 logits, <= 0, whose softmax is q. The centres are zero,
-    and q is uniform, until they are set to those of `initial_centres`.
-    """
-
-    def __init__(self, size: int, categories: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(size, categories)
-        self.centres = nn.Parameter(torch.zeros(categories, categories))
-
-    @property
-    def out_features(self) -> int:
-        """K, the number of categories, as `nn.Linear` has it."""
-        return self.linear.out_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        """In float32, whatever the autocast: rounding would swallow small distances."""
-        with torch.autocast(features.device.type, enabled=False):
-            return student_logits(self.linear(features.float()), self.centres)
-
-    @torch.no_grad()
-    def reorder(self, order: Tensor) -> None:
-        """Category j becomes what category `order[j]` was, (K,) int64; z stays as it is."""
-        self.centres.copy_(self.centres[order.to(self.centres.device)])
-
-
-def student_logits(z: Tensor, centres: Tensor) -> Tensor:
-    """Logits whose softmax is the soft assignment q, by Student's t with alpha = 1.
-
-    z: (M, D) and centres: (K, D) floating.  Returns (M, K), <= 0.
-    """
-    return -(z[:, None] - centres).square().sum(dim=2).log1p()
 
 
 def target_distribution(q: Tensor) -> Tensor:
@@ -87,6 +54,22 @@ def clustering_loss(logits: Tensor, target: Tensor) -> Tensor:
     return F.kl_div(logits.log_softmax(dim=1), target, reduction="none").mean()
 
 
+def check_projection(items: int, size: int, categories: int) -> None:
+    """Raise InputError if so many items of so many features have not K directions."""
+    if categories <= min(items, size):
+        return
+    cure = (
+        f"give more of them or ask for at most {items} categories"
+        if items < size
+        else f"ask for at most {size} categories, or make the network wider"
+    )
+    raise InputError(
+        f"DTC begins with a PCA to as many dimensions as there are novel categories, "
+        f"{categories}, but {items} unlabelled items of {size} features have only "
+        f"{min(items, size)}; {cure}"
+    )
+
+
 def initial_centres(
     features: np.ndarray, categories: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -96,18 +79,7 @@ def initial_centres(
     first targets are made of `student_logits` of the two.  Raises InputError where n or d is
     less than K, as there are then not K directions to tell the items apart by.
     """
-    items, size = features.shape
-    if categories > min(items, size):
-        cure = (
-            f"give more of them or ask for at most {items} categories"
-            if items < size
-            else f"ask for at most {size} categories, or make the network wider"
-        )
-        raise InputError(
-            f"DTC begins with a PCA to as many dimensions as there are novel categories, "
-            f"{categories}, but {items} unlabelled items of {size} features have only "
-            f"{min(items, size)}; {cure}"
-        )
+    check_projection(len(features), features.shape[1], categories)
     projected = PCA(categories, random_state=seed).fit_transform(features.astype(np.float32))
     model = KMeans(categories, n_init=20, random_state=seed).fit(projected)
     return projected, model.cluster_centers_

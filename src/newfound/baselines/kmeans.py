@@ -17,20 +17,11 @@ def kmeans(features: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     return labels
 
 
-def centres_as_head(
-    features: np.ndarray, clusters: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """k-means as a linear head, whose arg max is the nearest centre.
+def centres_and_variance(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+    """The mean of each cluster, and the mean variance within them along one feature, > 0.
 
-    ||x - c_k||^2 is ||x||^2, alike for all k, less 2 (c_k . x - ||c_k||^2 / 2). The logits are
-    these over the mean variance within clusters and along one feature, so that the softmax is
-    the posterior of round Gaussians of equal size and weight.
-
-    features: (n, d) floating, n >= clusters.  Returns weights (clusters, d) and biases (clusters,)
-    float32, for the clusters of `kmeans` with the same seed.
+    features: (n, d) floating.  labels: (n,) int, of `kmeans`.  Returns (clusters, d), and a float.
     """
-    labels = kmeans(features, clusters, seed)
+    clusters = int(labels.max()) + 1
     centres = np.stack([features[labels == cluster].mean(axis=0) for cluster in range(clusters)])
-    variance = max(float(np.square(features - centres[labels]).mean()), 1e-12)
-    biases = -np.square(centres).sum(axis=1) / 2
-    return (centres / variance).astype(np.float32), (biases / variance).astype(np.float32)
+    return centres, max(float(np.square(features - centres[labels]).mean()), 1e-12)

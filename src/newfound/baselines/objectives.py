@@ -18,13 +18,16 @@ from newfound.baselines.ranking_statistics import (
     RankingStatisticsLosses,
     joint_loss,
 )
-from newfound.batch import Batch, Seen
+from newfound.batch import UNLABELLED, Batch, Seen
 from newfound.config import Config
 from newfound.data.loader import Items
 from newfound.inference import Answers, ask
 from newfound.look import Look
+from newfound.models.heads import StudentHead, student_logits
 from newfound.models.network import Network, weights_from
-from newfound.objective.joint import ramp
+from newfound.objective.contrastive import contrastive_losses
+from newfound.objective.joint import cross_entropy, ramp
+from newfound.ours import modality_terms
 from newfound.pseudo_labels import PseudoLabels
 from newfound.tally import Tally
 from newfound.train import Objective
@@ -44,6 +47,36 @@ class CrossEntropy(Objective):
         """The mean over a batch of labelled items."""
         outputs = self.look.one(batch.media, generator)
         return {"total": F.cross_entropy(outputs.known, batch.label)}
+
+
+class Contrastive(Objective):
+    """CL: cross-entropy, NCE-I and NCE-C at full weight to the end, on two of SimCLR's views.
+
+    The terms of our own Eq. 10 that need no novel head ("w/ CL" in Table 1). Without labels it is
+    NCE-I alone, SimCLR's (Table 2, row 4), within each modality.
+    """
+
+    names = ("total", "ce", "nce_instance", "nce_category")
+
+    def __init__(self, look: Look, config: Config, with_labels: bool) -> None:
+        super().__init__()
+        self.look, self.config, self.with_labels = look, config, with_labels
+
+    def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
+        """Over labelled and unlabelled items together."""
+        outputs = self.look.two(batch.media, generator)
+        labels = batch.label if self.with_labels else torch.full_like(batch.label, UNLABELLED)
+        ce = cross_entropy(outputs.known, labels.repeat(2))
+        terms = modality_terms(self.config) if self.with_labels else {}
+        instance, category = contrastive_losses(
+            outputs.contrast,
+            labels.repeat(2),
+            outputs.heard,
+            temperature=self.config.temperature,
+            **terms,
+        )
+        total = ce + instance + category
+        return {"total": total, "ce": ce, "nce_instance": instance, "nce_category": category}
 
 
 class Rotations(Objective):
@@ -119,7 +152,7 @@ class RankingStatistics(Objective):
 
 
 class Judge(nn.Module):
-    """A similarity network: its own copy of the encoders, and `PairClassifier` on them.
+    """A similarity network: its own copy of the network, and `PairClassifier` on its features.
 
     Forward: Seen -> (M, M, 2) logits of "different", "same".
     """
@@ -271,7 +304,7 @@ class DeepTransferClustering(Objective):
     def _begin_with_kmeans(self, items: Items) -> None:
         """Centres and targets of k-means on the features; the head is still to learn them."""
         head = self.look.network.novel
-        assert isinstance(head, deep_transfer_clustering.StudentHead), "as make_network makes it"
+        assert isinstance(head, StudentHead), "as make_network makes it"
         rows = (self.labels < 0).nonzero()[:, 0]
         features = self._answers(items).features
         projected, centres = (
@@ -280,7 +313,7 @@ class DeepTransferClustering(Objective):
                 features, head.out_features, self.config.seed
             )
         )
-        q = deep_transfer_clustering.student_logits(projected, centres).softmax(dim=1)
+        q = student_logits(projected, centres).softmax(dim=1)
         with torch.no_grad():
             head.centres.copy_(centres)
         self.targets[rows] = deep_transfer_clustering.target_distribution(q).to(self.targets)

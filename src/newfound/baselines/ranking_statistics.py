@@ -16,6 +16,11 @@ to give unlabelled x_i the category C_l + argmax phi_u(x_i).
 What differs from the authors' code, and why:
 - BCE keeps p . q within 1e-6 of 0 and 1 where theirs adds 1e-7 inside each logarithm. It is the
   function of our own Eqs. 7-8: one pairwise loss for all methods, which the tests hold to loops.
+- Both views go through the network in one pass, with one BatchNorm statistic; theirs in two.
+- The network is torchvision's ResNet-18; theirs shortcuts by average pooling and zeros.
+- The ramp counts epochs from 1, and reaches its end in the epoch that says so; theirs from 0.
+- Weak views shift by whole pixels with reflection in all stages; theirs pad with zeros in the first
+  two stages, and but for CIFAR-10 in the third.
 - A batch may lack labelled or unlabelled items: the terms on them are then 0, and theirs NaN.
 """
 
@@ -26,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from newfound.objective.joint import pairwise_bce
+from newfound.objective.joint import cross_entropy, pairwise_bce
 
 PSEUDO_LABEL_WEIGHT = 0.05
 """Weight of `pseudo_label_loss` once the ramp is at 1, as in the authors' code."""
@@ -62,7 +67,7 @@ def joint_loss(
     ramp of the epoch; None = without LL.  Call it outside autocast.
     """
     unlabelled = labels < 0
-    ce = _cross_entropy_of_first_view(known, labels)
+    ce = cross_entropy(known[: len(labels)], labels)
     p, q = novel.softmax(dim=1).chunk(2)
     bce = pairwise_bce(p, q, positive, unlabelled)
     mse = consistency(known) + consistency(novel)
@@ -93,7 +98,7 @@ def pseudo_label_loss(known: Tensor, novel: Tensor, labels: Tensor) -> Tensor:
     """
     first_novel = known.shape[1] - novel.shape[1]
     pseudo_labels = novel[: len(labels)].argmax(dim=1) + first_novel
-    return _cross_entropy_of_first_view(known, pseudo_labels.where(labels < 0, -1))
+    return cross_entropy(known[: len(labels)], pseudo_labels.where(labels < 0, -1))
 
 
 def widened_head(linear: nn.Linear, novel: int, generator: torch.Generator) -> nn.Linear:
@@ -114,10 +119,3 @@ def widened_head(linear: nn.Linear, novel: int, generator: torch.Generator) -> n
         least = (linear.bias.min() - 1).expand(novel)
         widened.bias.copy_(torch.cat([linear.bias, least]))
     return widened
-
-
-def _cross_entropy_of_first_view(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over the items with a label, (N,) int64, -1 = none; 0 if there are none."""
-    of_first = logits[: len(labels)]
-    total = F.cross_entropy(of_first, labels, ignore_index=-1, reduction="sum")
-    return total / (labels >= 0).sum().clamp(min=1)

@@ -130,6 +130,32 @@ def epoch_batches(
     return list(torch.from_numpy(order))
 
 
+def class_balanced_batches(
+    labels: NDArray[np.int64], rows: NDArray[np.int64], batch: int, each: int, epoch: int, seed: int
+) -> list[Tensor]:
+    """The batches of one epoch, of random classes with `each` items, or more where they are few.
+
+    labels: (n,) of the whole catalogue.  rows: (m,) labelled ones, that alone occur.  There are
+    m // batch batches of (batch,) int64 rows. A batch has batch // each classes, at least two and
+    at most all, and as equally many items of each as can be; a class with fewer repeats them.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    of_class = [rows[labels[rows] == label] for label in np.unique(labels[rows])]
+    n_classes = min(max(batch // each, 2), len(of_class))
+    sizes = [len(part) for part in np.array_split(np.arange(batch), n_classes)]
+    return [
+        torch.from_numpy(
+            np.concatenate(
+                [
+                    _stream(of_class[chosen], size, generator)
+                    for chosen, size in zip(generator.permutation(len(of_class))[:n_classes], sizes)
+                ]
+            )
+        )
+        for _ in range(len(rows) // batch)
+    ]
+
+
 @dataclass(frozen=True)
 class Draw:
     """Which random clips training takes: a function of the seed and the epoch, from 1."""

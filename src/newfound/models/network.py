@@ -9,11 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from newfound.baselines.deep_transfer_clustering import StudentHead
 from newfound.batch import Outputs, Seen
-from newfound.config import Config, VideoConfig
+from newfound.config import Config, Method, VideoConfig
 from newfound.models.encoders import R3D18, SMALL_STEM_PX, Encoder, ResNet18
+from newfound.models.heads import NearestCentre, StudentHead
 from newfound.objective.pairs import wta_windows
+
+NovelHead = nn.Linear | StudentHead | NearestCentre
+"""phi_u: (M, d) features to (M, C_u) logits, with `out_features`."""
 
 
 class Fusion(nn.Module):
@@ -47,7 +50,7 @@ class Network(nn.Module):
         projections: dict[str, nn.Module],
         fusion: nn.Module,
         known: nn.Linear,
-        novel: nn.Linear | StudentHead,
+        novel: NovelHead,
         windows: Tensor,
     ) -> None:
         super().__init__()
@@ -96,7 +99,7 @@ class Network(nn.Module):
     @torch.no_grad()
     def order_novel(self, order: np.ndarray) -> None:
         """Reorder the outputs of phi_u: output j becomes what output `order[j]` was, (C_u,) int."""
-        if isinstance(self.novel, StudentHead):
+        if not isinstance(self.novel, nn.Linear):
             self.novel.reorder(torch.from_numpy(order))
             return
         for parameter in (self.novel.weight, self.novel.bias):
@@ -136,11 +139,17 @@ def make_network(config: Config, known: int, novel: int) -> Network:
             projections,
             fusion,
             nn.Linear(size, known),
-            StudentHead(size, novel) if config.method == "dtc" else nn.Linear(size, novel),
+            _novel_head(config.method, size, novel),
             wta_windows(
                 size, config.hashes, config.window, torch.Generator().manual_seed(config.seed)
             ),
         )
+
+
+def _novel_head(method: Method, size: int, categories: int) -> NovelHead:
+    if method == "dtc":
+        return StudentHead(size, categories)
+    return NearestCentre(size, categories) if method == "kmeans" else nn.Linear(size, categories)
 
 
 def _modalities(config: Config) -> tuple[str, ...]:

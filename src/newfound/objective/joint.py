@@ -23,6 +23,15 @@ def ramp(epoch: float, epochs: int, scale: float, length: float = 1.0) -> float:
     return scale * math.exp(-5 * (1 - min(epoch / (length * epochs), 1)) ** 2)
 
 
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean over the rows with a label: 0-d; 0 if there are none.
+
+    logits: (M, C).  labels: (M,) int64, -1 = unlabelled.
+    """
+    total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+    return total / (labels >= 0).sum().clamp(min=1)
+
+
 def pairwise_bce(p: Tensor, q: Tensor, positive: Tensor, rows: Tensor) -> Tensor:
     """Eqs. 7-8: binary cross-entropy of p_i . q_j against the pseudo-labels s_ij.
 
@@ -77,8 +86,7 @@ def joint_loss(
     both = labels.repeat(2)
     unlabelled = labels < 0
 
-    ce_sum = F.cross_entropy(outputs.known, both, ignore_index=-1, reduction="sum")
-    ce = ce_sum / (both >= 0).sum().clamp(min=1)
+    ce = cross_entropy(outputs.known, both)
 
     known, novel = outputs.known.softmax(dim=1), outputs.novel.softmax(dim=1)
     p, q = novel.chunk(2)

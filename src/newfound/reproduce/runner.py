@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
+
 from newfound.config import Runtime
 from newfound.errors import BusyError, InputError, Stopped
 from newfound.progress import Progress
@@ -76,7 +78,7 @@ def _run(
             except BusyError as busy:
                 outcome.elsewhere += 1
                 progress.message(f"left to it: {busy}")
-    except InputError as error:
+    except (InputError, torch.OutOfMemoryError) as error:
         outcome.failures[row.number, seed] = str(error)
         progress.message(f"failed: {error}")
 
