@@ -7,15 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from newfound.baselines.deep_transfer_clustering import (
-    StudentHead,
     clustering_loss,
     ensembled,
     initial_centres,
-    student_logits,
     target_distribution,
 )
 from newfound.errors import InputError
 from newfound.evaluate import clustering_accuracy
+from newfound.models.heads import StudentHead, student_logits
 from reference import baselines
 from reference.compare import assert_twins, gradients_of
 
