@@ -3,6 +3,7 @@
 import math
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -31,6 +32,7 @@ from newfound.augment import (
     hue_rotation,
     normalise,
     plain_view,
+    random_view,
     two_views,
 )
 from newfound.config import PRESETS, Config
@@ -190,6 +192,7 @@ class TestTwoViews:
             grey=SHARES,
             blur=SHARES,
             blur_sigma=st.tuples(st.floats(1e-6, 2), st.just(2)),
+            shift=st.floats(0, 0.5),
         ),
         level=st.integers(0, 255),
         channels=st.sampled_from([1, 3]),
@@ -202,7 +205,7 @@ class TestTwoViews:
         assert (made >= black - 1e-4).all() and (made <= white + 1e-4).all()
 
     def test_nothing_waits_for_the_device(self):
-        assert not WAITS & operations(EVERYTHING)
+        assert not WAITS & operations(replace(EVERYTHING, shift=1 / 8))
 
     def test_what_is_off_costs_no_pass_over_the_pixels(self):
         assert {"aten::baddbmm", "aten::conv2d"} <= operations(EVERYTHING)
@@ -212,6 +215,100 @@ class TestTwoViews:
         only_colour = replace(EVERYTHING, brightness=0, contrast=0)
         assert "aten::baddbmm" in operations(only_colour)
         assert "aten::baddbmm" not in operations(only_colour, channels=1)
+
+
+class TestRandomView:
+    @pytest.mark.parametrize("shape", [(5, 3, 32, 32), (5, 1, 36, 36), (3, 3, 4, 32, 32)])
+    def test_two_views_are_views_of_the_images_twice_over(self, shape):
+        pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=seeded(9))
+        twice = torch.cat([pixels, pixels])
+        made = two_views(pixels, EVERYTHING, seeded(3))
+        assert torch.equal(made, random_view(twice, EVERYTHING, seeded(3)))
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_one_view_of_each(self, channels):
+        pixels = random_pixels(5, channels, 36)
+        made = random_view(pixels, EVERYTHING, seeded(3))
+        assert made.shape == (5, channels, 32, 32) and made.dtype == torch.float32
+        assert torch.equal(made, random_view(pixels, EVERYTHING, seeded(3)))
+        assert not torch.equal(made, random_view(pixels, EVERYTHING, seeded(4)))
+
+    def test_what_is_drawn_is_drawn_once_for_each_image(self):
+        """Crops, then colours, then blurs, as many as there are images and no more."""
+        pixels, views, generator, other = random_pixels(), EVERYTHING, seeded(3), seeded(3)
+        made = random_view(pixels, views, generator)
+        images = crop(pixels / 255, draw_crops(views, 4, other), views.px)
+        images = change_colours(images, draw_colours(views, 4, other))
+        images = blur(images, draw_sigmas(views, 4, other))
+        assert torch.equal(made, normalise(images))
+        assert torch.equal(generator.get_state(), other.get_state())
+
+
+SHIFTED = replace(UNCHANGED, shift=1 / 8)
+"""AutoNovel's weak views of CIFAR-10: the whole of 32 pixels, up to 4 away."""
+
+
+def shifted(images: Tensor, right: int, down: int) -> Tensor:
+    """The images' windows so many pixels further right and down.
+
+    Beyond its edge an image is reflected about the edge itself, not about the middle of its last
+    pixel: that pixel comes twice, as in numpy's "symmetric" and unlike in torch's "reflect".
+    """
+    margin = 16
+    padded = np.pad(images.numpy(), [(0, 0), (0, 0), *[(margin, margin)] * 2], mode="symmetric")
+    top, left = margin + down, margin + right
+    return torch.from_numpy(padded[:, :, top : top + 32, left : left + 32])
+
+
+class TestShift:
+    @pytest.mark.parametrize(("right", "down"), [(0, 0), (4, -3), (-1, 2), (-16, 16)])
+    def test_by_whole_pixels_with_reflection_about_the_edge(self, right, down):
+        images = random_images()
+        moved = crop(images, crops(4, left=right / 32, top=down / 32), 32)
+        assert_same(moved, shifted(images, right, down))
+
+    def test_views_are_the_whole_image_moved_by_whole_pixels(self):
+        """Between pixels a shift would blur."""
+        pixels = random_pixels(1)
+        made = random_view(pixels.expand(400, -1, -1, -1), SHIFTED, seeded())
+        places = [(right, down) for right in range(-4, 5) for down in range(-4, 5)]
+        every = torch.cat([shifted(normalise(pixels / 255), *place) for place in places])
+        distance = torch.cdist(made.flatten(1), every.flatten(1), p=torch.inf)
+        assert distance.min(dim=1).values.max() < 1e-3
+        assert len(set(distance.argmin(dim=1).tolist())) > 70, "of 81 places"
+
+    def test_either_way_and_uniform_but_for_the_rounding(self):
+        drawn = draw_crops(SHIFTED, 4000, seeded())
+        assert torch.equal(drawn.width, torch.ones(4000))
+        for start in (drawn.left, drawn.top):
+            pixels = 32 * start
+            assert torch.equal(pixels, pixels.round())
+            assert (pixels.min(), pixels.max()) == (-4, 4)
+            for place in range(-3, 4):
+                assert_share(pixels == place, 1 / 8)
+            assert_share(pixels.abs() == 4, 1 / 8)
+        assert abs(torch.corrcoef(torch.stack((drawn.left, drawn.top)))[0, 1]) < 0.1
+
+    def test_a_crop_is_moved_beyond_its_range_of_places(self):
+        small = replace(UNCHANGED, crop_scale=(0.25, 0.25))
+        still, moved = (
+            draw_crops(replace(small, shift=shift), 1000, seeded()) for shift in (0, 0.25)
+        )
+        assert_uniform(still.left, 0, 0.5)
+        assert torch.equal(still.width, moved.width)
+        away = 32 * (moved.left - still.left)
+        assert_same(away, away.round(), atol=1e-4)
+        assert (away.abs() <= 8.001).all() and away.abs().max() > 7.9
+        assert moved.left.min() < -0.2 and (moved.left + moved.width).max() > 1.2
+
+    def test_none_leaves_what_was_drawn_before_there_were_shifts(self):
+        views = replace(EVERYTHING, crop_scale=(0.3, 0.9))
+        drawn, (_, _, left, top, _, _) = (
+            draw_crops(views, 50, seeded()),
+            torch.rand(6, 50, generator=seeded()).unbind(),
+        )
+        assert torch.equal(drawn.left, left * (1 - drawn.width))
+        assert torch.equal(drawn.top, top * (1 - drawn.height))
 
 
 def operations(views: Views, channels: int = 3) -> set[str]:

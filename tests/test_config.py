@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from newfound.config import PRESETS, Runtime, kind_of, make_config, make_runtime
+from newfound.config import (
+    METHOD_SETTINGS,
+    PRESETS,
+    Method,
+    Runtime,
+    VideoConfig,
+    kind_of,
+    make_config,
+    make_runtime,
+)
 from newfound.errors import InputError
 
 
@@ -68,6 +77,24 @@ def test_a_count_of_1_is_no_fraction() -> None:
         ({"pairs": "rank", "rank_top": 513}, "rank_top is 513, more than the 512 features"),
         ({"pairs": "rank", "mu": "heldout"}, "these are pairs rank of method ours"),
         ({"mu": "sharp"}, "mu: "),
+        ({"shift": 0.6}, r"shift: .*less than or equal to 0.5 \(given: 0.6\)"),
+        ({"weak_crop_scale": (0.9, 0.5)}, r"weak_crop_scale is \(0.9, 0.5\); give 0 < least"),
+        ({"weak_crop_scale": (0.5, 1.5)}, "weak_crop_scale ends at 1.5; a crop is at most 1"),
+        ({"drops": (0.5, 1.0)}, r"drops are \(0.5, 1.0\); give shares of the epochs between 0"),
+        ({"own_drops": (0.0,)}, r"own_drops are \(0.0,\); give shares of the epochs between 0"),
+        ({"drop_factor": 0}, "drop_factor: "),
+        ({"own_batch": 3}, "own_batch: "),
+        ({"ramp_length": 0}, "ramp_length: "),
+        ({"cosine_threshold": 1.1}, "cosine_threshold: "),
+        ({"pairs": "hamming"}, "pairs: .*'wta', 'rank', 'cosine' or 'nearest'"),
+        ({"method": "uno"}, "method: .*'ours', 'kmeans', 'kcl', 'mcl', 'dtc', 'rs' or 'rs-ll'"),
+        ({"method": "dtc", "dtc_variant": "tea"}, "dtc_variant: "),
+        ({"pretraining": "cl"}, "our method is trained in one stage; leave it out"),
+        ({"method": "kmeans", "pretraining": "none"}, "would cluster an untrained network's"),
+        ({"method": "dtc", "pretraining": "none"}, "method is dtc, which would cluster an"),
+        ({"method": "rs", "mu": "heldout"}, "these are pairs rank of method rs"),
+        ({"method": "rs", "pairs": "wta", "mu": "heldout"}, "pairs wta of method rs"),
+        ({"pairs": "cosine", "mu": "heldout"}, "these are pairs cosine of method ours"),
         ({"epochs": 0, "batch": 1}, "epochs: .*; batch: "),
     ],
 )
@@ -102,6 +129,8 @@ def test_runtime_settings_are_checked_alike() -> None:
         ({"modalities": "audio", "category_pairs": "cross"}, "--category-pairs within or off"),
         ({"modalities": "smell"}, "modalities: "),
         ({"modalities": "audio", "missing_audio": "zeros"}, "give --missing-audio skip"),
+        ({"modalities": "audio", "method": "rs"}, "a sound cannot be rotated; give --pretraining"),
+        ({"modalities": "audio", "method": "kmeans", "pretraining": "rotnet"}, "cannot be rotated"),
     ],
 )
 def test_settings_of_videos_are_checked_too(settings: dict[str, Any], complaint: str) -> None:
@@ -129,3 +158,84 @@ def test_settings_of_videos_are_no_settings_of_images() -> None:
         make_config("images", clip_frames=4)
     assert kind_of("images") == kind_of("quick") == "images"
     assert kind_of("videos") == kind_of("quick-videos") == "videos"
+
+
+# ---- baselines -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("method", METHOD_SETTINGS)
+def test_a_method_changes_the_presets_defaults_and_gives_way_to_what_is_asked(
+    preset: str, method: Method
+) -> None:
+    config, own = make_config(preset, method=method), METHOD_SETTINGS[method]
+    expected = PRESETS[preset].model_dump() | own | {"method": method}
+    assert config.model_dump() == expected
+    if "pairs" in own:
+        assert make_config(preset, method=method, pairs="nearest").pairs == "nearest"
+    assert make_config(preset, method=method, consistency_weight=3).consistency_weight == 3
+
+
+def test_methods_that_are_run_as_their_authors_run_them() -> None:
+    """CIFAR-10's: see recipes of each in its module."""
+    rs, dtc, kcl = (make_config("small-images", method=name) for name in ("rs", "dtc", "kcl"))
+    assert (rs.pairs, rs.rank_top) == ("rank", 5)
+    assert (rs.consistency_weight, rs.ramp_length * rs.epochs) == (5, 50)
+    assert (rs.weak_crop_scale, rs.weak_shift * rs.px) == ((1, 1), 4)
+    assert (dtc.consistency_weight, dtc.ramp_length * dtc.epochs / 2) == (10, 5)
+    assert (dtc.dtc_variant, dtc.own_drops) == ("pi", ())
+    assert kcl.own_batch == 100
+    assert make_config("small-images").own_batch is None
+
+
+@pytest.mark.parametrize(
+    ("method", "first"),
+    [
+        ("ours", "none"),
+        ("kmeans", "labels"),
+        ("kcl", "labels"),
+        ("mcl", "labels"),
+        ("dtc", "rotnet"),
+        ("rs", "rotnet"),
+        ("rs-ll", "rotnet"),
+    ],
+)
+def test_auto_is_the_methods_own_pretraining(method: Method, first: str) -> None:
+    assert make_config("images", method=method).first_stage == first
+    if method != "ours":
+        assert make_config("images", method=method, pretraining="simclr").first_stage == "simclr"
+
+
+def test_weak_views_follow_the_preset() -> None:
+    """Small pictures whole and shifted, large ones cropped, clips as the paper crops them."""
+    assert PRESETS["images"].weak_crop_scale == (0.5, 1.0)
+    assert PRESETS["images"].weak_shift == 0
+    videos = PRESETS["videos"]
+    assert isinstance(videos, VideoConfig)
+    assert videos.weak_crop_scale == videos.crop_scale
+    for name in ("small-images", "quick", "digits", "quick-videos"):
+        assert (PRESETS[name].weak_crop_scale, PRESETS[name].weak_shift) == ((1, 1), 1 / 8)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pairs": "rank"},
+        {"pairs": "cosine"},
+        {"pairs": "nearest"},
+        {"method": "rs"},
+        {"method": "kmeans"},
+        {"method": "dtc"},
+    ],
+)
+def test_a_mu_that_nothing_reads_is_not_judged(settings: dict[str, Any]) -> None:
+    """As with few hashes, which the default of 240 does not fit."""
+    assert make_config("images", hashes=64, **settings).mu == 240
+    with pytest.raises(InputError, match="mu is 240"):
+        make_config("images", **settings | {"hashes": 64, "pairs": "wta", "method": "rs"})
+
+
+def test_audio_alone_can_be_pretrained_by_labels_or_contrast() -> None:
+    alone = {"modalities": "audio", "instance_pairs": "within", "category_pairs": "within"}
+    for pretraining in ("labels", "cl", "simclr", "none"):
+        make_config("quick-videos", method="rs", pretraining=pretraining, **alone)

@@ -1,13 +1,18 @@
 import os
+import resource
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from newfound.device import (
+    begin_peak_memory,
     choose_device,
     choose_workers,
     compute_threads,
     describe,
+    peak_memory,
     uses_bfloat16,
 )
 from newfound.errors import InputError
@@ -55,3 +60,59 @@ def test_a_small_network_computes_with_one_thread(
 def test_hardware_is_named() -> None:
     assert describe(CPU).startswith("CPU, ")
     assert f"{torch.get_num_threads()} threads" in describe(CPU)
+
+
+def touch(n_bytes: int) -> None:
+    """Use so much memory, and give it back."""
+    torch.empty(n_bytes, dtype=torch.uint8).fill_(1)
+
+
+def can_begin_anew() -> bool:
+    """Whether the system lets a process forget its peak: Linux does, most sandboxes do not."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not can_begin_anew(), reason="the peak cannot be forgotten here")
+def test_the_peak_of_memory_grows_with_what_is_touched_and_begins_anew() -> None:
+    touched = 400_000_000
+    begin_peak_memory(CPU)
+    before = peak_memory(CPU)
+    touch(touched)
+    assert touched / 2 < peak_memory(CPU) - before < 2 * touched
+    peak = peak_memory(CPU)
+    touch(1_000_000)
+    assert peak_memory(CPU) >= peak  # it is the peak, not what is in use
+    begin_peak_memory(CPU)
+    assert peak_memory(CPU) < peak - touched / 2
+
+
+def test_where_the_system_does_not_tell_the_peak_of_the_process_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a Mac, whose count is of bytes, or a system without Linux's files."""
+
+    def absent(*_: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", absent)
+    monkeypatch.setattr(Path, "write_text", absent)
+    begin_peak_memory(CPU)
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert peak_memory(CPU) == pytest.approx(1024 * kib, rel=0.05)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert peak_memory(CPU) == pytest.approx(kib, rel=0.05)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_of_a_cuda_device_it_is_that_devices_memory() -> None:
+    device = torch.device("cuda")
+    begin_peak_memory(device)
+    before = peak_memory(device)
+    torch.empty(50_000_000, dtype=torch.uint8, device=device).fill_(1)
+    assert peak_memory(device) >= before + 50_000_000
+    begin_peak_memory(device)
+    assert peak_memory(device) == before

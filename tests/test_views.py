@@ -7,10 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from newfound.augment import Views, plain_view, two_views
+from newfound.augment import Views, plain_view, random_view, two_views
 from newfound.batch import Media, Seen
 from newfound.config import PRESETS, VideoConfig, make_config
-from newfound.spectrogram import LogMel, Sounds, plain_sound_view, two_sound_views
+from newfound.spectrogram import (
+    LogMel,
+    Sounds,
+    plain_sound_view,
+    random_sound_view,
+    two_sound_views,
+)
 from newfound.views import Viewer
 
 CPU = torch.device("cpu")
@@ -77,6 +83,26 @@ def test_two_views_are_those_of_pictures_and_then_of_sound() -> None:
     assert seen.spectrogram.shape == (10, 1, 16, 39)
 
 
+def test_one_view_is_that_of_pictures_and_then_of_sound() -> None:
+    config = video_config()
+    seen = Viewer(config, CPU).one(media(), seeded())
+    given, generator = media(), seeded()
+    assert given.pixels is not None and given.sound is not None and given.heard is not None
+    views = Views(**{name: getattr(config, name) for name in Views.__annotations__})
+    log_mel = LogMel(Sounds(sound_seconds=0.4, mels=16, **MASKS), CPU)
+    assert torch.equal(seen.pixels, random_view(given.pixels, views, generator))
+    assert torch.equal(seen.spectrogram, random_sound_view(given.sound, log_mel, generator))
+    assert torch.equal(seen.heard, given.heard)
+    assert seen.pixels.shape == (5, 3, 4, 12, 12)
+    assert seen.spectrogram.shape == (5, 1, 16, 39)
+
+
+def test_two_views_are_one_view_of_the_items_twice_over() -> None:
+    viewer, given = Viewer(video_config(), CPU), media()
+    twice = given.select(torch.arange(5).repeat(2))
+    assert same(viewer.two(given, seeded()), viewer.one(twice, seeded()))
+
+
 def test_plain_views_are_the_middles() -> None:
     config, given = video_config(), media()
     seen = Viewer(config, CPU).plain(given)
@@ -98,6 +124,8 @@ def test_one_generator_state_gives_one_pair_of_views(modalities: str) -> None:
     assert same(viewer.two(given, seeded()), first)
     assert same(Viewer(video_config(modalities), CPU).two(given, seeded()), first)
     assert not same(viewer.two(given, seeded(8)), first)
+    assert same(viewer.one(given, seeded()), viewer.one(given, seeded()))
+    assert not same(viewer.one(given, seeded(8)), viewer.one(given, seeded()))
     for part in parts(first)[:2]:
         if part is not None:
             assert not torch.equal(*part.chunk(2))
@@ -105,7 +133,7 @@ def test_one_generator_state_gives_one_pair_of_views(modalities: str) -> None:
 
 def test_pictures_alone() -> None:
     viewer, given = Viewer(video_config("visual"), CPU), media(sound=False)
-    for seen in (viewer.two(given, seeded()), viewer.plain(given)):
+    for seen in (viewer.two(given, seeded()), viewer.one(given, seeded()), viewer.plain(given)):
         assert seen.pixels is not None and seen.spectrogram is seen.heard is None
     both = Viewer(video_config(), CPU).two(media(), seeded())
     assert torch.equal(viewer.two(given, seeded()).pixels, both.pixels)
@@ -113,7 +141,8 @@ def test_pictures_alone() -> None:
 
 def test_sound_alone() -> None:
     viewer, given = Viewer(video_config("audio"), CPU), media(pictures=False)
-    for seen, each in ((viewer.two(given, seeded()), 2), (viewer.plain(given), 1)):
+    one, two, plain = viewer.one(given, seeded()), viewer.two(given, seeded()), viewer.plain(given)
+    for seen, each in ((one, 1), (two, 2), (plain, 1)):
         assert seen.pixels is None
         assert seen.spectrogram is not None and seen.spectrogram.shape == (5 * each, 1, 16, 39)
         assert seen.heard is not None and seen.heard.tolist() == given.heard.tolist() * each
@@ -140,5 +169,5 @@ def test_pixels_lie_as_convolutions_like_them(clips: bool) -> None:
     given = media(sound=False) if clips else Media(torch.zeros(5, 3, 14, 14, dtype=torch.uint8))
     order = torch.channels_last_3d if clips else torch.channels_last
     viewer = Viewer(video_config("visual") if clips else make_config("quick", px=12), CPU)
-    for seen in (viewer.two(given, seeded()), viewer.plain(given)):
+    for seen in (viewer.two(given, seeded()), viewer.one(given, seeded()), viewer.plain(given)):
         assert seen.pixels is not None and seen.pixels.is_contiguous(memory_format=order)

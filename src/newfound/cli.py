@@ -5,12 +5,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, make_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
-from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,20 +17,17 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
 from newfound.av_digits.make import make_av_digits
+from newfound.cli_flags import Call, Opened, Problem, check_kind, defaults_of, flags_of
+from newfound.cli_reproduce import REPRODUCE, reproduce_commands
+from newfound.cli_tune import tune_commands
 from newfound.config import (
-    PRESETS,
-    Config,
     Machine,
     Runtime,
     complete_config,
-    kind_of,
-    make_config,
     make_runtime,
 )
-from newfound.data.catalogue import Catalogue, Truth, open_catalogue
+from newfound.data.catalogue import open_catalogue
 from newfound.data.manifest import read_truth
-from newfound.data.rehearsal import pretend
-from newfound.data.source import Kind
 from newfound.discovery import Discovery, choose_preset, load
 from newfound.dry_run import try_out
 from newfound.errors import InputError, Stopped
@@ -39,42 +35,10 @@ from newfound.files import write_atomically, write_csv
 from newfound.predict import check_unused, predict, sort_files
 from newfound.progress import Progress
 from newfound.report import write_report
-from newfound.reproduce.datasets import ScaleName, find_data_set
-from newfound.reproduce.listing import listing
-from newfound.reproduce.page import write_page
-from newfound.reproduce.plan import make_plan
-from newfound.reproduce.results import displayed
-from newfound.reproduce.rows import TABLES
-from newfound.reproduce.rows import Table as PaperTable
-from newfound.reproduce.runner import reproduce
 from newfound.run import Job, run
 from newfound.run_folder import RunFolder
-from newfound.tune import TUNED, Candidates, Tuning, tune
-from newfound.tuning_curve import curve_table, write_curves
 
 USER_ERROR, OWN_ERROR, INTERRUPTED = 2, 1, 130
-
-Call = Callable[[], None]
-"""What a parsed command line asks for, not done yet."""
-
-Opened = tuple[Catalogue, Truth | None]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is to be discovered, in which data."""
-
-    num_novel: int
-    """number of categories to discover"""
-    out: Path
-    """the run folder"""
-    labelled: Path | None = None
-    """a folder of class folders, instead of DATA"""
-    unlabelled: Path | None = None
-    """a folder of unlabelled items, instead of DATA"""
-    labelled_classes: int | None = None
-    """DATA has class folders: so many in name order are labelled, the others are treated as
-    unlabelled and scored at the end"""
 
 
 @dataclass(frozen=True)
@@ -87,18 +51,6 @@ class Task(Problem):
     """count the data, measure three steps, estimate time and memory, write nothing"""
     quiet: bool = False
     """print nothing but errors"""
-
-
-@dataclass(frozen=True)
-class TuneTask(Problem):
-    """What settings are to be chosen for."""
-
-    out: Path
-    """a folder for the trials, the curves and the choice"""
-    seeds: int = 1
-    """trials of each candidate, with the seeds from --seed on; their mean decides"""
-    quiet: bool = False
-    """print nothing but the flags to use and errors"""
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
@@ -160,8 +112,8 @@ def _commands(
 ) -> SubcommandApp:
     """The sub-commands; a preset's settings, as a method needs them, are the flags' defaults."""
     app, discover_app = SubcommandApp(), SubcommandApp()
-    image_defaults = _defaults(preset, "images", method)
-    video_defaults = _defaults(preset, "videos", method)
+    image_defaults = defaults_of(preset, "images", method)
+    video_defaults = defaults_of(preset, "videos", method)
     runtime_defaults = Runtime()
 
     @discover_app.command(name="images")
@@ -171,8 +123,8 @@ def _commands(
         *,
         task: OmitArgPrefixes[Task],
         download: bool = False,
-        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(image_defaults))]],
-        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(runtime_defaults))]],
+        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=flags_of(image_defaults))]],
+        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=flags_of(runtime_defaults))]],
     ) -> Call:
         """Sort unlabelled images into new categories, learning from labelled ones of others.
 
@@ -189,7 +141,7 @@ def _commands(
         """
 
         def call() -> None:
-            _check_kind(preset, "images")
+            check_kind(preset, "images")
             data_set = opened or open_catalogue(
                 data,
                 labelled=task.labelled,
@@ -212,8 +164,8 @@ def _commands(
         task: OmitArgPrefixes[Task],
         csv: Path | None = None,
         videos: Path | None = None,
-        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(video_defaults))]],
-        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(runtime_defaults))]],
+        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=flags_of(video_defaults))]],
+        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=flags_of(runtime_defaults))]],
     ) -> Call:
         """Sort unlabelled videos, by sight and sound, into new categories.
 
@@ -233,7 +185,7 @@ def _commands(
         """
 
         def call() -> None:
-            _check_kind(preset, "videos")
+            check_kind(preset, "videos")
             data_set = open_catalogue(
                 data,
                 labelled=task.labelled,
@@ -249,10 +201,10 @@ def _commands(
 
     app.command(discover_app, name="discover", help="Discover the categories in a data set.")
 
-    tune_app = _tune_commands(arguments, preset, opened)
+    tune_app = tune_commands(arguments, preset, opened, _parse)
     app.command(tune_app, name="tune", help="Choose settings on the known classes of a data set.")
 
-    app.command(_reproduce_commands(), name="reproduce", help="Run the rows of the paper's tables.")
+    app.command(reproduce_commands(), name="reproduce", help=REPRODUCE)
 
     @app.command(name="predict")
     def predict_command(
@@ -264,7 +216,7 @@ def _commands(
         copy_to: Path | None = None,
         link: bool = False,
         quiet: bool = False,
-        machine: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(Machine()))]],
+        machine: OmitArgPrefixes[Annotated[Any, arg(constructor=flags_of(Machine()))]],
     ) -> Call:
         """Name the category, known or discovered, of new images or videos.
 
@@ -378,189 +330,6 @@ def _commands(
     return app
 
 
-def _tune_commands(
-    arguments: Sequence[str], preset: str | None, opened: Opened | None
-) -> SubcommandApp:
-    """`tune images` and `tune videos`, as `_commands`."""
-    app = SubcommandApp()
-    image_defaults, video_defaults = _defaults(preset, "images"), _defaults(preset, "videos")
-    runtime_defaults = Runtime()
-
-    @app.command(name="images")
-    def tune_images(
-        data: Positional[str | None] = None,
-        /,
-        *,
-        task: OmitArgPrefixes[TuneTask],
-        candidates: OmitArgPrefixes[Candidates],
-        download: bool = False,
-        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(image_defaults, TUNED))]],
-        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(runtime_defaults))]],
-    ) -> Call:
-        """Choose settings for `discover images` on the labelled images alone.
-
-        Some of the known classes, as many as are novel or half, are taken as unlabelled; each
-        candidate is a run on these. One setting after the other is compared, and the flags of
-        the best are printed. Unlabelled images take no part.
-        The same command again continues; with more candidates only those are new.
-
-        Args:
-            data: as in `discover images`
-            download: let torchvision fetch cifar10 or cifar100
-        """
-
-        def call() -> None:
-            _check_kind(preset, "images")
-            data_set = opened or open_catalogue(
-                data,
-                labelled=task.labelled,
-                unlabelled=task.unlabelled,
-                labelled_classes=task.labelled_classes,
-                download=download,
-            )
-            if preset is None:
-                chosen = choose_preset(pretend(data_set[0], task.num_novel)[0])
-                if chosen != settings.preset:
-                    _parse([*arguments, "--preset", chosen], data_set)()
-                    return
-            _tune(task, data_set[0], candidates, settings, runtime)
-
-        return call
-
-    @app.command(name="videos")
-    def tune_videos(
-        data: Positional[str | None] = None,
-        /,
-        *,
-        task: OmitArgPrefixes[TuneTask],
-        candidates: OmitArgPrefixes[Candidates],
-        csv: Path | None = None,
-        videos: Path | None = None,
-        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(video_defaults, TUNED))]],
-        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(runtime_defaults))]],
-    ) -> Call:
-        """Choose settings for `discover videos` on the labelled videos alone.
-
-        Some of the known classes, as many as are novel or half, are taken as unlabelled; each
-        candidate is a run on these. One setting after the other is compared, and the flags of
-        the best are printed. Unlabelled videos take no part.
-        The same command again continues; with more candidates only those are new.
-
-        Args:
-            data: as in `discover videos`
-            csv: as in `discover videos`
-            videos: as in `discover videos`
-        """
-
-        def call() -> None:
-            _check_kind(preset, "videos")
-            catalogue, _ = open_catalogue(
-                data,
-                labelled=task.labelled,
-                unlabelled=task.unlabelled,
-                labelled_classes=task.labelled_classes,
-                kind="videos",
-                csv=csv,
-                videos=videos,
-            )
-            _tune(task, catalogue, candidates, settings, runtime)
-
-        return call
-
-    return app
-
-
-@dataclass(frozen=True)
-class ReproduceTask:
-    """Which rows are run, on what."""
-
-    dataset: str
-    """a data set as `newfound reproduce list` names them"""
-    data: Path
-    """the folder it lies in, or one that holds that folder under the data set's name"""
-    out: Path
-    """the folder for all runs and tables; several tables may share it, and their runs"""
-    rows: tuple[int, ...] = ()
-    """the numbers of the rows, as 1 11; unset: all"""
-    seeds: int = 1
-    """runs of each row, with the seeds 0, 1, ..."""
-    scale: ScaleName = "full"
-    """full: the settings of the paper and its baselines' authors; small: shrunk for two cores"""
-    labelled_classes: int | None = None
-    """with --dataset folder: so many class folders in name order are labelled"""
-    num_novel: int | None = None
-    """categories to discover; unset: as many as there are novel classes"""
-    quiet: bool = False
-    """print nothing but errors"""
-
-
-def _reproduce_commands() -> SubcommandApp:
-    """One sub-command for each table and figure of the paper."""
-    app = SubcommandApp()
-
-    def command(table: PaperTable) -> Callable[..., Call]:
-        def of_table(
-            *,
-            task: OmitArgPrefixes[ReproduceTask],
-            runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=_flags(Runtime()))]],
-        ) -> Call:
-            return lambda: _reproduce(table, task, runtime)
-
-        of_table.__doc__ = (
-            f"{table.title}.\n\nRuns what is missing and writes "
-            f"OUT/{table.name}-DATASET-SCALE.md, .csv and .json anew after each run. The same "
-            "command continues what was cut; two of them side by side share the work."
-        )
-        return of_table
-
-    for table in TABLES.values():
-        app.command(name=table.name)(command(table))
-
-    @app.command(name="list")
-    def list_command() -> Call:
-        """Show the tables with their rows, and the data sets."""
-        return lambda: Console().print(listing())
-
-    @app.command(name="page")
-    def page_command(*, out: Path, to: Path) -> Call:
-        """Put all tables and figures of a folder onto one page.
-
-        Args:
-            out: the folder that `newfound reproduce` wrote
-            to: the page to write, Markdown; pictures are put beside it
-        """
-        return lambda: write_page(out, to)
-
-    return app
-
-
-def _defaults(preset: str | None, kind: Kind, method: str | None = None) -> Config:
-    """The settings of a preset; of a kind's own where none is given, or one of the other kind."""
-    fits = preset is not None and kind_of(preset) == kind
-    return make_config(preset if fits and preset else kind, method=method)
-
-
-def _check_kind(preset: str | None, kind: Kind) -> None:
-    if preset is not None and kind_of(preset) != kind:
-        ours = [name for name in PRESETS if kind_of(name) == kind]
-        raise InputError(f"the preset {preset!r} is not one of {kind}; give {', '.join(ours)}")
-
-
-def _flags(defaults: BaseModel, without: Sequence[str] = ()) -> type:
-    """A dataclass of the model's fields, all but some, that takes any values of the right types.
-
-    The model is made of them once the data has chosen the preset; only then are they judged,
-    together and in our words.
-    """
-    model = type(defaults)
-    flags = [
-        (name, Annotated[info.annotation, arg(help=info.description)], getattr(defaults, name))
-        for name, info in model.model_fields.items()
-        if name not in without
-    ]
-    return make_dataclass(model.__name__, flags, namespace={"__doc__": model.__doc__})
-
-
 def _table_writer(out: Path) -> Callable[[pd.DataFrame], None]:
     """How to write a table to `out`. Raises InputError before the work if it cannot be."""
     if not out.parent.is_dir():
@@ -592,58 +361,6 @@ def _discover(task: Task, data_set: Opened, settings: Any, runtime: Any) -> None
         run(job, progress)
     if not task.quiet:
         _print_summary(load(job.folder.path))
-
-
-def _tune(
-    task: TuneTask, catalogue: Catalogue, candidates: Candidates, settings: Any, runtime: Any
-) -> None:
-    with Progress(quiet=task.quiet) as progress:
-        tuning = tune(
-            catalogue,
-            task.num_novel,
-            task.out,
-            PRESETS[settings.preset].model_dump() | asdict(settings),
-            candidates,
-            task.seeds,
-            make_runtime(**asdict(runtime)),
-            progress,
-        )
-        write_curves(tuning, task.out)
-    if not task.quiet:
-        _print_curves(tuning)
-        print(f"curves: {task.out / 'tune.html'}\nflags to use:")
-    print(tuning.flags)
-
-
-def _print_curves(tuning: Tuning) -> None:
-    table = Table("setting", "value", "ACC", "deviation", "seeds", "")
-    for row in curve_table(tuning).to_dict("records"):
-        deviation = "" if pd.isna(row["deviation"]) else f"{row['deviation']:.3f}"
-        best = "best" if row["best"] else ""
-        acc, seeds = f"{row['acc']:.3f}", str(row["seeds"])
-        table.add_row(row["setting"], str(row["value"]), acc, deviation, seeds, best)
-    Console().print(table)
-
-
-def _reproduce(table: PaperTable, task: ReproduceTask, runtime: Any) -> None:
-    rows = [table.row(number) for number in dict.fromkeys(task.rows)] or table.rows
-    if task.seeds < 1:
-        raise InputError(f"seeds is {task.seeds}; give at least 1")
-    data_set = find_data_set(task.dataset, task.data, task.labelled_classes)
-    with Progress(quiet=task.quiet) as progress:
-        plan = make_plan(
-            table, data_set, task.scale, task.data, task.out, task.num_novel, progress.message
-        )
-        outcome = reproduce(plan, rows, task.seeds, make_runtime(**asdict(runtime)), progress)
-    if not task.quiet:
-        Console().print(displayed(plan, outcome.measured))
-        print(f"table: {task.out / plan.name}.md")
-        if outcome.elsewhere:
-            print(f"runs left to another process: {outcome.elsewhere}")
-    if outcome.failures:
-        raise InputError(
-            f"{len(outcome.failures)} of {len(rows) * task.seeds} runs failed; the table says why"
-        )
 
 
 def _print_summary(found: Discovery) -> None:

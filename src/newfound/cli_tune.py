@@ -1,0 +1,163 @@
+"""`newfound tune`: parse, call, print."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.extras import SubcommandApp
+
+from newfound.cli_flags import Call, Opened, Problem, check_kind, defaults_of, flags_of
+from newfound.config import PRESETS, Runtime, make_runtime
+from newfound.data.catalogue import Catalogue, open_catalogue
+from newfound.data.rehearsal import pretend
+from newfound.discovery import choose_preset
+from newfound.progress import Progress
+from newfound.tune import TUNED, Candidates, Tuning, tune
+from newfound.tuning_curve import curve_table, write_curves
+
+
+@dataclass(frozen=True)
+class TuneTask(Problem):
+    """What settings are to be chosen for."""
+
+    out: Path
+    """a folder for the trials, the curves and the choice"""
+    seeds: int = 1
+    """trials of each candidate, with the seeds from --seed on; their mean decides"""
+    quiet: bool = False
+    """print nothing but the flags to use and errors"""
+
+
+def tune_commands(
+    arguments: Sequence[str],
+    preset: str | None,
+    opened: Opened | None,
+    parse: Callable[[Sequence[str], Opened], Call],
+) -> SubcommandApp:
+    """`tune images` and `tune videos`.
+
+    arguments: all of the command line.  preset: the one given.  opened: the data, if it has been
+    opened to choose the preset.  parse: what parses arguments anew, with the data opened.
+    """
+    app = SubcommandApp()
+    image_defaults, video_defaults = defaults_of(preset, "images"), defaults_of(preset, "videos")
+    runtime_defaults = Runtime()
+
+    @app.command(name="images")
+    def tune_images(
+        data: Positional[str | None] = None,
+        /,
+        *,
+        task: OmitArgPrefixes[TuneTask],
+        candidates: OmitArgPrefixes[Candidates],
+        download: bool = False,
+        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=flags_of(image_defaults, TUNED))]],
+        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=flags_of(runtime_defaults))]],
+    ) -> Call:
+        """Choose settings for `discover images` on the labelled images alone.
+
+        Some of the known classes, as many as are novel or half, are taken as unlabelled; each
+        candidate is a run on these. One setting after the other is compared, and the flags of
+        the best are printed. Unlabelled images take no part.
+        The same command again continues; with more candidates only those are new.
+
+        Args:
+            data: as in `discover images`
+            download: let torchvision fetch cifar10 or cifar100
+        """
+
+        def call() -> None:
+            check_kind(preset, "images")
+            data_set = opened or open_catalogue(
+                data,
+                labelled=task.labelled,
+                unlabelled=task.unlabelled,
+                labelled_classes=task.labelled_classes,
+                download=download,
+            )
+            if preset is None:
+                chosen = choose_preset(pretend(data_set[0], task.num_novel)[0])
+                if chosen != settings.preset:
+                    parse([*arguments, "--preset", chosen], data_set)()
+                    return
+            _tune(task, data_set[0], candidates, settings, runtime)
+
+        return call
+
+    @app.command(name="videos")
+    def tune_videos(
+        data: Positional[str | None] = None,
+        /,
+        *,
+        task: OmitArgPrefixes[TuneTask],
+        candidates: OmitArgPrefixes[Candidates],
+        csv: Path | None = None,
+        videos: Path | None = None,
+        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=flags_of(video_defaults, TUNED))]],
+        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=flags_of(runtime_defaults))]],
+    ) -> Call:
+        """Choose settings for `discover videos` on the labelled videos alone.
+
+        Some of the known classes, as many as are novel or half, are taken as unlabelled; each
+        candidate is a run on these. One setting after the other is compared, and the flags of
+        the best are printed. Unlabelled videos take no part.
+        The same command again continues; with more candidates only those are new.
+
+        Args:
+            data: as in `discover videos`
+            csv: as in `discover videos`
+            videos: as in `discover videos`
+        """
+
+        def call() -> None:
+            check_kind(preset, "videos")
+            catalogue, _ = open_catalogue(
+                data,
+                labelled=task.labelled,
+                unlabelled=task.unlabelled,
+                labelled_classes=task.labelled_classes,
+                kind="videos",
+                csv=csv,
+                videos=videos,
+            )
+            _tune(task, catalogue, candidates, settings, runtime)
+
+        return call
+
+    return app
+
+
+def _tune(
+    task: TuneTask, catalogue: Catalogue, candidates: Candidates, settings: Any, runtime: Any
+) -> None:
+    with Progress(quiet=task.quiet) as progress:
+        tuning = tune(
+            catalogue,
+            task.num_novel,
+            task.out,
+            PRESETS[settings.preset].model_dump() | asdict(settings),
+            candidates,
+            task.seeds,
+            make_runtime(**asdict(runtime)),
+            progress,
+        )
+        write_curves(tuning, task.out)
+    if not task.quiet:
+        _print_curves(tuning)
+        print(f"curves: {task.out / 'tune.html'}\nflags to use:")
+    print(tuning.flags)
+
+
+def _print_curves(tuning: Tuning) -> None:
+    table = Table("setting", "value", "ACC", "deviation", "seeds", "")
+    for row in curve_table(tuning).to_dict("records"):
+        deviation = "" if pd.isna(row["deviation"]) else f"{row['deviation']:.3f}"
+        best = "best" if row["best"] else ""
+        acc, seeds = f"{row['acc']:.3f}", str(row["seeds"])
+        table.add_row(row["setting"], str(row["value"]), acc, deviation, seeds, best)
+    Console().print(table)
