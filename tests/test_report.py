@@ -562,8 +562,8 @@ SOUND = [("a", 40, 0.95, "b", 0.93), ("b", 40, 0.95, "c", 0.93), ("c", 40, 0.95,
 
 
 class TestWarnings:
-    def warnings(self, *groups, epochs=(), noun="picture"):
-        return find_warnings(items_of(*groups), ["a", "b", "c"], epochs, noun)
+    def warnings(self, *groups, epochs=(), noun="picture", method="ours"):
+        return find_warnings(items_of(*groups), ["a", "b", "c"], epochs, noun, method)
 
     def test_none_for_a_sound_run(self):
         epochs = [
@@ -627,6 +627,19 @@ class TestWarnings:
             found = self.warnings(*torn, epochs=epochs, noun="video")
             assert len(found) == 4 and all("videos" in text for text in found)
             assert not any("picture" in text for text in found)
+
+    def test_a_baseline_is_not_given_the_cures_of_our_method(self):
+        churn = [0.01] * 36 + [0.08] * 4
+        epochs = [
+            {"epoch": e, "churn": c, "entropy": 0.3, "novel_acc": 1 - c}
+            for e, c in enumerate(churn, 1)
+        ]
+        ours = " ".join(self.warnings(*SOUND, epochs=epochs))
+        theirs = " ".join(self.warnings(*SOUND, epochs=epochs, method="dtc"))
+        assert ours.count("--ramp-scale") == 2 and "--share-factor" in ours
+        assert "--ramp-scale" not in theirs and "--share-factor" not in theirs
+        for sign in ("collapsed", "grew restless", "fell before the end"):
+            assert sign in ours and sign in theirs
 
     def test_accuracy_that_fell_names_the_epoch_and_the_cure(self):
         accuracy = [0.5, 0.8, 0.94, 0.9, 0.71]

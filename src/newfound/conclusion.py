@@ -101,7 +101,7 @@ def conclude(finding: Finding, progress: Progress) -> None:
         "seconds": finding.seconds | {"sorting": time.monotonic() - began},
         "memory_bytes": peak_memory(finding.device),
         "baselines": baselines,
-        "warnings": find_warnings(items, categories.names, folder.epochs(), noun),
+        "warnings": find_warnings(items, categories.names, folder.epochs(), noun, config.method),
         **_quality(finding, categories, labelled, measured),
     }
     result["seconds"]["total"] = sum(result["seconds"].values())

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from newfound.config import Method
+
 SURE = 0.8
 """The confidence from which an item counts as sure, here and in the report."""
 
@@ -26,21 +28,22 @@ def find_warnings(
     categories: Sequence[str],
     epochs: Sequence[Mapping[str, Any]],
     noun: str,
+    method: Method = "ours",
 ) -> list[str]:
     """Sentences that each say what is wrong, with numbers, and what to do; [] if nothing is.
 
     items: one row per unlabelled item with the columns category, confidence (0-1), second (a
     category) and margin (0-1, confidence less the second's).  categories: all C_u names, those
     without members too.  epochs: the log's `epoch` records in order, possibly none.
-    noun: what an item is called.
+    noun: what an item is called.  method: by which they were found; not every cure is one for all.
     """
     return [
         *_nearly_empty(items, categories, noun),
         *_twins(items, categories, noun),
-        *_collapse(epochs),
+        *_collapse(epochs, method),
         *_few_sure(items, noun),
-        *_restless(epochs, noun),
-        *_fallen(epochs),
+        *_restless(epochs, noun, method),
+        *_fallen(epochs, method),
     ]
 
 
@@ -82,14 +85,18 @@ def _twins(items: pd.DataFrame, categories: Sequence[str], noun: str) -> Iterato
             )
 
 
-def _collapse(epochs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _collapse(epochs: Sequence[Mapping[str, Any]], method: Method) -> Iterator[str]:
     entropy = epochs[-1].get("entropy") if epochs else None
+    advice = (
+        "Too many pairs are probably taken for alike: raise --mu, or with --mu share lower "
+        "--share-factor."
+        if method == "ours"
+        else "Another --pretraining or --method may do better."
+    )
     if entropy is not None and entropy < COLLAPSED:
         yield (
             f"The result has collapsed into few categories: the evenness of the predictions is "
-            f"{entropy:.2f}, where 1 is an even split and 0 a single category. "
-            f"Too many pairs are probably taken for alike: raise --mu, or with --mu share lower "
-            f"--share-factor."
+            f"{entropy:.2f}, where 1 is an even split and 0 a single category. {advice}"
         )
 
 
@@ -103,7 +110,7 @@ def _few_sure(items: pd.DataFrame, noun: str) -> Iterator[str]:
         )
 
 
-def _restless(epochs: Sequence[Mapping[str, Any]], noun: str) -> Iterator[str]:
+def _restless(epochs: Sequence[Mapping[str, Any]], noun: str, method: Method) -> Iterator[str]:
     """Categories that still change at the end, measured over the last tenth of the epochs."""
     churn = [record["churn"] for record in epochs if record.get("churn") is not None]
     stretch = max(2, len(churn) // 10)
@@ -115,7 +122,11 @@ def _restless(epochs: Sequence[Mapping[str, Any]], noun: str) -> Iterator[str]:
         yield (
             f"Training grew restless at its end: in the last {stretch} epochs {last:.1%} of the "
             f"{noun}s changed category per epoch, up from {before:.1%} in the {stretch} before. "
-            f"A smaller --ramp-scale keeps the contrastive term, which steadies it, to the end."
+            + (
+                "A smaller --ramp-scale keeps the contrastive term, which steadies it, to the end."
+                if method == "ours"
+                else "Another --seed tells whether that was chance."
+            )
         )
     elif last > RESTLESS:
         yield (
@@ -124,7 +135,7 @@ def _restless(epochs: Sequence[Mapping[str, Any]], noun: str) -> Iterator[str]:
         )
 
 
-def _fallen(epochs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _fallen(epochs: Sequence[Mapping[str, Any]], method: Method) -> Iterator[str]:
     known = [record for record in epochs if record.get("novel_acc") is not None]
     if not known:
         return
@@ -132,7 +143,11 @@ def _fallen(epochs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if best["novel_acc"] - last["novel_acc"] > FALLEN:
         yield (
             f"The accuracy seen in training fell before the end, from {best['novel_acc']:.1%} at "
-            f"epoch {best['epoch']} to {last['novel_acc']:.1%} at epoch {last['epoch']}. The "
-            f"contrastive term fades as training goes on; a smaller --ramp-scale keeps it alive to "
-            f"the end."
+            f"epoch {best['epoch']} to {last['novel_acc']:.1%} at epoch {last['epoch']}. "
+            + (
+                "The contrastive term fades as training goes on; a smaller --ramp-scale keeps it "
+                "alive to the end."
+                if method == "ours"
+                else "Another --seed tells whether that was chance."
+            )
         )
