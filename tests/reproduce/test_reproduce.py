@@ -405,3 +405,14 @@ def test_a_figure_of_several_parts_is_their_mean(
     with RunFolder(tmp_path / "runs/cifar10-B-small-ours-seed0").lock():
         assert reproduce("table1", photos, tmp_path, 11, dataset="cifar10") == 0
     assert table_of(tmp_path, "table1", "cifar10")["rows"][0]["n"] == 0  # not without part B
+
+
+def test_another_number_of_categories_is_another_table(photos: Path, tmp_path: Path) -> None:
+    assert reproduce("table1", photos, tmp_path, 11, num_novel=2) == 0
+    assert reproduce("table1", photos, tmp_path, 11, num_novel=3) == 0
+    counts = {
+        path.parent.name: json.loads(path.read_text())["counts"]["novel_categories"]
+        for path in tmp_path.glob("runs/*/result.json")
+    }
+    assert counts == {"folder-2novel-small-ours-seed0": 2, "folder-3novel-small-ours-seed0": 3}
+    assert (tmp_path / "table1-folder-3novel-small.md").exists()

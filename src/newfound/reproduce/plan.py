@@ -69,18 +69,27 @@ class Trial:
 
 @dataclass(frozen=True)
 class Plan:
-    """A table on a data set at a scale. out: the folder that holds all its runs and tables."""
+    """A table on a data set at a scale.
+
+    out: the folder that holds all its runs and tables.  num_novel: as many categories instead of as
+    there are novel classes, or None.
+    """
 
     table: Table
     data_set: DataSet
     scale: ScaleName
     problems: tuple[Problem, ...]
     out: Path
+    num_novel: int | None = None
 
     @property
     def name(self) -> str:
         """What its files are called."""
-        return f"{self.table.name}-{self.data_set.name}-{self.scale}"
+        return f"{self.table.name}-{self.data_set.name}{self._categories}-{self.scale}"
+
+    @property
+    def _categories(self) -> str:
+        return f"-{self.num_novel}novel" if self.num_novel else ""
 
     def trials(self, row: Row, seed: int) -> tuple[Trial, ...]:
         """The runs of a row with one seed, one for each problem.
@@ -107,9 +116,8 @@ class Plan:
         settings = settings_in_words(self.data_set, self.scale, row)
         pretended = "-pretended" if self.table.pretended else ""
         return [
-            self.out
-            / "runs"
-            / f"{self.data_set.name}{pretended}{problem.name and '-' + problem.name}-{self.scale}"
+            self.out / "runs" / f"{self.data_set.name}{self._categories}{pretended}"
+            f"{problem.name and '-' + problem.name}-{self.scale}"
             f"-{settings}-seed{seed}"
             for problem in self.problems
         ]
@@ -155,4 +163,4 @@ def make_plan(
             catalogue, truth = pretend(catalogue, wanted)
             wanted = len(truth.class_names)
         problems.append(Problem(part, catalogue, truth, wanted))
-    return Plan(table, data_set, scale, tuple(problems), out)
+    return Plan(table, data_set, scale, tuple(problems), out, num_novel)

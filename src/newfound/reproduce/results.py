@@ -98,9 +98,14 @@ def _read(trials: Sequence[Trial]) -> Reading:
         acc=100 * statistics.fmean(result["novel"]["acc"] for result in results),
         seconds=sum(result["seconds"]["total"] for result in results),
         memory_bytes=max(peaks, default=None),
-        hardware=headers[0].get("hardware", ""),
-        commit=headers[0].get("commit") or "",
+        hardware=_joined(header.get("hardware") for header in headers),
+        commit=_joined(header.get("commit") for header in headers),
     )
+
+
+def _joined(values: Iterable[str | None]) -> str:
+    """What the parts of a problem were made with, each once."""
+    return ", ".join(dict.fromkeys(value for value in values if value))
 
 
 def write_tables(plan: Plan, measure_all: Callable[[], list[Measured]]) -> list[Measured]:
