@@ -84,10 +84,6 @@ def test_a_threshold_follows_the_share_of_unlabelled_pairs(pairs: str, factor: f
     assert len(set(thresholds)) > 6
 
 
-def test_a_share_is_at_most_all() -> None:
-    assert pseudo_labels(categories=2, share_factor=2.0).share == 1.0
-
-
 @pytest.mark.parametrize(("pairs", "fixed"), [("wta", 30.0), ("cosine", 0.6)])
 def test_a_fixed_threshold_stays(pairs: str, fixed: float) -> None:
     labeller = pseudo_labels(fixed, pairs=pairs)

@@ -1,4 +1,4 @@
-"""A shelf of finished pretraining: what is found on it, what is not, and that it changes nothing."""
+"""A shelf of finished pretraining: what is found on it, and that it changes nothing."""
 
 import json
 from collections.abc import Iterator
@@ -37,9 +37,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def discovered(photos: Path, out: Path, **changed: Any) -> Path:
     """A tiny run; weight decay is strong, so that it shows what it moves."""
-    settings = {"epochs": 2, "weight_decay": 0.01} | changed
-    assert newfound(*discover_command(photos, out, **settings)) == 0
+    assert newfound(*command(photos, out, **changed)) == 0
     return out
+
+
+def command(photos: Path, out: Path, **changed: Any) -> list[str]:
+    settings = {"epochs": 2, "weight_decay": 0.01, "checkpoint_seconds": 1000}
+    return discover_command(photos, out, **settings | changed)
 
 
 def kept(shelf: Path) -> list[str]:
@@ -126,14 +130,14 @@ def test_a_damaged_file_is_named_with_what_to_do(
     whole = discovered(photos, tmp_path / "whole", shelf=shelf, **settings)
     [file] = shelf.iterdir()
     file.write_bytes(file.read_bytes()[:5000])
-    command = discover_command(photos, run, epochs=2, weight_decay=0.01, shelf=shelf, **settings)
-    assert newfound(*command) == 2
+    again = command(photos, run, shelf=shelf, **settings)
+    assert newfound(*again) == 2
     message = capsys.readouterr().err
     assert f"{file} is damaged" in message
     assert "Delete that file" in message
     assert "Traceback" not in message
     file.unlink()
-    assert newfound(*command) == 0, "what it says helps"
+    assert newfound(*again) == 0, "what it says helps"
     assert_same_run(run, whole)
 
 
@@ -141,10 +145,8 @@ def test_a_shelf_that_cannot_be_written_is_said(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("dear")
-    command = discover_command(
-        photos, tmp_path / "run", epochs=2, method="rs", shelf=tmp_path / "file"
-    )
-    assert newfound(*command) == 2
+    asked = command(photos, tmp_path / "run", method="rs", shelf=tmp_path / "file")
+    assert newfound(*asked) == 2
     message = capsys.readouterr().err
     assert f"cannot write {tmp_path / 'file'}" in message and "Traceback" not in message
     assert (tmp_path / "file").read_text() == "dear"

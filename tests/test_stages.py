@@ -241,6 +241,32 @@ def test_each_stage_draws_the_rows_it_is_for() -> None:
             assert drawn == (expected | {"training": last[method]})[plan.key], (method, plan.key)
 
 
+@pytest.mark.parametrize("method", ["kcl", "mcl"])
+def test_batches_of_the_similarity_network_are_balanced_by_class(method: str) -> None:
+    """Five items of each class, so that a batch of many classes has pairs of one."""
+    labels = np.array([0] * 20 + [1] * 12 + [2] * 9 + [3] * 7 + [4] * 2 + [-1] * 10)
+    config = tiny_config(method=method, epochs=40, own_batch=15)
+    network = make_network(config, 5, 2)
+    on = Ground(network, config, labels, np.arange(60), None, torch.device("cpu"))
+    first, second, _ = stages(config)
+    stage = second.begin(on, first.begin(on, None))
+    drawn, classes = set(), set()
+    for epoch in range(10):
+        stage.step = epoch * stage.steps_per_epoch
+        batches = stage.remaining_batches()
+        assert len(batches) == stage.steps_per_epoch == 50 // 15
+        for batch in batches:
+            of_batch, sizes = np.unique(labels[batch], return_counts=True)
+            assert sizes.tolist() == [5, 5, 5] and of_batch.min() >= 0
+            drawn |= set(batch.tolist())
+            classes |= {tuple(of_batch)}
+        again = stage.remaining_batches()
+        assert all(torch.equal(one, other) for one, other in zip(batches, again))
+        stage.step += 1
+        assert torch.equal(stage.remaining_batches()[0], batches[1]), "as after a stop"
+    assert drawn == set(range(50)) and len(classes) > 5
+
+
 # ---- views ----------------------------------------------------------------------------------
 
 

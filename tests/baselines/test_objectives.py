@@ -141,7 +141,7 @@ def test_contrast_is_nce_i_with_or_without_cross_entropy_and_nce_c(pretraining: 
         ce = equations.cross_entropy(out.known.double(), labels)
         instance = sum(equations.nce_instance(z, i, 0.5) for i in rows) / len(both)
         category = sum(equations.nce_category(z, both, i, 0.5) for i in rows) / len(both)
-        assert (float(ce) > 0, float(category) > 0) == (pretraining == "cl",) * 2
+        assert (ce.item() > 0, category.item() > 0) == (pretraining == "cl",) * 2
         total = ce + instance + category
         return {"total": total, "ce": ce, "nce_instance": instance, "nce_category": category}
 
@@ -252,12 +252,13 @@ def test_a_step_of_ranking_statistics(method: str, pairs: str, epoch: int) -> No
         rank_top=1,
         mu=14.1,
         cosine_threshold=0.75,
+        ramp_length=0.75,
     )
     config, batch = training.config, batch_of(training, items, MIXED)
     training.step = (epoch - 1) * training.steps_per_epoch
     labels, items_of_batch = batch.label.tolist(), len(MIXED)
     novel_rows = [i for i in range(items_of_batch) if labels[i] < 0]
-    omega = equations.ramp(min(epoch, config.ramp_length * 4), config.ramp_length * 4, 1.0)
+    omega = equations.ramp(epoch, 3, 1.0)
 
     def similar(features: Tensor) -> Tensor:
         if pairs == "rank":
@@ -428,10 +429,11 @@ def test_the_warm_up_begins_with_k_means_of_the_pca() -> None:
     assert not torch.equal(centres.detach(), torch.from_numpy(fitted))
 
 
-def clustering(variant: str, epochs: int = 4) -> tuple[Training, CachedPixels]:
+def clustering(variant: str, epochs: int = 4, **changed: Any) -> tuple[Training, CachedPixels]:
     """The last stage, of so many epochs, after the warm-up."""
     settings = {"method": "dtc", "pretraining": "labels", "dtc_variant": variant}
-    return stage("training", **settings, own_epochs=2 * epochs)
+    own = {"own_epochs": 2 * epochs, "ramp_length": 1.0}
+    return stage("training", **settings | own | changed)
 
 
 @pytest.mark.parametrize("variant", ["plain", "pi", "te", "tep"])
@@ -444,8 +446,7 @@ def test_a_step_of_deep_transfer_clustering(variant: str, epoch: int) -> None:
     training.step = (epoch - 1) * training.steps_per_epoch
     rows = [12, 14, 15, 19, 20, 23]
     batch, targets = batch_of(training, items, rows), objective.targets[rows].double()
-    ramp_epochs = config.ramp_length * config.epochs
-    omega = equations.ramp(min(epoch, ramp_epochs), ramp_epochs, 1.0)
+    omega = equations.ramp(epoch, 4, 1.0)
     other = objective.ensemble[rows].double()
 
     def expected(out: Outputs) -> dict[str, Tensor]:
@@ -550,12 +551,10 @@ def test_centres_and_layers_are_trained_in_the_last_stage() -> None:
 
 
 def test_a_checkpoint_holds_targets_and_ensemble() -> None:
-    cut, items = clustering("te")
-    assert not train(cut, items, after_step=lambda state: state.step < 3)  # within an epoch
-    kept = copy.deepcopy(cut.state_dict())
-    resumed, _ = clustering("te")
-    resumed.load_state_dict(kept)
-    whole, _ = clustering("te")
+    (cut, items), (resumed, _), (whole, _) = (clustering("te", own_batch=4) for _ in range(3))
+    assert cut.steps_per_epoch == 3
+    assert not train(cut, items, after_step=lambda state: state.step < 7)  # within an epoch
+    resumed.load_state_dict(copy.deepcopy(cut.state_dict()))
     assert train(whole, items) and train(resumed, items)
     for part in ("network", "objective"):
         for name, value in whole.state_dict()[part].items():
@@ -580,10 +579,13 @@ def test_what_phi_u_says_of_view_0_is_tallied(method: str, key: str, rows: list[
     batch = batch_of(training, items, rows)
     views = 1 if method == "kcl" else 2
     out = looked(training, copy.deepcopy(training.network), batch, views)
+    training.network.train()
     training.take_step(batch)
-    said = out.novel[: len(rows)].argmax(dim=1)
+    said = out.novel[: len(rows)].softmax(dim=1)
     assert training.categories is not None
-    assert torch.equal(training.categories[rows], said)
+    assert torch.equal(training.categories[rows], said.argmax(dim=1))
+    mass = training.objective.tally.mass.float()
+    torch.testing.assert_close(mass, said[batch.label < 0].sum(dim=0), rtol=1e-4, atol=1e-5)
     others = np.setdiff1d(np.arange(24), rows)
     assert (training.categories[others] == -1).all()
     figures = training.objective.close_epoch(1)
