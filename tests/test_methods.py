@@ -243,12 +243,10 @@ def stage_of(training: Training) -> str:
     ("name", "at"),
     [
         ("kcl", "the first"),
-        ("kcl", "the middle"),
         ("kcl", "the last but one"),
         ("kcl", "the last"),
         ("dtc te", "the middle"),
         ("dtc te", "the last but one"),
-        ("rs w/ LL", "the middle"),
         ("rs w/ LL", "the last but one"),
     ],
 )

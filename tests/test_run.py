@@ -208,7 +208,7 @@ def test_ctrl_c_ends_the_step_saves_and_says_how_to_go_on(photos: Path, tmp_path
 
 def killed_when(name: str, nth: int, where: str, command: list[str]) -> None:
     """Run the command in a forked process that is killed at the nth call of a function of ours."""
-    home = stage_module if name == "save_checkpoint" else run_module
+    home = {"save_checkpoint": stage_module, "log": RunFolder}.get(name, run_module)
 
     def child() -> None:
         original, calls = getattr(home, name), 0
@@ -239,7 +239,7 @@ def killed_when(name: str, nth: int, where: str, command: list[str]) -> None:
         ("save_checkpoint", 4, "after", 4),  # in the middle of an epoch
         ("save_checkpoint", 6, "before", 5),  # an epoch is in the log but not in the checkpoint
         ("save_checkpoint", STEPS, "after", STEPS),  # trained to the end, not concluded
-        ("_log_epoch", 2, "before", 5),
+        ("log", 3, "before", 5),  # the second epoch, after the start and the first
         ("conclude", 1, "before", STEPS),
     ],
 )

@@ -29,7 +29,7 @@ class PseudoLabels(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.windows = config, windows
-        self.share = None if fixed is not None else min(1.0, config.share_factor / categories)
+        self.share = None if fixed is not None else config.share_factor / categories
         self.register_buffer("threshold", torch.tensor(torch.nan if fixed is None else fixed))
 
     @torch.no_grad()

@@ -324,6 +324,7 @@ def freeze_lower_layers(network: Network, config: Config) -> None:
             continue
         for name, parameter in network.encoder(modality).named_parameters():
             parameter.requires_grad_(name.startswith("layer4."))
+            parameter.grad = None  # what an earlier stage left there would stay
 
 
 def _own(config: Config) -> Config:

@@ -218,7 +218,7 @@ def test_rotations_are_told_from_one_view_turned_four_times() -> None:
     quarter_of_row = [r for r in range(4) for _ in MIXED]
     training.take_step(batch)
     expected = loops.first_view_cross_entropy(logits, quarter_of_row)
-    assert float(training.last_total) == pytest.approx(float(expected), rel=1e-4)
+    assert float(training.last_total) == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_rotations_are_learnt() -> None:
@@ -324,7 +324,7 @@ def test_a_step_of_the_similarity_network() -> None:
             is_same = int(batch.label[i] == batch.label[j])
             expected = expected - torch.log(equations.softmax(logits[i, j])[is_same])
     training.take_step(batch)
-    assert float(training.last_total) == pytest.approx(float(expected) / 36, rel=1e-4)
+    assert float(training.last_total) == pytest.approx(expected.item() / 36, rel=1e-4)
     for name, value in network.state_dict().items():
         assert torch.equal(value, training.network.state_dict()[name]), name
 
