@@ -9,12 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from newfound.objective.contrastive import (
-    contrastive_losses,
-    nce_category,
-    nce_instance,
-    pairwise_log_probabilities,
-)
+from newfound.objective import contrastive as module
+from newfound.objective.contrastive import contrastive_losses, nce_of_anchors
 from reference import equations
 from reference.compare import assert_twins, gradients_of
 
@@ -39,16 +35,12 @@ def unit_rows(rows: int, seed: int, size: int = 4) -> Tensor:
     return normalize(torch.randn(rows, size, generator=generator, dtype=torch.float64))
 
 
-def log_probabilities_of(z: Tensor, tau: float) -> Tensor:
-    """Of Eqs. 1 and 2: one modality, everybody takes part, n != i."""
-    itself = torch.eye(len(z), dtype=torch.bool)
-    everyone = torch.ones(len(z), dtype=torch.bool)
-    return pairwise_log_probabilities(z, z, exclude=itself, takes_part=everyone, temperature=tau)
-
-
 def contrastive_terms(z: Tensor, row_labels: Tensor, tau: float) -> tuple[Tensor, Tensor]:
-    log_probabilities = log_probabilities_of(z, tau)
-    return nce_instance(log_probabilities), nce_category(log_probabilities, row_labels)
+    return nce_of_anchors(z, z, row_labels, temperature=tau)
+
+
+def instance_terms(z: Tensor, tau: float) -> Tensor:
+    return contrastive_terms(z, torch.full((len(z),), -1), tau)[0]
 
 
 def contrastive(z: Tensor, row_labels: Tensor, tau: float) -> Tensor:
@@ -61,7 +53,7 @@ def contrastive(z: Tensor, row_labels: Tensor, tau: float) -> Tensor:
 @pytest.mark.parametrize("items", [1, 2, 5])
 def test_instance_discrimination_is_equation_1(items: int, tau: float, dtype: torch.dtype) -> None:
     assert_twins(
-        lambda z: nce_instance(log_probabilities_of(z, tau)),
+        lambda z: instance_terms(z, tau),
         lambda z: torch.stack([equations.nce_instance(z, i, tau) for i in range(len(z))]),
         unit_rows(2 * items, seed=items),
         dtype=dtype,
@@ -73,11 +65,45 @@ def test_instance_discrimination_is_equation_1(items: int, tau: float, dtype: to
 def test_category_discrimination_is_equation_2(labels: list[int], dtype: torch.dtype) -> None:
     rows = labels + labels
     assert_twins(
-        lambda z: nce_category(log_probabilities_of(z, 0.2), torch.tensor(rows)),
+        lambda z: contrastive_terms(z, torch.tensor(rows), 0.2)[1],
         lambda z: torch.stack([equations.nce_category(z, rows, i, 0.2) for i in range(len(rows))]),
         unit_rows(len(rows), seed=len(rows)),
         dtype=dtype,
     )
+
+
+@pytest.mark.parametrize("across", [True, False])
+@labels_of_a_batch
+def test_blocks_of_anchors_are_all_at_once(
+    labels: list[int], across: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In values and gradients, also where the last block is a smaller one."""
+    rows = torch.tensor(labels + labels)
+    heard = torch.arange(len(labels)).remainder(3).ne(2).repeat(2)
+    others = unit_rows(len(rows), seed=1)
+
+    def losses(z: Tensor) -> Tensor:
+        g1 = others.to(z.dtype) if across else z
+        terms = nce_of_anchors(z, g1, rows, heard, temperature=0.2, across=across)
+        return torch.cat(terms)
+
+    def in_blocks(z: Tensor) -> Tensor:
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "ANCHORS_AT_ONCE", 4)
+            return losses(z)
+
+    assert_twins(in_blocks, losses, unit_rows(len(rows), seed=2))
+
+
+def test_many_rows_fit_and_are_stable() -> None:
+    """8,192 rows at a sharp temperature: float32 against float64, in a bounded memory."""
+    rows = torch.arange(8192).remainder(7).sub(1)
+    z = unit_rows(8192, seed=0, size=16)
+    with torch.no_grad():
+        exact = nce_of_anchors(z, z, rows, temperature=0.01)
+        single = nce_of_anchors(z.float(), z.float(), rows, temperature=0.01)
+    for term, of_float32 in zip(exact, single):
+        torch.testing.assert_close(of_float32.double(), term, atol=1e-3, rtol=1e-5)
 
 
 @both_precisions
@@ -115,10 +141,11 @@ def test_a_sharp_temperature_does_not_overflow_float32() -> None:
 
 
 def test_a_row_is_not_in_its_own_denominator() -> None:
-    log_probabilities = log_probabilities_of(unit_rows(6, seed=0), 0.1)
+    """The fractions of all positives that a row could have sum to 1 without itself."""
+    z = unit_rows(6, seed=0)
+    sums = (instance_terms(z, 0.1) + (z * z.roll(3, dims=0)).sum(dim=1) / 0.1).exp()
     off_diagonal = ~torch.eye(6, dtype=torch.bool)
-    sums = log_probabilities.exp().where(off_diagonal, 0).sum(dim=1)
-    torch.testing.assert_close(sums, torch.ones(6, dtype=torch.float64))
+    torch.testing.assert_close(sums, (z @ z.T / 0.1).exp().where(off_diagonal, 0).sum(dim=1))
 
 
 @pytest.mark.parametrize("items", [1, 2, 8])
@@ -134,7 +161,7 @@ def test_identical_embeddings_guess_among_all_others(items: int) -> None:
 def test_orthogonal_items_have_a_closed_form() -> None:
     """Views equal, items orthogonal: -log(e^(1/tau) / (e^(1/tau) + 2N - 2))."""
     z = torch.eye(4, dtype=torch.float64).repeat(2, 1)
-    instance = nce_instance(log_probabilities_of(z, 0.5))
+    instance = instance_terms(z, 0.5)
     expected = -math.log(math.exp(2) / (math.exp(2) + 6))
     torch.testing.assert_close(instance, torch.full((8,), expected, dtype=torch.float64))
 
@@ -157,7 +184,7 @@ def test_a_label_that_occurs_once_has_its_other_view_in_q() -> None:
 )
 def test_an_empty_q_gives_zero_and_no_gradient(rows: list[int], empty: list[int]) -> None:
     z = unit_rows(4, seed=3).requires_grad_()
-    category = nce_category(log_probabilities_of(z, 0.1), torch.tensor(rows))
+    category = contrastive_terms(z, torch.tensor(rows), 0.1)[1]
     assert torch.equal(category[empty], torch.zeros(len(empty), dtype=torch.float64))
     assert (category.detach()[[i for i in range(4) if i not in empty]] > 0).all()
     (gradient,) = gradients_of(category[empty].sum(), z)
@@ -168,9 +195,8 @@ def test_unlabelled_items_are_not_each_others_positives() -> None:
     """-1 is the absence of a label, not one more class; its rows are negatives all the same."""
     z = unit_rows(6, seed=9)
     rows = torch.tensor([0, -1, -1, 0, -1, -1])
-    log_probabilities = log_probabilities_of(z, 0.1)
-    category = nce_category(log_probabilities, rows)
-    torch.testing.assert_close(category[0], -log_probabilities[0, 3])
+    instance, category = contrastive_terms(z, rows, 0.1)
+    torch.testing.assert_close(category[0], instance[0])
     assert category[[1, 2, 4, 5]].tolist() == [0, 0, 0, 0]
 
 

@@ -12,8 +12,7 @@ from torch import Tensor
 from newfound.batch import Outputs
 from newfound.objective.contrastive import (
     contrastive_losses,
-    nce_instance,
-    pairwise_log_probabilities,
+    nce_of_anchors,
 )
 from newfound.objective.joint import joint_loss
 from reference import equations
@@ -256,14 +255,15 @@ def test_nobody_heard_gives_no_loss_and_no_gradient_by_audio(
 def test_an_anchor_without_a_sum_is_zero_and_teaches_nothing(across: bool, kept: bool) -> None:
     """A single row that takes part: there is no n != i, or i alone and its log is 0."""
     anchors, others = unit_rows(4, seed=0).requires_grad_(), unit_rows(4, seed=1).requires_grad_()
-    log_probabilities = pairwise_log_probabilities(
+    per_anchor, _ = nce_of_anchors(
         anchors,
         others,
-        exclude=torch.eye(4, dtype=torch.bool) & (not (across and kept)),
-        takes_part=torch.tensor([False, True, False, False]),
+        torch.full((4,), -1),
+        torch.tensor([False, True, False, False]),
         temperature=TAU,
+        across=across,
+        own_in_sum=across and kept,
     )
-    per_anchor = nce_instance(log_probabilities, across)
     assert (per_anchor == 0).all()
     with torch.autograd.set_detect_anomaly(True):  # nor is a NaN made and masked on the way
         gradients = gradients_of(per_anchor.sum(), anchors, others)
@@ -320,15 +320,16 @@ def test_keeping_the_positive_in_its_denominator_is_a_softplus(
 ) -> None:
     """-log(p / (p + rest)) = log(1 + exp(-log(p / rest))), anchor by anchor."""
     visual, audio = unit_rows(2 * items, seed), unit_rows(2 * items, seed + 1)
-    everyone = torch.ones(2 * items, dtype=torch.bool)
     left_out, kept = (
-        nce_instance(
-            pairwise_log_probabilities(
-                visual, audio, exclude=exclude, takes_part=everyone, temperature=tau
-            ),
+        nce_of_anchors(
+            visual,
+            audio,
+            torch.full((2 * items,), -1),
+            temperature=tau,
             across=True,
-        )
-        for exclude in (everyone.diag(), torch.zeros(2 * items, 2 * items, dtype=torch.bool))
+            own_in_sum=own_in_sum,
+        )[0]
+        for own_in_sum in (False, True)
     )
     torch.testing.assert_close(kept, F.softplus(left_out))
 

@@ -6,12 +6,17 @@ same embeddings for both they are Eqs. 1 and 2.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from newfound.batch import UNLABELLED
+
+ANCHORS_AT_ONCE = 4096
+"""More anchors than these are compared in blocks of so many, to bound memory."""
 
 ModalityPairs = Literal["within", "cross", "off"]
 """Which modalities are compared: each with itself, visual anchors with audio, or none."""
@@ -44,76 +49,111 @@ def contrastive_losses(
     instance = category = torch.zeros((), device=labels.device)
     for g0, g1 in dict.fromkeys(instance_modalities + category_modalities):
         across = g0 != g1
-        exclude = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        if across and positive_in_denominator:
-            exclude.zero_()
-        takes_part = torch.ones_like(labels, dtype=torch.bool)
-        if heard is not None and "audio" in (g0, g1):
-            takes_part = heard
-        log_probabilities = pairwise_log_probabilities(
+        takes_part = heard if "audio" in (g0, g1) else None
+        of_instance, of_category = nce_of_anchors(
             contrast[g0],
             contrast[g1],
-            exclude=exclude,
-            takes_part=takes_part,
+            labels,
+            takes_part,
             temperature=temperature,
+            across=across,
+            own_in_sum=across and positive_in_denominator,
         )
         if (g0, g1) in instance_modalities:
-            per_anchor = nce_instance(log_probabilities, across)
-            instance = instance + _mean(per_anchor, takes_part)
+            instance = instance + _mean(of_instance, takes_part)
         if (g0, g1) in category_modalities:
-            per_anchor = nce_category(log_probabilities, labels.where(takes_part, UNLABELLED))
-            category = category + _mean(per_anchor, takes_part)
+            category = category + _mean(of_category, takes_part)
     return instance, category
 
 
-def pairwise_log_probabilities(
-    anchors: Tensor, others: Tensor, *, exclude: Tensor, takes_part: Tensor, temperature: float
-) -> Tensor:
-    """What Eqs. 1, 2, 4 and 5 share: log of exp(g0_i . g1_q / tau) / sum_n exp(g0_i . g1_n / tau).
+def nce_of_anchors(
+    anchors: Tensor,
+    others: Tensor,
+    labels: Tensor,
+    takes_part: Tensor | None = None,
+    *,
+    temperature: float,
+    across: bool = False,
+    own_in_sum: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """NCE-I and NCE-C of every anchor: Eqs. 1 and 2, or across modalities Eqs. 4 and 5.
 
-    anchors, others: (M, D) of unit length, floating, g0 and g1.  exclude: (M, M) bool, the n
-    that have no place in the sum of anchor i.  takes_part: (M,) bool, the rows that there are,
-    alike for both views of an item.  Returns (M, M) of the same dtype, row i the anchor; an
-    excluded q is compared with the sum without it; 0 for pairs with a row that takes no part,
-    and for anchors whose sum is empty.
+    The positive of NCE-I is the item's other view, or across modalities the same row in the other
+    one. Those of NCE-C, Q(i), are all other rows with the anchor's label; i itself is none, in the
+    other modality either.
+
+    anchors, others: (M, D) of unit length, floating, g0 and g1.  labels: (M,) int64, -1 =
+    unlabelled.  takes_part: (M,) bool, the rows that there are, alike for both views of an item;
+    None = all.  own_in_sum: whether n = i is in the sum of the denominator; a positive outside it
+    is compared with the sum all the same.  Returns twice (M,), 0 for anchors that take no part or
+    have an empty sum, NCE-C also where Q(i) is empty, as for all unlabelled ones.
+
+    Memory O(M^2), and for more than `ANCHORS_AT_ONCE` anchors O(M) for each of so many: what the
+    gradient needs of the others is then computed again.
     """
-    pairs = takes_part[:, None] & takes_part
-    summed = pairs & ~exclude
-    has_sum = summed.any(dim=1, keepdim=True)
-    logits = anchors @ others.T / temperature
-    terms = logits.masked_fill(~summed & has_sum, -torch.inf)
-    excluded = logits - terms.logsumexp(dim=1, keepdim=True)
-    return torch.where(summed, terms.log_softmax(dim=1), excluded).where(pairs & has_sum, 0)
+    if takes_part is None:
+        takes_part = torch.ones_like(labels, dtype=torch.bool)
+    labels = labels.where(takes_part, UNLABELLED)
+    of_rows = partial(
+        _nce,
+        others=others,
+        labels=labels,
+        takes_part=takes_part,
+        temperature=temperature,
+        across=across,
+        own_in_sum=own_in_sum,
+    )
+    blocks = torch.arange(len(labels), device=labels.device).split(ANCHORS_AT_ONCE)
+    if len(blocks) == 1:
+        return of_rows(anchors, blocks[0])
+    of_blocks = [
+        checkpoint(
+            of_rows,
+            anchors.index_select(0, rows),
+            rows,
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+        for rows in blocks
+    ]
+    instance, category = (torch.cat(parts) for parts in zip(*of_blocks))
+    return instance, category
 
 
-def nce_instance(log_probabilities: Tensor, across: bool = False) -> Tensor:
-    """Eq. 1, or Eq. 4 across modalities, NCE-I, per anchor.
+def _nce(
+    anchors: Tensor,
+    rows: Tensor,
+    *,
+    others: Tensor,
+    labels: Tensor,
+    takes_part: Tensor,
+    temperature: float,
+    across: bool,
+    own_in_sum: bool,
+) -> tuple[Tensor, Tensor]:
+    """`nce_of_anchors` for the anchors of some rows, (A,) int64."""
+    own = rows[:, None]
+    not_summed = (~takes_part).repeat(len(rows), 1)
+    if not own_in_sum:
+        not_summed.scatter_(1, own, True)
+    has_sum = ~not_summed.all(dim=1)
+    counts = has_sum & takes_part[rows]
 
-    The positive is the item's other view, or across modalities the same row in the other one.
+    logits = (anchors @ others.T).div_(temperature)
+    # An empty sum is left as it is: the gradient of its logarithm would be NaN, masked or not.
+    logits.masked_fill_(not_summed & has_sum[:, None], -torch.inf)
+    log_sum = logits.logsumexp(dim=1)
 
-    log_probabilities: (2N, 2N) of `pairwise_log_probabilities`.  Returns (2N,), each >= 0 if the
-    positive is in its own denominator, as within a modality it always is.
-    """
-    if across:
-        return -log_probabilities.diagonal()
-    items = len(log_probabilities) // 2
-    return -torch.cat([log_probabilities.diagonal(items), log_probabilities.diagonal(-items)])
+    partner = rows if across else (rows + len(labels) // 2) % len(labels)
+    to_partner = (anchors * others.index_select(0, partner)).sum(dim=1) / temperature
+    instance = (log_sum - to_partner).where(counts, 0)
 
-
-def nce_category(log_probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Eq. 2, or Eq. 5 across modalities, NCE-C, per anchor.
-
-    The positives Q(i) are all other rows with the anchor's label; i itself is none, in the other
-    modality either.
-
-    log_probabilities: (2N, 2N) of `pairwise_log_probabilities`.  labels: (2N,) int64, -1 =
-    unlabelled, or taking no part.  Returns (2N,), each >= 0, and 0 where Q(i) is empty, as for
-    unlabelled anchors.
-    """
-    positives = (labels[:, None] == labels) & (labels >= 0)[:, None]
-    positives.fill_diagonal_(False)
-    count = positives.sum(dim=1).clamp(min=1)
-    return -(log_probabilities * positives).sum(dim=1) / count
+    in_q = (labels[rows, None] == labels) & (labels[rows, None] >= 0)
+    in_q.scatter_(1, own, False)
+    size = in_q.sum(dim=1)
+    to_q = logits.where(in_q, 0).sum(dim=1) / size.clamp(min=1)
+    category = (log_sum - to_q).where(counts & (size > 0), 0)
+    return instance, category
 
 
 def _selected(pairs: ModalityPairs, contrast: Mapping[str, Tensor]) -> list[tuple[str, str]]:
@@ -130,6 +170,8 @@ def _selected(pairs: ModalityPairs, contrast: Mapping[str, Tensor]) -> list[tupl
     return [("visual", "audio")]
 
 
-def _mean(per_anchor: Tensor, takes_part: Tensor) -> Tensor:
+def _mean(per_anchor: Tensor, takes_part: Tensor | None) -> Tensor:
     """Over the anchors that take part; those that do not are 0 already."""
+    if takes_part is None:
+        return per_anchor.mean()
     return per_anchor.sum() / takes_part.sum().clamp(min=1)
