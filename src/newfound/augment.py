@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from newfound.chance import uniform
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 GREY_MEAN = (0.459,)
@@ -281,7 +283,7 @@ def _changes_colour(views: Views, channels: int) -> bool:
 
 def _uniform(rows: int, count: int, generator: Generator) -> tuple[Tensor, ...]:
     """Rows of (count,) float32 in [0, 1), from one call."""
-    return torch.rand(rows, count, generator=generator, device=generator.device).unbind()
+    return uniform((rows, count), generator, rows=1).unbind()
 
 
 def _between(span: tuple[float, float], share: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The nouns that everything passes around: Media, Batch, Seen, Outputs, Losses."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -78,6 +78,7 @@ def _room_like(part: Tensor, rows: int, pin: bool) -> Tensor:
 class Batch:
     """N decoded items with what training knows of them.
 
+    media: the items; where W processes share the batch, this one's N / W of them, every W-th.
     label: (N,) int64, 0..C_l-1 or -1 = unlabelled.  index: (N,) int64, rows of the catalogue.
     """
 
@@ -115,6 +116,16 @@ class Outputs:
     known: Tensor
     novel: Tensor
     heard: Tensor | None = None
+
+    def through(self, change: Callable[[Sequence[Tensor]], Sequence[Tensor]]) -> "Outputs":
+        """With `change` made to all parts together, each (M, any) float32."""
+        parts = [self.fused, *self.contrast.values(), self.known, self.novel]
+        if self.heard is not None:
+            parts.append(self.heard[:, None].float())
+        fused, *rest = change(parts)
+        heard = None if self.heard is None else rest.pop()[:, 0].bool()
+        *contrast, known, novel = rest
+        return Outputs(fused, dict(zip(self.contrast, contrast)), known, novel, heard)
 
 
 @dataclass(frozen=True)

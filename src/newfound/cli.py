@@ -16,6 +16,7 @@ from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
+from newfound import distributed
 from newfound.av_digits.make import make_av_digits
 from newfound.cli_flags import Call, Opened, Problem, check_kind, defaults_of, flags_of
 from newfound.cli_reproduce import REPRODUCE, reproduce_commands
@@ -57,6 +58,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     """Run `newfound` with these arguments. Returns the exit code; errors go to stderr."""
     debug = "--debug" in arguments
     try:
+        _check_processes(arguments)
         _parse([a for a in arguments if a != "--debug"])()
         sys.stdout.flush()
     except BrokenPipeError:  # as of `| head`: nobody reads on
@@ -67,6 +69,15 @@ def run_command_line(arguments: Sequence[str]) -> int:
             raise
         return _explain(error)
     return 0
+
+
+def _check_processes(arguments: Sequence[str]) -> None:
+    """Raise InputError for a command that several processes would each do alone."""
+    if distributed.started() > 1 and list(arguments[:1]) != ["discover"]:
+        raise InputError(
+            f"torchrun started {distributed.started()} processes, and newfound discover alone "
+            "shares its work among several; start this command without torchrun"
+        )
 
 
 def _explain(error: BaseException) -> int:
@@ -83,7 +94,8 @@ def _explain(error: BaseException) -> int:
                 "The same command with --debug shows where. Please report it."
             )
             code = OWN_ERROR
-    print(text, file=sys.stderr)
+    if distributed.is_writer() or code == OWN_ERROR:
+        print(text, file=sys.stderr)
     return code
 
 
@@ -354,12 +366,13 @@ def _discover(task: Task, data_set: Opened, settings: Any, runtime: Any) -> None
         make_runtime(**asdict(runtime)),
         task.compare_labelled_only,
     )
-    with Progress(quiet=task.quiet) as progress:
+    with Progress(quiet=task.quiet or not distributed.is_writer()) as progress:
         if task.dry_run:
-            print("\n".join(try_out(job, progress)))
+            if distributed.is_writer():
+                print("\n".join(try_out(job, progress)))
             return
         run(job, progress)
-    if not task.quiet:
+    if not task.quiet and distributed.is_writer():
         _print_summary(load(job.folder.path))
 
 

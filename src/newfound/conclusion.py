@@ -22,7 +22,7 @@ from newfound.data.loader import Items
 from newfound.device import peak_memory
 from newfound.evaluate import assessment, scores
 from newfound.files import write_atomically, write_csv, write_text
-from newfound.inference import Answers, ask
+from newfound.inference import Answers
 from newfound.model_file import save_model
 from newfound.models.network import Network
 from newfound.progress import Progress
@@ -51,8 +51,10 @@ PIXEL_BASELINE_PX = 32
 class Finding:
     """A trained network, what it was trained on, and how long each stage took.
 
-    labelled_only: (n_unlabelled, d) features of the network trained on labels alone, or None.
-    skipped: items that were left out.  seconds: stage -> seconds.
+    unlabelled: what the network says of `catalogue.unlabelled`.  labelled: of
+    `rows_to_calibrate_on`.  labelled_only: (n_unlabelled, d) features of the network trained on
+    labels alone, or None.  skipped: items that were left out.  seconds: stage -> seconds, of
+    "sorting" those that the answers took.
     """
 
     folder: RunFolder
@@ -63,6 +65,8 @@ class Finding:
     media: Items
     device: torch.device
     workers: int
+    unlabelled: Answers
+    labelled: Answers
     labelled_only: np.ndarray | None
     skipped: int
     seconds: dict[str, float]
@@ -75,10 +79,8 @@ def conclude(finding: Finding, progress: Progress) -> None:
     """
     began = time.monotonic()
     folder, catalogue, config = finding.folder, finding.catalogue, finding.config
+    unlabelled, labelled = finding.unlabelled, finding.labelled
     measured = rows_to_calibrate_on(catalogue)
-    progress.stage("Sorting", len(catalogue.unlabelled) + len(measured))
-    unlabelled = _ask(finding, catalogue.unlabelled, progress)
-    labelled = _ask(finding, measured, progress)
 
     categories, order = sort_into_categories(unlabelled.novel)
     finding.network.order_novel(order)
@@ -98,7 +100,8 @@ def conclude(finding: Finding, progress: Progress) -> None:
     noun = item_noun(config.preset)
     result = {
         "counts": _counts(finding, categories),
-        "seconds": finding.seconds | {"sorting": time.monotonic() - began},
+        "seconds": finding.seconds
+        | {"sorting": finding.seconds["sorting"] + time.monotonic() - began},
         "memory_bytes": peak_memory(finding.device),
         "baselines": baselines,
         "warnings": find_warnings(items, categories.names, folder.epochs(), noun, config.method),
@@ -116,17 +119,6 @@ def rows_to_calibrate_on(catalogue: Catalogue) -> np.ndarray:
     if len(held_out) >= FEWEST_TO_CALIBRATE:
         return held_out
     return np.concatenate([held_out, catalogue.labelled])
-
-
-def _ask(finding: Finding, rows: np.ndarray, progress: Progress) -> Answers:
-    return ask(
-        finding.network,
-        finding.media,
-        rows,
-        config=finding.config,
-        device=finding.device,
-        advance=progress.advance,
-    )
 
 
 def _quality(

@@ -377,6 +377,12 @@ class Runtime(Machine):
         0.05, ge=0, le=1, description="share of unreadable files above which the run stops"
     )
     checkpoint_seconds: float = Field(60.0, ge=0, description="least time between checkpoints")
+    sync_batch_norm: bool = Field(
+        True,
+        description="where torchrun starts several processes: BatchNorm by the whole batch, so "
+        "that their number does not change what is found; without, each by its own share, which is "
+        "faster where the network between them is slow",
+    )
     shelf: Path | None = Field(
         None,
         description="a folder where finished pretraining of baselines is kept, and found by runs "

@@ -14,6 +14,7 @@ from newfound.config import Runtime, kind_of, make_config, make_runtime
 from newfound.data.catalogue import Catalogue, open_catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import all_grey, image_sides
+from newfound.distributed import is_writer
 from newfound.errors import InputError, RunFolderError, Stopped
 from newfound.evaluate import assessment
 from newfound.predict import predict
@@ -168,7 +169,7 @@ def discover(
     speed = runtime or Runtime()
     job = Job(folder, catalogue, truth, num_novel, config, speed, compare_labelled_only)
     try:
-        with Progress(quiet=quiet) as progress:
+        with Progress(quiet=quiet or not is_writer()) as progress:
             run(job, progress)
     except Stopped:
         if temporary is None:

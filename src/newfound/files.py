@@ -1,14 +1,19 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writing files so that a reader never meets half of one, and by one process alone.
+
+Of several processes at a run the others do what the writer does, and here it comes to nothing.
+"""
 
 import csv
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from safetensors import SafetensorError
 
+from newfound.distributed import is_writer
 from newfound.errors import RunFolderError
 
 _BESIDE = ".part"
@@ -17,9 +22,12 @@ _BESIDE = ".part"
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a new file beside `path`, then put it in place of `path` in one move.
 
+    Nothing happens in a process that is not the writer.
     Whatever happens, `path` holds either its old content or all of the new.
     Raises RunFolderError if the disk is full, read-only or gone.
     """
+    if not is_writer():
+        return
     try:
         handle, name = tempfile.mkstemp(_BESIDE, f".{path.name}.", path.parent)
         os.close(handle)
@@ -45,7 +53,8 @@ def write_text(path: Path, text: str) -> None:
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """`write_atomically` for a table. Text is quoted: csv leaves a bare carriage return as it is,
     which a reader takes for the end of the row."""
-    write_text(path, table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
+    quoted = partial(table.to_csv, index=False, quoting=csv.QUOTE_NONNUMERIC)
+    write_atomically(path, quoted)
 
 
 def leftovers(folder: Path) -> list[Path]:

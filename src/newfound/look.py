@@ -1,4 +1,8 @@
-"""One look of a network at decoded items: views, then a forward pass in the run's precision."""
+"""One look of a network at decoded items: views, then a forward pass in the run's precision.
+
+In training, where several processes share a batch, each looks at its own items and is given the
+outputs of all.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +10,8 @@ from contextlib import contextmanager
 import torch
 from torch import Generator
 
-from newfound.batch import Media, Outputs
+from newfound import distributed
+from newfound.batch import Media, Outputs, Seen
 from newfound.config import Config
 from newfound.device import uses_bfloat16
 from newfound.models.network import Network
@@ -24,20 +29,22 @@ class Look:
 
     def two(self, media: Media, generator: Generator) -> Outputs:
         """Of two random views of each of N items in one pass: 2N rows, [view 0 | view 1]."""
-        seen = self.viewer.two(media, generator)
-        with self.precision():
-            outputs: Outputs = self.network(seen)
-        return outputs
+        return self.at(self.viewer.two(media, generator))
 
     def one(self, media: Media, generator: Generator) -> Outputs:
         """Of one random view of each of N items."""
-        seen = self.viewer.one(media, generator)
+        return self.at(self.viewer.one(media, generator))
+
+    def at(self, seen: Seen) -> Outputs:
+        """Of views made before."""
         with self.precision():
             outputs: Outputs = self.network(seen)
-        return outputs
+        return (
+            outputs if distributed.count() == 1 else outputs.through(distributed.gathered_together)
+        )
 
     def plain(self, media: Media) -> Outputs:
-        """Of the middle of each of N items."""
+        """Of the middle of each of N items, which are this process's alone."""
         seen = self.viewer.plain(media)
         with self.precision():
             outputs: Outputs = self.network(seen)

@@ -1,6 +1,8 @@
 """A run from data to result, stage by stage; each stage continues where it was cut off."""
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,8 +10,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from newfound import distributed
 from newfound.baselines.kmeans import centres_and_variance, kmeans
-from newfound.conclusion import Finding, conclude
+from newfound.conclusion import Finding, conclude, rows_to_calibrate_on
 from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, check_counts, drop, hold_out
 from newfound.data.decoding import is_of_a_lost_worker, lost_worker_in_words
@@ -18,7 +21,6 @@ from newfound.data.loader import Items, check_share_bad
 from newfound.data.reading import read_items
 from newfound.device import (
     begin_peak_memory,
-    choose_device,
     choose_workers,
     compute_threads,
     describe,
@@ -26,7 +28,7 @@ from newfound.device import (
 )
 from newfound.errors import InputError, Stopped
 from newfound.files import write_csv
-from newfound.inference import ask
+from newfound.inference import Answers, ask
 from newfound.interrupt import stop_requested
 from newfound.models.heads import NearestCentre
 from newfound.models.network import make_network
@@ -62,35 +64,60 @@ def run(job: Job, progress: Progress) -> None:
     run's, and Stopped when the user interrupts; the folder can then be continued.
     """
     warnings = check_counts(with_held_out(job, job.catalogue), job.num_novel, job.config.batch)
-    device = choose_device(job.runtime.device)
-    job = replace(job, config=resolved(job.config, device))
-    with compute_threads(job.runtime.threads, job.config.width, job.config.px):
-        continued = job.folder.claim(_identity(job), _about(job, device))
-        with job.folder.lock():
-            if _is_complete(job):
+    with distributed.joined(job.runtime.device) as device:
+        distributed.check_batch(job.config.batch)
+        job = replace(job, config=resolved(job.config, device))
+        with (
+            compute_threads(job.runtime.threads, job.config.width, job.config.px),
+            _claimed(job, device) as continued,
+        ):
+            if distributed.agreed(lambda: _is_complete(job)):
                 progress.message(f"{job.folder.path} is complete already")
-                if not job.folder.report.exists():
+                if distributed.is_writer() and not job.folder.report.exists():
                     write_report(job.folder.path)
                 return
-            job.folder.log("resume" if continued else "start", hardware=describe(device))
+            job.folder.log(
+                "resume" if continued else "start",
+                hardware=describe(device),
+                processes=distributed.count(),
+            )
             if job.catalogue.missing:
                 progress.message(missing_in_words(job.catalogue))
                 job.folder.log("missing", items=job.catalogue.missing)
             for text in warnings:
                 progress.message(f"warning: {text}")
                 job.folder.log("warning", message=text)
-            try:
-                _work(job, device, progress)
-            except KeyboardInterrupt:
-                raise stopped(job.folder) from None
-            except RuntimeError as error:
-                if not is_of_a_lost_worker(error):
-                    raise
-                raise InputError(
-                    f"{lost_worker_in_words(error)}; {job.folder.path} holds all work so far. The "
-                    "same command goes on from there. If it happens again, give fewer --workers "
-                    "for want of memory, or --workers 0 to do without"
-                ) from error
+            _work_until_stopped(job, device, progress)
+
+
+@contextmanager
+def _claimed(job: Job, device: torch.device) -> Iterator[bool]:
+    """Within, the folder is this run's alone, by its writer; whether the run was there before."""
+    with ExitStack() as held:
+
+        def claim() -> bool:
+            continued = job.folder.claim(_identity(job), _about(job, device))
+            held.enter_context(job.folder.lock())
+            return continued
+
+        yield distributed.agreed(claim)
+
+
+def _work_until_stopped(job: Job, device: torch.device, progress: Progress) -> None:
+    try:
+        _work(job, device, progress)
+    except KeyboardInterrupt:
+        raise stopped(job.folder) from None
+    except RuntimeError as error:
+        if distributed.is_of_a_lost_process(error):
+            raise distributed.lost_process(job.folder.path) from error
+        if not is_of_a_lost_worker(error):
+            raise
+        raise InputError(
+            f"{lost_worker_in_words(error)}; {job.folder.path} holds all work so far. The "
+            "same command goes on from there. If it happens again, give fewer --workers "
+            "for want of memory, or --workers 0 to do without"
+        ) from error
 
 
 def _is_complete(job: Job) -> bool:
@@ -113,7 +140,15 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     mu, search_seconds = _threshold(job, catalogue, items, device, progress)
     seconds |= search_seconds
     network = make_network(job.config, len(catalogue.class_names), job.num_novel)
-    ground = Ground(network, job.config, catalogue.labels, catalogue.trainable, mu, device)
+    ground = Ground(
+        network,
+        job.config,
+        catalogue.labels,
+        catalogue.trainable,
+        mu,
+        device,
+        job.runtime.sync_batch_norm,
+    )
     check_method(job.config, job.num_novel, len(ground.unlabelled), network.fused_size)
     seconds |= train_in_stages(ground, catalogue, truth, items, job.folder, job.runtime, progress)
     if job.config.method == "kmeans":
@@ -123,22 +158,25 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     if job.compare_labelled_only:
         labelled_only, took = _labelled_only_features(job, catalogue, items, device, progress)
         seconds["training_on_labels_alone"] = took
-    conclude(
-        Finding(
-            folder=job.folder,
-            catalogue=catalogue,
-            truth=truth,
-            config=job.config,
-            network=network,
-            media=items,
-            device=device,
-            workers=workers,
-            labelled_only=labelled_only,
-            skipped=len(job.catalogue) - len(catalogue),
-            seconds=seconds,
-        ),
-        progress,
+    began = time.monotonic()
+    unlabelled, labelled = _answers(ground, catalogue, items, progress)
+    seconds["sorting"] = time.monotonic() - began
+    finding = Finding(
+        folder=job.folder,
+        catalogue=catalogue,
+        truth=truth,
+        config=job.config,
+        network=network,
+        media=items,
+        device=device,
+        workers=workers,
+        unlabelled=unlabelled,
+        labelled=labelled,
+        labelled_only=labelled_only,
+        skipped=len(job.catalogue) - len(catalogue),
+        seconds=seconds,
     )
+    distributed.agreed(lambda: conclude(finding, progress))
 
 
 def _decode(
@@ -186,7 +224,8 @@ def _search_mu(
 ) -> tuple[float, dict[str, float]]:
     """The best candidate on known classes, as a count; what is in the log is not done again."""
     rehearsal = make_rehearsal(catalogue.labels, catalogue.labelled, job.num_novel)
-    done = {r["fraction"]: r for r in job.folder.records() if r["event"] == "heldout"}
+    records = distributed.agreed(job.folder.records)
+    done = {r["fraction"]: r for r in records if r["event"] == "heldout"}
     tried = candidates(job.config.window)
     for fraction in tried:
         if fraction not in done:
@@ -218,7 +257,7 @@ def _try_mu(
 
         def after_step(_: Training) -> bool:
             progress.advance()
-            return not stop()
+            return not distributed.any_process(stop())
 
         acc = rehearse(rehearsal, fraction, items, job.config, device, after_step)
     if acc is None:
@@ -227,6 +266,26 @@ def _try_mu(
             f"command goes on with mu = {fraction} H from its start"
         )
     return acc
+
+
+def _answers(
+    ground: Ground, catalogue: Catalogue, items: Items, progress: Progress
+) -> tuple[Answers, Answers]:
+    """What the trained network says of the unlabelled items, and of those to calibrate on."""
+    asked = (catalogue.unlabelled, rows_to_calibrate_on(catalogue))
+    progress.stage("Sorting", sum(map(len, asked)))
+    unlabelled, labelled = (
+        ask(
+            ground.network,
+            items,
+            rows,
+            config=ground.config,
+            device=ground.device,
+            advance=progress.advance,
+        )
+        for rows in asked
+    )
+    return unlabelled, labelled
 
 
 def _cluster_features(ground: Ground, items: Items, progress: Progress) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from newfound.config import Config, explain, settings_type
+from newfound.distributed import is_writer
 from newfound.errors import BusyError, InputError, RunFolderError
 from newfound.files import leftovers, unwritable, write_text
 from newfound.version import __version__
@@ -136,7 +137,12 @@ class RunFolder:
         return result
 
     def log(self, event: str, **figures: Any) -> None:
-        """Append one line to `log.jsonl`. Raises RunFolderError if the disk is full."""
+        """Append one line to `log.jsonl`, if this process is the writer.
+
+        Raises RunFolderError if the disk is full.
+        """
+        if not is_writer():
+            return
         line = json.dumps({"event": event, **_json_ready(figures)}, ensure_ascii=False)
         try:
             with self.log_file.open("a", encoding="utf-8") as file:

@@ -9,6 +9,7 @@ from torch import Tensor
 from newfound.config import Runtime
 from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.loader import Items
+from newfound.distributed import agreed
 from newfound.errors import Stopped
 from newfound.evaluate import clustering_accuracy
 from newfound.progress import Progress
@@ -30,14 +31,15 @@ def train_in_stages(
 ) -> dict[str, float]:
     """Train the network in the stages of the method, from the last one that was begun on.
 
-    Returns the seconds of each stage, of all the processes that worked on it. Raises Stopped if
+    Returns the seconds of each stage, of all the commands that worked on it. Raises Stopped if
     the user asked to stop, RunFolderError as `TrainingStage` does.
     """
     plans, data = stages(ground.config), catalogue.fingerprint()
-    begun = [folder.checkpoint_of(plan.key).exists() for plan in plans]
+    begun = agreed(lambda: [folder.checkpoint_of(plan.key).exists() for plan in plans])
     first = max((number for number, has_begun in enumerate(begun) if has_begun), default=0)
     shelf = Shelf(runtime.shelf, data) if runtime.shelf and plans[0].is_pretraining else None
-    seconds = {r["stage"]: r["seconds"] for r in folder.records() if r["event"] == "stage"}
+    records = agreed(folder.records)
+    seconds = {r["stage"]: r["seconds"] for r in records if r["event"] == "stage"}
     before: Training | None = None
     for number, plan in enumerate(plans):
         training = plan.begin(ground, before)

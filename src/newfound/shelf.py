@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from newfound.checkpoint import load_checkpoint, save_checkpoint
+from newfound.distributed import agreed, is_writer
 from newfound.errors import RunFolderError
 from newfound.files import unwritable
 from newfound.train import Training
@@ -64,6 +65,8 @@ class Shelf:
 
     def put(self, stage: str, training: Training, seconds: float) -> None:
         """Keep what a finished stage has made. Raises RunFolderError if it cannot be written."""
+        if not is_writer():
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -78,9 +81,9 @@ class Shelf:
         Raises RunFolderError if the file is damaged.
         """
         path = self._path(stage, training)
-        if not path.exists():
+        state = agreed(lambda: load_checkpoint(path) if path.exists() else None)
+        if state is None:
             return None
-        state = load_checkpoint(path)
         own = training.network.state_dict()
         kept = {
             name: value

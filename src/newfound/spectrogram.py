@@ -20,6 +20,8 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 from torchaudio.functional import melscale_fbanks
 
+from newfound.chance import uniform
+
 FULL_SCALE = 2**15
 """The amplitude of the loudest sine in int16."""
 FLOOR_DB = -90.0
@@ -159,7 +161,7 @@ def random_sound_view(sound: Tensor, log_mel: LogMel, generator: Generator) -> T
     sounds = log_mel.sounds
     pieces = _pieces(sound, sounds.samples)
     count, starts = pieces.shape[:2]
-    start = _integers(torch.rand(count, generator=generator, device=generator.device), starts)
+    start = _integers(uniform((count,), generator), starts)
     piece = pieces[torch.arange(count, device=sound.device), start.long()]
     return spec_augment(log_mel(piece), sounds, generator)
 
@@ -195,7 +197,7 @@ def draw_masks(
     The length of a run is uniform in 0..longest_share * length, whole numbers, then its start
     among those at which it fits; runs may overlap.
     """
-    width, start = torch.rand(2, count, masks, 1, generator=generator, device=generator.device)
+    width, start = uniform((2, count, masks, 1), generator, rows=1)
     width = _integers(width, int(longest_share * length) + 1)
     start = _integers(start, length - width + 1)
     place = torch.arange(length, device=generator.device)

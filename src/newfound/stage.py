@@ -11,6 +11,7 @@ from torch import Tensor
 from newfound.checkpoint import load_checkpoint, save_checkpoint
 from newfound.config import QUICK, kind_of
 from newfound.data.loader import Items
+from newfound.distributed import agreed, any_process
 from newfound.errors import RunFolderError
 from newfound.interrupt import stop_requested
 from newfound.progress import Progress
@@ -54,7 +55,7 @@ class TrainingStage:
 
     @property
     def seconds(self) -> float:
-        """Time spent on the stage, in all the processes that worked on it."""
+        """Time spent on the stage, by all the commands that worked on it."""
         return self._before + time.monotonic() - self._began
 
     def run(
@@ -93,7 +94,7 @@ class TrainingStage:
                 progress.advance()
             self._warn_if_long(progress)
             ended = training.step == training.total_steps
-            self.was_asked_to_stop = stop()
+            self.was_asked_to_stop = any_process(stop())
             stopping = self.was_asked_to_stop and not ended
             if stopping or ended or now - self._saved >= self.stage.checkpoint_seconds:
                 self._save()
@@ -138,9 +139,9 @@ class TrainingStage:
 
 def _restore(training: Training, stage: Stage) -> float:
     """Load the stage's checkpoint, if any. Returns the seconds it had taken."""
-    if not stage.checkpoint.exists():
+    state = agreed(lambda: load_checkpoint(stage.checkpoint) if stage.checkpoint.exists() else None)
+    if state is None:
         return 0.0
-    state = load_checkpoint(stage.checkpoint)
     if state.get("data") != stage.data:
         raise RunFolderError(
             f"other files can be read now than when {stage.checkpoint} was written, and it does "

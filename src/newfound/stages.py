@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from newfound import distributed
 from newfound.baselines.deep_transfer_clustering import check_projection
 from newfound.baselines.objectives import (
     ConstrainedClustering,
@@ -32,7 +33,9 @@ from newfound.baselines.objectives import (
 from newfound.baselines.ranking_statistics import widened_head
 from newfound.config import Config
 from newfound.data.loader import class_balanced_batches
+from newfound.errors import InputError
 from newfound.look import Look
+from newfound.models.batch_norm import share_statistics
 from newfound.models.network import Network
 from newfound.ours import JointObjective
 from newfound.train import Objective, Optimiser, Training
@@ -55,7 +58,8 @@ class Ground:
     """What all stages of a run stand on.
 
     labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  trainable: rows that training may
-    see.  threshold: of pairs, as `fixed` of `PseudoLabels`.
+    see.  threshold: of pairs, as `fixed` of `PseudoLabels`.  sync_batch_norm: whether BatchNorm's
+    statistics are of the whole batch where several processes share it.
     """
 
     network: Network
@@ -64,6 +68,7 @@ class Ground:
     trainable: np.ndarray
     threshold: float | None
     device: torch.device
+    sync_batch_norm: bool = True
 
     @property
     def labelled(self) -> np.ndarray:
@@ -242,7 +247,7 @@ def _begin_contrastive(ground: Ground, with_labels: bool) -> Training:
 
 def _begin_similarity(ground: Ground, _: Training | None) -> Training:
     config = _weak(_own(ground.config), 1 / 4, **_ADAM, drops=(0.6, 0.8))
-    rows, batch = ground.labelled, min(config.batch, len(ground.labelled))
+    rows, batch = ground.labelled, _fitting_batch(config.batch, ground.labelled)
     return _training(
         ground,
         config,
@@ -364,6 +369,17 @@ def _weak(config: Config, share: float = 1.0, **changed: Any) -> Config:
     return config.model_copy(update=views | steps | changed)
 
 
+def _fitting_batch(batch: int, rows: np.ndarray) -> int:
+    """The batch, or as much of it as there are rows; the processes can share it evenly."""
+    share = min(batch, len(rows)) // distributed.count()
+    if share == 0:
+        raise InputError(
+            f"a stage has only {len(rows)} items to train on, too few for {distributed.count()} "
+            "processes; start fewer"
+        )
+    return share * distributed.count()
+
+
 def _training(
     ground: Ground,
     config: Config,
@@ -374,11 +390,13 @@ def _training(
     draw_batches: Callable[[int], list[Tensor]] | None = None,
 ) -> Training:
     """The training of a stage on some of the rows, by settings that fit them."""
-    fitting: dict[str, Any] = {"batch": min(config.batch, len(rows))}
+    fitting: dict[str, Any] = {"batch": _fitting_batch(config.batch, rows)}
     if len(rows) < len(ground.trainable):
         fitting["unlabelled_share"] = None
     config = config.model_copy(update=fitting)
     network = ground.network.to(ground.device)
+    if ground.sync_batch_norm and distributed.count() > 1:
+        share_statistics(network, ground.device)
     labels = torch.from_numpy(ground.labels).to(ground.device)
     objective = make_objective(Look(network, config, ground.device), config, labels)
     return Training(

@@ -1,17 +1,23 @@
 """Training: one way from a decoded batch to a step, whatever the objective.
 
+Where several processes train, each decodes and sees its own rows of a batch, and all compute the
+loss of the whole batch, whose gradients DistributedDataParallel makes the same in all.
+
 Every random choice is a function of the seed and the step, so a state needs no generators: what
 `Training.state_dict` holds is all there is, and a run continued from it takes the same steps.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
+from newfound import distributed
 from newfound.batch import Batch
 from newfound.config import Config
 from newfound.data.loader import Draw, Items, epoch_batches
@@ -52,6 +58,18 @@ class Objective(nn.Module):
         return self.tally.close() if self.tally is not None else {}
 
 
+class _Losses(nn.Module):
+    """All that is trained in a stage, its forward pass a batch's losses."""
+
+    def __init__(self, network: Network, objective: Objective) -> None:
+        super().__init__()
+        self.network, self.objective = network, objective
+
+    def forward(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
+        """See `Objective.losses`."""
+        return self.objective.losses(batch, generator, epoch)
+
+
 Optimiser = Literal["sgd", "nesterov", "adam"]
 
 
@@ -82,8 +100,10 @@ class Training:
         self.optimiser, self._draw_batches = optimiser, draw_batches or self._epoch_batches
         self.steps_per_epoch = len(trainable) // config.batch
         assert self.steps_per_epoch > 0, "check_counts lets no batch be larger than the set"
-        trained = [*network.parameters(), *objective.parameters()]
-        self.optimizer = _make_optimiser(optimiser, config, [p for p in trained if p.requires_grad])
+        losses = _Losses(self.network, self.objective)
+        trained = [p for p in losses.parameters() if p.requires_grad]
+        self.optimizer = _make_optimiser(optimiser, config, trained)
+        self._losses = _synchronised(losses) if distributed.count() > 1 else losses
         self.step = 0
         self.last_total = torch.tensor(torch.nan)
         self._sums = self._zero_sums()
@@ -126,8 +146,9 @@ class Training:
 
     def take_step(self, batch: Batch) -> None:
         """One step on a batch. Raises NonFiniteLossError, at once on a CPU."""
-        generator = torch.Generator(self.device).manual_seed(_mix(self.config.seed, self.step))
-        losses = self.objective.losses(batch, generator, self.epoch)
+        generator = distributed.own_generator(self.device)
+        generator.manual_seed(_mix(self.config.seed, self.step))
+        losses = self._losses(batch, generator, self.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr
         self.optimizer.zero_grad(set_to_none=True)
@@ -238,7 +259,8 @@ def train(
         training.objective.train()
         batches = training.remaining_batches()
         draw = Draw(training.config.seed, training.epoch)
-        for rows, decoded in zip(batches, items.batches(batches, draw)):
+        own = [distributed.own_rows(rows) for rows in batches]
+        for rows, decoded in zip(batches, items.batches(own, draw)):
             index = rows.to(training.device, non_blocking=True)
             media = decoded.to(training.device, non_blocking=True)
             training.take_step(Batch(media, training.labels[index], index))
@@ -264,6 +286,17 @@ def _make_optimiser(
         weight_decay=config.weight_decay,
         fused=True,
     )
+
+
+def _synchronised(losses: _Losses) -> nn.Module:
+    """The same, whose gradients become the mean of all processes', as `gathered` wants them.
+
+    BatchNorm's statistics are left to its own kind.  Which parameters the losses reach is the same
+    at every step of a stage; the others keep no gradient, and weight decay does not shrink them.
+    """
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        # Newer torch wants `forward_sync_buffers`, which older ones do not have.
+        return DistributedDataParallel(losses, broadcast_buffers=False, static_graph=True)
 
 
 def _mix(seed: int, step: int) -> int:

@@ -21,6 +21,7 @@ from newfound.baselines.ranking_statistics import (
 from newfound.batch import UNLABELLED, Batch, Seen
 from newfound.config import Config
 from newfound.data.loader import Items
+from newfound.distributed import gathered
 from newfound.inference import Answers, ask
 from newfound.look import Look
 from newfound.models.heads import StudentHead, student_logits
@@ -94,8 +95,8 @@ class Rotations(Objective):
         assert pixels is not None, "settings refuse rotations without pictures"
         with self.look.precision():
             encoder = self.look.network.encoder("visual")
-            logits = self.head(encoder(rotnet.four_rotations(pixels)))
-        quarters = rotnet.rotation_labels(len(pixels), pixels.device)
+            logits = self.head(gathered(encoder(rotnet.four_rotations(pixels))))
+        quarters = rotnet.rotation_labels(len(batch.index), pixels.device)
         return {"total": F.cross_entropy(logits.float(), quarters)}
 
 
@@ -164,9 +165,9 @@ class Judge(nn.Module):
             self.pairs = constrained_clustering.PairClassifier(network.fused_size)
 
     def forward(self, seen: Seen) -> Tensor:
-        """Every item of the batch against every one."""
+        """Every item of the batch against every one, M in all processes together."""
         fused, _ = self.network.represent(seen)
-        logits: Tensor = self.pairs(fused)
+        logits: Tensor = self.pairs(gathered(fused))
         return logits
 
 
@@ -224,10 +225,9 @@ class ConstrainedClustering(Objective):
     def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
         """KCL or MCL of a batch of unlabelled items, in one view that both networks see."""
         seen = self.look.viewer.one(batch.media, generator)
-        with self.look.precision():
-            outputs = self.look.network(seen)
-            with torch.no_grad():
-                similar = self.judge(seen).argmax(dim=2).bool()
+        outputs = self.look.at(seen)
+        with self.look.precision(), torch.no_grad():
+            similar = self.judge(seen).argmax(dim=2).bool()
         self.tally.note_pairs(similar, batch.label)
         self.tally.note_predictions(batch, outputs.novel.detach().softmax(dim=1))
         return {"total": self.loss(outputs.novel, similar)}

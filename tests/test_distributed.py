@@ -1,0 +1,467 @@
+"""Several processes at one run against one process: the same losses, weights and results."""
+
+import copy
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from newfound import distributed
+from newfound.batch import Media
+from newfound.cli import run_command_line
+from newfound.config import make_config
+from newfound.data.loader import CachedPixels, Draw
+from newfound.errors import InputError
+from newfound.models.batch_norm import SharedBatchNorm, share_statistics
+from newfound.models.network import make_network
+from newfound.stages import Ground, begin_ours, stages
+from newfound.train import Training, train
+from support.processes import in_processes
+from support.small_run import (
+    TINY_VIDEOS,
+    discover_command,
+    epoch_records,
+    events,
+    newfound,
+    one_thread,
+    tensors,
+    tiny_config,
+)
+
+GENTLY = {"lr": 0.0005, "warmup_epochs": 0, "epochs": 2}
+"""Rates at which a difference of rounding stays one: large steps make it larger at each."""
+METHODS = ["ours", "rs", "rs-ll", "dtc", "kcl", "mcl"]
+SEED = 3
+
+some_processes = pytest.mark.parametrize("processes", [2, 4])
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+class KeptClips:
+    """Made clips with sound, of which some items have none."""
+
+    clips = 1
+
+    def __init__(self, n_items: int, **_: Any) -> None:
+        generator = torch.Generator().manual_seed(SEED)
+        pixels = torch.randint(0, 256, (n_items, 3, 2, 16, 16), generator=generator)
+        sound = torch.randint(-9999, 9999, (n_items, 8000), generator=generator)
+        heard = torch.arange(n_items) % 5 != 0
+        self.media = Media(pixels.byte(), sound.short() * heard[:, None], heard)
+
+    def batches(self, rows: list[Tensor], draw: Draw | None = None) -> Iterator[Media]:  # noqa: ARG002
+        return (self.media.select(batch) for batch in rows)
+
+
+def noisy(kinds: np.ndarray) -> np.ndarray:
+    """Grey pictures of 16 pixels, kinds told apart by stripes, with much noise.
+
+    In plain areas many features are equal, and if rounding turns one to or from 0, it turns all.
+    """
+    noise = np.random.default_rng(SEED).integers(0, 200, (len(kinds), 16, 16))
+    stripes = (np.arange(16) % (kinds[:, None] + 2) == 0)[:, None, :]
+    return (noise + 55 * stripes).astype(np.uint8)
+
+
+def image_ground(**settings: Any) -> tuple[Ground, CachedPixels]:
+    kinds = np.repeat(np.arange(4), 8)
+    labels = np.where(kinds < 2, kinds, -1)
+    config = tiny_config(**GENTLY | settings)
+    network = make_network(config, 2, 2)
+    rows = np.arange(len(labels))
+    return Ground(network, config, labels, rows, 14.1, torch.device("cpu")), CachedPixels(
+        torch.from_numpy(noisy(kinds))[:, None]
+    )
+
+
+def video_ground(**settings: Any) -> tuple[Ground, KeptClips]:
+    config = make_config(**TINY_VIDEOS | GENTLY | settings)
+    labels = np.where(np.arange(24) % 2, -1, np.arange(24) % 3)
+    network = make_network(config, 3, 3)
+    return Ground(network, config, labels, np.arange(24), 12.1, torch.device("cpu")), KeptClips(24)
+
+
+def state_after(training: Training, items: Any, steps: int) -> dict[str, Any]:
+    """Losses of all steps, then gradients of the last one, weights and running statistics."""
+    losses: list[Tensor] = []
+
+    def after_step(_: Training) -> bool:
+        losses.append(training.last_total)
+        return len(losses) < steps
+
+    train(training, items, after_step=after_step)
+    trained = nn.ModuleList([training.network, training.objective])
+    return {
+        "losses": torch.stack(losses),
+        "gradients": {n: p.grad for n, p in trained.named_parameters() if p.grad is not None},
+        "state": {n: v for n, v in trained.state_dict().items() if v.is_floating_point()},
+        "categories": training.categories,
+    }
+
+
+def assert_same(found: list[dict[str, Any]], alone: dict[str, Any], weights: float) -> float:
+    """Every process has what one process has alone, and all the very same weights.
+
+    weights: how far these may be apart.  Returns how far the gradients are: rounding opens or
+    closes a ReLU now and then, which changes them by some per cent, so that is for the caller to
+    judge by several seeds.
+    """
+    for one in found:
+        assert one["gradients"].keys() == alone["gradients"].keys()
+        for name, within in (("losses", 1e-3), ("state", weights), ("categories", 0)):
+            torch.testing.assert_close(
+                one[name], alone[name], atol=within, rtol=1e-3, equal_nan=True
+            )
+        assert_equal_weights(one["state"], found[0]["state"])
+    return distance(found[0]["gradients"], alone["gradients"])
+
+
+def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    """Of all tensors together, relative to the length of the other."""
+    whole = torch.cat([other[name].flatten() for name in other])
+    difference = torch.cat([one[name].flatten() for name in other]) - whole
+    return float(difference.norm() / whole.norm())
+
+
+def assert_equal_weights(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[n], other[n]) for n in one if "running" not in n)
+
+
+@some_processes
+@pytest.mark.parametrize("ground", [image_ground, video_ground])
+def test_five_steps_are_those_of_one_process(
+    ground: Callable[[], Any], processes: int, tmp_path: Path
+) -> None:
+    def five_steps() -> dict[str, Any]:
+        on, items = ground()
+        return state_after(begin_ours(on), items, 5)
+
+    found = in_processes(processes, tmp_path, five_steps)
+    assert assert_same(found, five_steps(), weights=2e-4) < 0.1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_stage_takes_the_step_of_one_process(method: str, tmp_path: Path) -> None:
+    """Of all objectives there are: losses, gradients, weights and statistics after a step."""
+
+    def a_step_of_each(seed: int) -> list[dict[str, Any]]:
+        on, items = image_ground(method=method, seed=seed)
+        before, made = None, []
+        for plan in stages(on.config):
+            before = plan.begin(on, before)
+            made.append(copy.deepcopy(state_after(before, items, 1)))
+        return made
+
+    def of_some_seeds() -> list[list[dict[str, Any]]]:
+        return [a_step_of_each(seed) for seed in range(4)]
+
+    found = in_processes(2, tmp_path, of_some_seeds)
+    by_seed = [
+        # Adam steps by 0.001 whichever way the least of gradients points.
+        [assert_same(list(made), alone, weights=2.1e-3) for *made, alone in zip(*runs, strict=True)]
+        for (*runs,) in zip(*found, of_some_seeds(), strict=True)
+    ]
+    distances = np.array(by_seed)
+    assert distances.max() < 0.1
+    assert (distances.min(axis=0) < 2e-5).all()
+
+
+@pytest.mark.parametrize("share", [None, 0.25])
+def test_an_epoch_is_dealt_out_without_loss_or_repetition(share: float | None) -> None:
+    on, _ = image_ground(unlabelled_share=share)
+    for batch in begin_ours(on).remaining_batches():
+        dealt = [batch[rank::4] for rank in range(4)]
+        assert sorted(torch.cat(dealt).tolist()) == sorted(batch.tolist())
+        assert {len(own) for own in dealt} == {len(batch) // 4}
+
+
+def test_what_is_gathered_has_the_gradient_of_the_whole(tmp_path: Path) -> None:
+    """Of rows that one process has as a whole, by a function that mixes them all."""
+    whole = torch.randn(6, 3, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
+
+    def mixed(rows: Tensor) -> Tensor:
+        return (rows @ rows.T).exp().sum() + rows[1].prod()
+
+    def share() -> tuple[Tensor, Tensor]:
+        own = distributed.own_rows(whole).clone().requires_grad_()
+        gathered = distributed.gathered(own)
+        mixed(gathered).backward()
+        return gathered.detach(), own.grad / distributed.count()
+
+    rows = whole.clone().requires_grad_()
+    mixed(rows).backward()
+    for rank, (gathered, gradient) in enumerate(in_processes(3, tmp_path, share)):
+        assert torch.equal(gathered, whole)
+        torch.testing.assert_close(gradient, rows.grad[rank::3])
+
+
+@pytest.mark.parametrize("shape", [(8, 3), (8, 3, 4, 5), (8, 3, 2, 4, 5)])
+def test_shared_batch_norm_is_batch_norm_of_the_whole(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Its values, its gradients and its running statistics, of rows far from the mean of 0."""
+    generator = torch.Generator().manual_seed(SEED)
+    whole, weights = (torch.randn(shape, generator=generator) * 3 + 5 for _ in range(2))
+
+    def norm() -> nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d:
+        kind = {2: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[len(shape)]
+        made = kind(3)
+        nn.init.uniform_(made.weight, 0.5, 2, generator=torch.Generator().manual_seed(1))
+        return made
+
+    def learn(rows: Tensor, weights: Tensor, shared: bool) -> dict[str, Tensor]:
+        network = nn.Sequential(norm())
+        if shared:
+            share_statistics(network, torch.device("cpu"))
+            assert isinstance(network[0], SharedBatchNorm)
+        rows = rows.clone().requires_grad_()
+        out = network(rows)
+        (out * weights).sum().backward()
+        network.eval()
+        return {
+            "out": out.detach(),
+            "by_rows": rows.grad,
+            "by_weight": network[0].weight.grad,
+            "by_bias": network[0].bias.grad,
+            "evaluated": network(rows).detach(),
+            **dict(network.named_buffers()),
+        }
+
+    def share() -> dict[str, Tensor]:
+        return learn(distributed.own_rows(whole), distributed.own_rows(weights), True)
+
+    alone = learn(whole, weights, False)
+    found = in_processes(2, tmp_path, share)
+    for name in ("out", "by_rows", "evaluated"):
+        rows = torch.stack([one[name] for one in found], dim=1).flatten(0, 1)
+        torch.testing.assert_close(rows, alone[name], atol=1e-4, rtol=1e-4)
+    for name in ("by_weight", "by_bias"):
+        total = sum(one[name] for one in found)
+        torch.testing.assert_close(total, alone[name], atol=1e-4, rtol=1e-5)
+    for one in found:
+        for name in ("0.running_mean", "0.running_var", "0.num_batches_tracked"):
+            torch.testing.assert_close(one[name], alone[name])
+
+
+def test_what_the_writer_makes_or_raises_all_have(tmp_path: Path) -> None:
+    def agree() -> tuple[Any, str]:
+        made = distributed.agreed(lambda: {"rank": distributed.rank()})
+
+        def fail() -> None:
+            raise InputError(f"seen by {distributed.rank()}")
+
+        try:
+            distributed.agreed(fail)
+        except InputError as error:
+            return made, str(error)
+        return made, "nothing"
+
+    assert in_processes(3, tmp_path, agree) == [({"rank": 0}, "seen by 0")] * 3
+
+
+def test_a_flag_of_one_is_seen_by_all(tmp_path: Path) -> None:
+    def ask() -> tuple[bool, bool]:
+        last = distributed.rank() == distributed.count() - 1
+        return distributed.any_process(last), distributed.any_process(False)
+
+    assert in_processes(3, tmp_path, ask) == [(True, False)] * 3
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 6, 7])
+def test_rows_shared_out_come_back_in_their_order(n_rows: int, tmp_path: Path) -> None:
+    rows = torch.arange(n_rows) * 10
+
+    def share() -> tuple[Tensor, ...]:
+        return distributed.shared_out(rows, lambda own: (own + 1, own[:, None].float()))
+
+    for plus, column in in_processes(3, tmp_path, share):
+        assert torch.equal(plus, rows + 1)
+        assert torch.equal(column, rows[:, None].float())
+
+
+# ---- whole runs -----------------------------------------------------------------------------
+
+
+def made_data(folder: Path) -> Path:
+    kinds = np.repeat(np.arange(4), 16)
+    for number, (kind, picture) in enumerate(zip(kinds, noisy(kinds))):
+        place = folder / (f"labelled/{kind}" if kind < 2 else "unlabelled")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(place / f"{number:02}.png")
+    return folder
+
+
+def runs_in_processes(processes: int, folder: Path, command: list[str]) -> list[int]:
+    folder.mkdir()
+    return in_processes(processes, folder, lambda: newfound(*command), join=False)
+
+
+def weights(run: Path) -> dict[str, Tensor]:
+    return {n: v for n, v in tensors(run).items() if not n.startswith("calibration.")}
+
+
+def assert_same_run(run: Path, alone: Path) -> None:
+    ours, theirs = pd.read_csv(run / "items.csv"), pd.read_csv(alone / "items.csv")
+    assert ours["path"].tolist() == theirs["path"].tolist()
+    np.testing.assert_allclose(ours["confidence"], theirs["confidence"], atol=2e-3)
+    sure = theirs["margin"] > 0.01
+    assert sure.mean() > 0.9
+    assert ours["category"][sure].tolist() == theirs["category"][sure].tolist()
+    torch.testing.assert_close(weights(run), weights(alone), atol=2e-3, rtol=2e-3)
+    for one, other in zip(epoch_records(run), epoch_records(alone), strict=True):
+        assert one.pop("event") == other.pop("event")
+        numbers = {name: math.nan if value is None else value for name, value in other.items()}
+        assert {n: math.nan if v is None else v for n, v in one.items()} == pytest.approx(
+            numbers, rel=1e-2, abs=1e-3, nan_ok=True
+        )
+
+
+@some_processes
+def test_a_run_finds_what_one_process_finds(processes: int, tmp_path: Path) -> None:
+    data = made_data(tmp_path / "data")
+    command = discover_command(data, tmp_path / "alone", **GENTLY)
+    assert newfound(*command) == 0
+    command = discover_command(data, tmp_path / "run", **GENTLY)
+    assert runs_in_processes(processes, tmp_path / "in", command) == [0] * processes
+    assert_same_run(tmp_path / "run", tmp_path / "alone")
+    assert events(tmp_path / "run") == events(tmp_path / "alone")
+
+
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path) -> None:
+    data = made_data(tmp_path / "data")
+    assert newfound(*discover_command(data, tmp_path / "alone", **GENTLY)) == 0
+    command = discover_command(data, tmp_path / "run", **GENTLY)
+    stopping = [*command, "--checkpoint-seconds", "0"]
+    for processes, steps in ((2, 3), (4, 8), (1, None)):
+        codes = _run_some_steps(processes, tmp_path / f"in-{processes}", stopping, steps)
+        assert codes == [0 if steps is None else 130] * processes
+    assert_same_run(tmp_path / "run", tmp_path / "alone")
+
+
+def _run_some_steps(
+    processes: int, folder: Path, command: list[str], steps: int | None
+) -> list[int]:
+    """Run the command; after so many steps of the training the last process is sent SIGTERM."""
+
+    def work() -> int:
+        if steps is None or int(os.environ["RANK"]) != processes - 1:
+            return newfound(*command)
+        take_step = Training.take_step
+
+        def signalled(training: Training, batch: Any) -> None:
+            take_step(training, batch)
+            if training.step == steps:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        Training.take_step = signalled  # type: ignore[method-assign]
+        return newfound(*command)
+
+    folder.mkdir()
+    return in_processes(processes, folder, work, join=False)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = discover_command(made_data(tmp_path / "data"), tmp_path / "run", batch=8)
+    assert runs_in_processes(3, tmp_path / "in", command) == [2] * 3
+    said = capfd.readouterr().err
+    assert said.count("batch is 8, which 3 processes cannot share evenly; give --batch 6") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_commands_that_share_no_work_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert run_command_line(["report", str(tmp_path)]) == 2
+    assert "start this command without torchrun" in capsys.readouterr().err
+
+
+def test_settings_of_batch_norm_are_kept_apart(tmp_path: Path) -> None:
+    """Without synchronising, statistics are of a process's own rows, and the weights are shared."""
+
+    def steps() -> dict[str, Any]:
+        on, items = image_ground()
+        on = Ground(on.network, on.config, on.labels, on.trainable, on.threshold, on.device, False)
+        return state_after(begin_ours(on), items, 3)
+
+    first, second = in_processes(2, tmp_path, steps)
+    assert_equal_weights(first["state"], second["state"])
+    statistics = [n for n in first["state"] if "running_mean" in n]
+    assert statistics
+    assert not any(torch.equal(first["state"][n], second["state"][n]) for n in statistics)
+
+
+# ---- torchrun itself ------------------------------------------------------------------------
+
+
+RUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+
+
+def torchrun(processes: int, command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*RUN, "--nproc-per-node", str(processes), "-m", "newfound", *command],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def long_run(tmp_path: Path) -> list[str]:
+    return discover_command(made_data(tmp_path / "data"), tmp_path / "run", epochs=2000)
+
+
+def wait_for_epochs(run: Path, count: int) -> None:
+    end = time.monotonic() + 120
+    while not (run / "log.jsonl").exists() or len(epoch_records(run)) < count:
+        assert time.monotonic() < end, "no epochs"
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_a_signal_stops_all_and_the_work_is_kept(tmp_path: Path) -> None:
+    process = torchrun(2, long_run(tmp_path))
+    wait_for_epochs(tmp_path / "run", 2)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert said.count("newfound: stopped;") == 1
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+    assert not list((tmp_path / "run").glob("*.part"))
+
+
+@pytest.mark.slow
+def test_the_death_of_one_stops_the_others(tmp_path: Path) -> None:
+    process = torchrun(3, [*long_run(tmp_path), "--batch", "6"])
+    wait_for_epochs(tmp_path / "run", 2)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 3
+    os.kill(int(children[-1]), signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    header = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert header["config"]["batch"] == 6
+    log_lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert all(json.loads(line) for line in log_lines)
