@@ -13,7 +13,7 @@ from newfound.config import Config, make_config
 from newfound.data.loader import CachedPixels
 from newfound.errors import NonFiniteLossError
 from newfound.models.network import make_network
-from newfound.stages import Ground, begin_ours
+from newfound.stages import Ground, begin_ours, stages
 from newfound.tally import Tally
 from newfound.train import Training, _mix, learning_rate, train
 from newfound.views import Viewer
@@ -332,3 +332,70 @@ def test_the_cosine_schedule_falls_from_the_rate_to_near_zero() -> None:
     assert rates[45] == pytest.approx(0.05)
     assert rates == sorted(rates, reverse=True)
     assert 0 < rates[-1] < 1e-3
+
+
+WAITS = {"aten::item", "aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select"}
+"""Operations whose result the host waits for on a GPU."""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"pairs": "rank"},
+        {"pairs": "cosine"},
+        {"pairs": "nearest"},
+        {"method": "rs", "pretraining": "none"},
+        {"method": "rs-ll", "pretraining": "none", "pairs": "wta"},
+        {"method": "dtc", "pretraining": "labels"},
+        {"method": "mcl", "pretraining": "none"},
+        {"method": "kmeans", "pretraining": "cl"},
+        {"method": "kmeans", "pretraining": "rotnet"},
+    ],
+    ids=str,
+)
+def test_nothing_in_a_step_waits_for_the_device(
+    changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the check of the losses, which an accelerator is asked for now and then only."""
+    monkeypatch.setattr(Training, "check_finite", lambda _: None)
+    pixels, labels = problem()
+    config = tiny_config(**changed)
+    network = make_network(config, 2, 2)
+    ground = Ground(network, config, labels, np.arange(len(labels)), None, torch.device("cpu"))
+    before = None
+    for plan in stages(config):
+        before = plan.begin(ground, before)
+        index = before.remaining_batches()[0]
+        (media,) = pixels.batches([index])
+        batch = Batch(media, before.labels[index], index)
+        before.take_step(batch)  # the optimiser makes its state at the first
+        if before.optimiser == "adam":  # which counts its steps on the host if it is on a CPU
+            monkeypatch.setattr(before.optimizer, "step", lambda: None)
+        with torch.profiler.profile() as profile:
+            before.take_step(batch)
+        assert not WAITS & {event.name for event in profile.events()}, plan.key
+
+
+@pytest.mark.slow
+def test_a_compiled_network_takes_the_same_steps() -> None:
+    pixels, labels = problem()
+    losses: dict[bool, list[float]] = {True: [], False: []}
+    for compiled, of_steps in losses.items():
+        network = make_network(GOLDEN_RUN, 2, 2)
+        ground = Ground(
+            network,
+            GOLDEN_RUN,
+            labels,
+            np.arange(len(labels)),
+            14.1,
+            torch.device("cpu"),
+            compile_network=compiled,
+        )
+
+        def after_step(state: Training, into: list[float] = of_steps) -> bool:
+            into.append(float(state.last_total))
+            return len(into) < 3
+
+        train(begin_ours(ground), pixels, after_step=after_step)
+    assert losses[True] == pytest.approx(losses[False], rel=1e-3)

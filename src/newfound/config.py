@@ -357,11 +357,6 @@ class Machine(_Frozen):
     """What decides how fast the network goes, here, not what it finds."""
 
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1")
-    cache: Cache = Field(
-        "auto",
-        description="where decoded images, or clips of a set number of places, are kept; auto: "
-        "wherever they fit",
-    )
     threads: int | None = Field(
         None, ge=1, description="computing threads; unset = one for a small network, else all"
     )
@@ -373,10 +368,20 @@ class Machine(_Frozen):
 class Runtime(Machine):
     """What decides how fast a run goes and when it stops, not what it finds."""
 
+    cache: Cache = Field(
+        "auto",
+        description="where decoded images, or clips of a set number of places, are kept; auto: "
+        "wherever they fit",
+    )
     max_bad: float = Field(
         0.05, ge=0, le=1, description="share of unreadable files above which the run stops"
     )
     checkpoint_seconds: float = Field(60.0, ge=0, description="least time between checkpoints")
+    compile_network: bool = Field(
+        False,
+        description="let torch.compile make the network's passes in training: minutes at the first "
+        "step, for faster ones after it on some devices",
+    )
     sync_batch_norm: bool = Field(
         True,
         description="where torchrun starts several processes: BatchNorm by the whole batch, so "

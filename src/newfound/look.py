@@ -19,10 +19,21 @@ from newfound.views import Viewer
 
 
 class Look:
-    """A network, and how it sees items in a stage of training or in evaluation."""
+    """A network, and how it sees items in a stage of training or in evaluation.
 
-    def __init__(self, network: Network, config: Config, device: torch.device) -> None:
+    compile_network: whether torch.compile makes its forward and backward pass in training, which
+    takes minutes at the first step.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        config: Config,
+        device: torch.device,
+        compile_network: bool = False,
+    ) -> None:
         self.network = network
+        self._forward = torch.compile(network) if compile_network else network
         self.device = device
         self.viewer = Viewer(config, device)
         self.bfloat16 = uses_bfloat16(config.precision, device)
@@ -38,10 +49,10 @@ class Look:
     def at(self, seen: Seen) -> Outputs:
         """Of views made before."""
         with self.precision():
-            outputs: Outputs = self.network(seen)
-        return (
-            outputs if distributed.count() == 1 else outputs.through(distributed.gathered_together)
-        )
+            outputs: Outputs = self._forward(seen)
+        if distributed.count() == 1:
+            return outputs
+        return outputs.through(distributed.gathered_together)
 
     def plain(self, media: Media) -> Outputs:
         """Of the middle of each of N items, which are this process's alone."""

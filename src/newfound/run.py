@@ -148,6 +148,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
         mu,
         device,
         job.runtime.sync_batch_norm,
+        job.runtime.compile_network,
     )
     check_method(job.config, job.num_novel, len(ground.unlabelled), network.fused_size)
     seconds |= train_in_stages(ground, catalogue, truth, items, job.folder, job.runtime, progress)

@@ -59,7 +59,8 @@ class Ground:
 
     labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  trainable: rows that training may
     see.  threshold: of pairs, as `fixed` of `PseudoLabels`.  sync_batch_norm: whether BatchNorm's
-    statistics are of the whole batch where several processes share it.
+    statistics are of the whole batch where several processes share it.  compile_network: see
+    `Look`.
     """
 
     network: Network
@@ -69,6 +70,7 @@ class Ground:
     threshold: float | None
     device: torch.device
     sync_batch_norm: bool = True
+    compile_network: bool = False
 
     @property
     def labelled(self) -> np.ndarray:
@@ -398,7 +400,8 @@ def _training(
     if ground.sync_batch_norm and distributed.count() > 1:
         share_statistics(network, ground.device)
     labels = torch.from_numpy(ground.labels).to(ground.device)
-    objective = make_objective(Look(network, config, ground.device), config, labels)
+    look = Look(network, config, ground.device, ground.compile_network)
+    objective = make_objective(look, config, labels)
     return Training(
         network,
         config,
