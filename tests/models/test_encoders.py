@@ -126,3 +126,23 @@ def test_features_are_not_negative_and_stay_exact_under_bfloat16(
     assert (features >= 0).all()
     rounded = features.bfloat16().float()
     assert not torch.equal(features, rounded)  # pooled in float32, not rounded on the way
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4, 8])
+def test_a_convolution_of_clips_has_float32s_gradients_in_bfloat16(frames: int) -> None:
+    """However many frames its maps have, to within bfloat16's rounding."""
+    convolution = R3D18(width=32).to(memory_format=R3D18.memory_format).layer1[0].conv1[0]
+    generator = torch.Generator().manual_seed(0)
+    clips, weights = torch.randn(2, 4, 32, frames, 8, 8, generator=generator)
+    clips = clips.contiguous(memory_format=R3D18.memory_format)
+    found: dict[bool, list[torch.Tensor]] = {}
+    for bfloat16 in (True, False):
+        x = clips.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            out = convolution(x).float()
+        found[bfloat16] = [
+            out,
+            *torch.autograd.grad((out * weights).sum(), [x, convolution.weight]),
+        ]
+    for rounded, exact in zip(found[True], found[False]):
+        assert (rounded - exact).norm() < 0.01 * exact.norm()

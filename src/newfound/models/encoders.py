@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet
 from torchvision.models.video import resnet as video_resnet
@@ -81,12 +82,31 @@ class R3D18(nn.Module):
 Encoder = ResNet18 | R3D18
 
 
+class _Conv3x3x3(video_resnet.Conv3DSimple):  # type: ignore[misc]
+    """torchvision's convolution of clips, whose weights get the right gradient on a CPU too.
+
+    In bfloat16 oneDNN computes the gradient of the weights from uninitialised memory where a map of
+    two frames is padded by one at either end (torch 2.14.1, AVX512-BF16): most often it is wrong
+    unnoticed, now and then not finite. Padded beforehand it is right, and the same otherwise.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, C', T', H', W')."""
+        if x.device.type == "cpu" and x.shape[2] == 2 and torch.is_autocast_enabled("cpu"):
+            frames, *sides = self.padding
+            assert not isinstance(frames, str) and self.bias is None, "as torchvision makes it"
+            padded = F.pad(x, (0, 0, 0, 0, int(frames), int(frames)))
+            return F.conv3d(padded, self.weight, stride=self.stride, padding=(0, *map(int, sides)))
+        by_torch: Tensor = super().forward(x)
+        return by_torch
+
+
 def _image_stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     return _two_blocks(resnet.BasicBlock, nn.Conv2d, nn.BatchNorm2d, inputs, outputs, stride)
 
 
 def _clip_stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    block = partial(video_resnet.BasicBlock, conv_builder=video_resnet.Conv3DSimple)
+    block = partial(video_resnet.BasicBlock, conv_builder=_Conv3x3x3)
     return _two_blocks(block, nn.Conv3d, nn.BatchNorm3d, inputs, outputs, stride)
 
 
