@@ -23,8 +23,11 @@ from newfound import distributed
 from newfound.batch import Media
 from newfound.cli import run_command_line
 from newfound.config import make_config
+from newfound.data.images import FileImages
 from newfound.data.loader import CachedPixels, Draw
+from newfound.data.source import UnreadableError
 from newfound.errors import InputError
+from newfound.inference import ask
 from newfound.models.batch_norm import SharedBatchNorm, share_statistics
 from newfound.models.network import make_network
 from newfound.stages import Ground, begin_ours, stages
@@ -298,6 +301,24 @@ def test_rows_shared_out_come_back_in_their_order(n_rows: int, tmp_path: Path) -
         assert torch.equal(column, rows[:, None].float())
 
 
+@pytest.mark.parametrize("n_rows", [0, 1, 10])
+def test_answers_are_shared_out(n_rows: int, tmp_path: Path) -> None:
+    """And made with the writer's statistics of BatchNorm, where each process has its own."""
+    on, items = image_ground()
+    rows = np.random.default_rng(SEED).permutation(32)[:n_rows]
+
+    def answers() -> tuple[np.ndarray, ...]:
+        for buffer in on.network.encoder("visual").buffers():
+            buffer.add_(distributed.rank())
+        made = ask(on.network, items, rows, config=on.config, device=on.device, batch=4)
+        return made.features, made.known, made.novel
+
+    expected = answers()
+    for found in in_processes(3, tmp_path, answers):
+        for ours, alone in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ours, alone, atol=1e-5)
+
+
 # ---- whole runs -----------------------------------------------------------------------------
 
 
@@ -377,6 +398,27 @@ def _run_some_steps(
 
     folder.mkdir()
     return in_processes(processes, folder, work, join=False)
+
+
+def test_what_one_process_alone_cannot_read_is_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = discover_command(made_data(tmp_path / "data"), tmp_path / "run", **GENTLY)
+    load = FileImages.load
+
+    def work() -> int:
+        def missing_on_the_second(source: FileImages, i: int, px: int, channels: int) -> Tensor:
+            if os.environ["RANK"] == "1" and source.path(i).endswith("07.png"):
+                raise UnreadableError("no such file", source.path(i))
+            return load(source, i, px, channels)
+
+        FileImages.load = missing_on_the_second  # type: ignore[method-assign]
+        return newfound(*command)
+
+    (tmp_path / "in").mkdir()
+    assert in_processes(2, tmp_path / "in", work, join=False) == [2, 2]
+    said = capfd.readouterr().err
+    assert said.count("'labelled/0/07.png' cannot be read by process 1 of 2") == 1
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(

@@ -64,8 +64,14 @@ def compute_threads(wish: int | None, width: int, px: int) -> Iterator[None]:
 
 
 def choose_workers(wish: int | None) -> int:
-    """Decoding processes: the number wished for, else one for each core, up to 8."""
-    return min(8, os.cpu_count() or 1) if wish is None else wish
+    """Decoding processes: the number wished for, else one for each core, up to 8.
+
+    Where several processes of a run are on this machine, they share the cores.
+    """
+    if wish is not None:
+        return wish
+    sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(8, (os.cpu_count() or 1) // sharing))
 
 
 def begin_peak_memory(device: torch.device) -> None:

@@ -205,6 +205,15 @@ def any_process(flag: bool) -> bool:
     return bool(flags)
 
 
+def everyones(value: _T) -> list[_T]:
+    """Each process's value, by their numbers."""
+    if count() == 1:
+        return [value]
+    values: list[Any] = [None] * count()
+    dist.all_gather_object(values, value)
+    return values
+
+
 def with_the_writers_buffers(network: nn.Module) -> None:
     """Give the network the writer's running statistics, where BatchNorm keeps its own in each."""
     if count() > 1:

@@ -196,6 +196,7 @@ def _decode(
     )
     check_share_bad(bad, catalogue.names, catalogue.items.kind, job.runtime.max_bad)
     unreadable = [b.index for b in bad]
+    _check_all_read_the_same(catalogue, unreadable)
     skipped = pd.DataFrame({"path": catalogue.names[unreadable], "reason": [b.reason for b in bad]})
     write_csv(job.folder.skipped, skipped)
     if bad:
@@ -206,6 +207,19 @@ def _decode(
     catalogue, truth = drop(catalogue, job.truth, unreadable)
     check_counts(with_held_out(job, catalogue), job.num_novel, config.batch)
     return catalogue, truth, items
+
+
+def _check_all_read_the_same(catalogue: Catalogue, unreadable: list[int]) -> None:
+    """Raise InputError if one of several processes cannot read what another can."""
+    by_process = [set(rows) for rows in distributed.everyones(unreadable)]
+    differing = sorted(set.union(*by_process) - set.intersection(*by_process))
+    if differing:
+        row = differing[0]
+        failing = [str(number) for number, rows in enumerate(by_process) if row in rows]
+        raise InputError(
+            f"{str(catalogue.names[row])!r} cannot be read by process {', '.join(failing)} of "
+            f"{distributed.count()}, and by the others it can; see that all have the same files"
+        )
 
 
 def _threshold(
