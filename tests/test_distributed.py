@@ -27,6 +27,7 @@ from newfound.data.images import FileImages
 from newfound.data.loader import CachedPixels, Draw
 from newfound.data.source import UnreadableError
 from newfound.errors import InputError
+from newfound.files import write_text
 from newfound.inference import ask
 from newfound.models.batch_norm import SharedBatchNorm, share_statistics
 from newfound.models.network import make_network
@@ -367,7 +368,17 @@ def test_a_run_finds_what_one_process_finds(processes: int, tmp_path: Path) -> N
     assert events(tmp_path / "run") == events(tmp_path / "alone")
 
 
-def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path) -> None:
+def test_the_writer_alone_writes(tmp_path: Path) -> None:
+    def write() -> None:
+        write_text(tmp_path / f"by-{distributed.rank()}.txt", "written")
+
+    in_processes(3, tmp_path, write)
+    assert [path.name for path in tmp_path.glob("by-*")] == ["by-0.txt"]
+
+
+def test_a_run_goes_on_with_another_number_of_processes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     data = made_data(tmp_path / "data")
     assert newfound(*discover_command(data, tmp_path / "alone", **GENTLY)) == 0
     command = discover_command(data, tmp_path / "run", **GENTLY)
@@ -375,6 +386,8 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path) -> None:
     for processes, steps in ((2, 3), (4, 8), (1, None)):
         codes = _run_some_steps(processes, tmp_path / f"in-{processes}", stopping, steps)
         assert codes == [0 if steps is None else 130] * processes
+        said = capfd.readouterr().err
+        assert said.count("holds all work so far") == (0 if steps is None else 1)
     assert_same_run(tmp_path / "run", tmp_path / "alone")
 
 
