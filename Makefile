@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo demo-videos format check test test-all bench
+.PHONY: setup demo demo-videos format check test test-all bench bench-compare
 
 setup: $(STAMP)
 
@@ -35,7 +35,13 @@ test: setup
 test-all: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m ''
 
-bench: setup
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/step.py --out bench.json
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/step.py --preset quick-videos --out bench-quick-videos.json
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/decoding.py --out bench-decoding.json
+# What it measures: docs/benchmarks.md. For more or less of it: make bench BENCH='--only pairs --full'.
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks $(BENCH)
+
+$(VENV)/.installed-bench: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	touch $@
+
+bench-compare: setup
+	$(BIN)/python -m benchmarks.compare

@@ -1,0 +1,65 @@
+"""How much memory one operation takes at most, beside what it is given."""
+
+import ctypes
+import gc
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+
+import torch
+
+from benchmarks.clock import Work
+from newfound.data.loader import free_memory
+from newfound.device import begin_peak_memory, peak_memory
+
+M_MMAP_THRESHOLD = -3
+"""A parameter of glibc's `mallopt`, from its `malloc.h`."""
+
+_WARM_ROWS = 64
+"""Threads and libraries are there after an operation of so many rows."""
+
+
+def peak_mb(prepare: Callable[[int], Work], rows: int, device: torch.device) -> float:
+    """10^6 bytes at most of a call of `prepare(rows)()`, its result included, inputs not.
+
+    On a CPU in a process of its own, forked from one that has done nothing yet, so that no memory
+    is there already from something before; `prepare` must be picklable, then.
+    """
+    if device.type == "cuda":
+        return _peak_mb(prepare, rows, device)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.cases"])
+    with ProcessPoolExecutor(1, context) as process:
+        return process.submit(_peak_mb_alone, prepare, rows, torch.get_num_threads()).result()
+
+
+def room(device: torch.device) -> int:
+    """Bytes that a measurement may take: half of what is free."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 2
+    return free_memory() // 2
+
+
+def _peak_mb_alone(prepare: Callable[[int], Work], rows: int, threads: int) -> float:
+    """What the process of its own does."""
+    torch.set_num_threads(threads)
+    _give_back_what_is_freed()
+    return _peak_mb(prepare, rows, torch.device("cpu"))
+
+
+def _peak_mb(prepare: Callable[[int], Work], rows: int, device: torch.device) -> float:
+    prepare(_WARM_ROWS)()
+    work = prepare(rows)
+    gc.collect()
+    begin_peak_memory(device)
+    before = peak_memory(device)
+    work()
+    return (peak_memory(device) - before) / 1e6
+
+
+def _give_back_what_is_freed() -> None:
+    """Make glibc return every large block to the system, so that what is resident is in use."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 64 * 1024)
