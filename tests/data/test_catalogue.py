@@ -1,5 +1,6 @@
 """Each way to give data ends in the same columns, and each mistake in words that cure it."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from newfound.data import digits as digits_module
 from newfound.data.catalogue import (
     Catalogue,
     Truth,
+    _names,
     check_counts,
     digits_catalogue,
     drop,
@@ -30,6 +32,7 @@ from newfound.data.catalogue import (
 from newfound.data.digits import placed_digits
 from newfound.data.images import ArrayImages, FileImages
 from newfound.data.source import Kind
+from newfound.data.texts import Texts
 from newfound.errors import InputError
 
 
@@ -557,6 +560,31 @@ def test_holding_out_is_stratified_and_leaves_every_class_something(
         assert abs(n_held_out - share * size) <= 0.5 or n_held_out == size - 1
 
 
+@given(
+    labels=st.lists(st.integers(-1, 4), min_size=1, max_size=40),
+    share=st.floats(0, 0.89),
+    seed=st.integers(0, 9),
+)
+def test_holding_out_is_done_class_by_class(labels: list[int], share: float, seed: int) -> None:
+    """A class may have no item."""
+    n = len(labels)
+    catalogue = Catalogue(
+        names=Texts(f"{row}" for row in range(n)),
+        labels=np.array(labels, dtype=np.int64),
+        class_names=tuple("abcde"),
+        held_out=np.zeros(n, dtype=np.bool_),
+        items=ArrayImages(np.zeros((n, 4, 4), np.uint8)),
+        source="made",
+    )
+    generator = np.random.default_rng(seed)
+    expected = np.zeros(n, dtype=np.bool_)
+    for label in range(5):
+        rows = np.array([row for row in range(n) if labels[row] == label], dtype=np.int64)
+        n_held_out = min(round(share * len(rows)), len(rows) - 1)
+        expected[generator.permutation(rows)[:n_held_out]] = True
+    assert np.array_equal(hold_out(catalogue, share, seed).held_out, expected)
+
+
 def test_holding_out_depends_on_the_seed_and_spares_a_test_split() -> None:
     catalogue = made_of([0] * 50 + [1] * 50 + [-1])
     first, second = hold_out(catalogue, 0.2, 0), hold_out(catalogue, 0.2, 1)
@@ -595,6 +623,33 @@ def test_the_fingerprint_follows_names_labels_and_sizes(tmp_path: Path) -> None:
     with (tmp_path / "data/unlabelled/a.png").open("ab") as file:
         file.write(b"more")
     assert catalogue.fingerprint() != before
+
+
+def test_the_fingerprint_is_one_of_the_rows_one_by_one(tmp_path: Path) -> None:
+    """Run folders made before know their data by it: it never changes."""
+    write_layout(tmp_path)
+    for name in ODD_NAMES:
+        write_image(tmp_path / "unlabelled" / os.fsdecode(name))
+    write_image(tmp_path / "labelled/été/x.png")
+    catalogue = open_catalogue(tmp_path)[0]
+    digest = hashlib.sha256()
+    for name in catalogue.names:
+        digest.update(name.encode() + b"\0")
+    for name in catalogue.class_names:
+        digest.update(name.encode() + b"\0")
+    for label in catalogue.labels:
+        digest.update(int(label).to_bytes(8, "little", signed=True))
+    for row in range(len(catalogue)):
+        assert isinstance(catalogue.items, FileImages)
+        size = Path(catalogue.items.path(row)).stat().st_size
+        digest.update(size.to_bytes(8, "little"))
+    assert catalogue.fingerprint() == digest.hexdigest()[:16]
+
+
+def test_names_that_are_made_unique_stay_so() -> None:
+    names = _names(Texts(["\udcff", "\\xff", "\\xff (0)", "\\xff (1)", "a"]))
+    assert names.are_unique and names.is_utf8 and names[4] == "a"
+    assert _names(Texts(["x", "y"])).tolist() == ["x", "y"]
 
 
 def test_counts_that_suffice_only_warn() -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional as torchvision_functional
 
+from newfound.data.folders import files_below
 from newfound.data.images import (
     ArrayImages,
     FileImages,
@@ -310,3 +311,19 @@ def test_a_subset_keeps_the_order_asked_for(tmp_path: Path) -> None:
     assert FileImages(["a", "b", "c"]).subset(rows).path(0) == "c"
     pixels = np.arange(3, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
     assert ArrayImages(pixels).subset(rows).load(0, 8, 1).flatten().tolist() == [2] * 64
+
+
+def test_images_tell_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = FileImages([tmp_path / "a/b/1.png", tmp_path / "a/c/2.png"])
+    assert files.name(1) == str(tmp_path / "a/c/2.png")
+    (tmp_path / "d/b").mkdir(parents=True)
+    for name in ("d/b/1.png", "d/b/2.png", "d/0.png"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    for root in (tmp_path / "d", Path("d")):
+        [paths] = files_below([root])
+        found = FileImages(paths)
+        assert found.place() == found.subset(np.array([1])).place() == str(tmp_path / "d")
+    arrays = ArrayImages(np.zeros((3, 4, 4), np.uint8))
+    assert arrays.name(2) == "image 2" and arrays.place() == ""
+    assert arrays.marks().tolist() == [0, 0, 0]

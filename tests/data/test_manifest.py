@@ -1,5 +1,9 @@
 """Tables of videos: which seconds of a file an item is."""
 
+import csv
+import os
+import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ from newfound.data.catalogue import Catalogue, open_catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
 from newfound.data.manifest import Listed, read_manifest
+from newfound.data.source import printable
 from newfound.errors import InputError
 
 HEADER = "path,label,start_seconds,end_seconds"
@@ -26,6 +31,10 @@ def write(folder: Path, *lines: str, header: str = HEADER) -> Path:
     table = folder / "videos.csv"
     table.write_text("\n".join([header, *lines]) + "\n")
     return table
+
+
+def labels_of(read: Listed) -> list[str]:
+    return [(*read.class_names, "")[number] for number in read.labels]
 
 
 def clips(catalogue: Catalogue) -> ClipFiles:
@@ -50,8 +59,8 @@ def test_rows_have_their_seconds(tmp_path: Path, ending: str) -> None:
     np.testing.assert_array_equal(read.start_seconds, [np.nan, 1.5, 0, np.nan])
     np.testing.assert_array_equal(read.end_seconds, [np.nan, 3, np.nan, 12.25])
     assert read.start_seconds.dtype == read.end_seconds.dtype == np.float64
-    assert read.names == ["a.mp4", "b.mp4#1.5-3", "c.mp4#0-", "d.mp4#-12.25"]
-    assert read.labels == ["x", "y", "", ""]
+    assert [*read.names] == ["a.mp4", "b.mp4#1.5-3", "c.mp4#0-", "d.mp4#-12.25"]
+    assert labels_of(read) == ["x", "y", "", ""]
     assert [Path(file).name for file in read.files] == ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
 
 
@@ -67,20 +76,20 @@ def test_rows_have_their_seconds(tmp_path: Path, ending: str) -> None:
     ],
 )
 def test_columns_and_cells_may_be_absent(tmp_path: Path, header: str, line: str, name: str) -> None:
-    assert listed(tmp_path, line, header=header).names == [name]
+    assert listed(tmp_path, line, header=header).names.tolist() == [name]
 
 
 def test_one_file_may_be_several_items(tmp_path: Path) -> None:
     lines = ["a.mp4,x,0,10", "a.mp4,y,10,20", "a.mp4,,20,", "./a.mp4,x,0,10", "a.mp4,,,"]
     table = write(tmp_path, *lines, "b.mp4,y,,")
     read = read_manifest(table, spans=True)
-    assert read.names == ["a.mp4#0-10", "a.mp4#10-20", "a.mp4#20-", "a.mp4", "b.mp4"]
-    assert read.labels == ["x", "y", "", "", "y"]
+    assert [*read.names] == ["a.mp4#0-10", "a.mp4#10-20", "a.mp4#20-", "a.mp4", "b.mp4"]
+    assert labels_of(read) == ["x", "y", "", "", "y"]
     assert len(set(read.files)) == 2
 
     catalogue, truth = open_catalogue(table, kind="videos")
     assert truth is None
-    assert catalogue.names.tolist() == read.names
+    assert catalogue.names.tolist() == read.names.tolist()
     assert catalogue.labels.tolist() == [0, 1, -1, -1, 1]
     source = clips(catalogue)
     np.testing.assert_array_equal(source.start_seconds, [0, 10, 20, np.nan, np.nan])
@@ -129,7 +138,7 @@ def test_of_images_seconds_say_nothing(tmp_path: Path) -> None:
     catalogue, _ = open_catalogue(table)
     assert isinstance(catalogue.items, FileImages)
     assert catalogue.names.tolist() == ["a.mp4", "b.mp4", "c.mp4"]
-    assert listed(tmp_path, *lines, spans=False).names == ["a.mp4", "b.mp4", "c.mp4"]
+    assert listed(tmp_path, *lines, spans=False).names.tolist() == ["a.mp4", "b.mp4", "c.mp4"]
 
 
 def test_images_in_memory_are_no_videos() -> None:
@@ -143,3 +152,71 @@ def test_a_catalogue_knows_what_it_holds(tmp_path: Path) -> None:
     assert open_catalogue(videos, kind="videos")[0] is videos
     with pytest.raises(InputError, match="the data are videos, and the preset is of images"):
         open_catalogue(videos)
+
+
+# Many rows
+
+
+def read_slowly(table: Path, spans: bool) -> tuple[list[str], list[str], list[str]] | str:
+    """The slow twin of `read_manifest`: names, files and labels row by row, or an item under two
+    labels."""
+    label_of: dict[tuple[str, str, str], str] = {}
+    name_of: dict[tuple[str, str, str], str] = {}
+    with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        for row in csv.DictReader(file):
+            seconds = [row["start_seconds"], row["end_seconds"]] if spans else ["", ""]
+            seconds = [f"{float(cell):g}" if cell else "" for cell in seconds]
+            item = (os.path.normpath(table.parent / row["path"]), *seconds)
+            if label_of.setdefault(item, row["label"]) != row["label"]:
+                return row["path"]
+            name_of.setdefault(
+                item, row["path"] + (f"#{'-'.join(seconds)}" if any(seconds) else "")
+            )
+    return [*name_of.values()], [file for file, _, _ in name_of], [*label_of.values()]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_table_read_in_parts_is_what_its_rows_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr("newfound.data.manifest._ROWS_AT_ONCE", 7)
+    chance = random.Random(seed)
+    names = ["a.mp4", "b.mp4", "./a.mp4", "d/../c.mp4", "d/e\udcff.mp4", "d//f, g.mp4"]
+    names += [str(tmp_path / "a.mp4"), "../outside.mp4" if seed % 3 else "d.mp4"]
+    (tmp_path / "t/d").mkdir(parents=True)
+    for folder in (tmp_path, tmp_path / "t"):
+        for name in ("a", "b", "c", "d", "outside", "t/d/e\udcff", "t/d/f, g"):
+            file = folder / f"{name}.mp4"
+            file.touch() if file.parent.is_dir() else None
+    sure = {name: chance.choice(["x", "y\udcff", "10", "9", ""]) for name in names}
+    sure["./a.mp4"] = sure["a.mp4"]
+    rows = []
+    for _ in range(chance.randint(1, 40)):
+        name = chance.choice(names)
+        label = sure[name] if chance.random() < 0.99 else "z"
+        rows.append(
+            [name, label, chance.choice(["", "1", "1.0", "0"]), chance.choice(["", "2", "3.5"])]
+        )
+    table = tmp_path / "t/videos.csv"
+    with table.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        csv.writer(file).writerows([HEADER.split(","), *rows])
+    for spans in (False, True):
+        expected = read_slowly(table, spans)
+        if isinstance(expected, str):
+            with pytest.raises(InputError, match=re.escape(f"{printable(expected)!r} under two")):
+                read_manifest(table, spans)
+            continue
+        read = read_manifest(table, spans)
+        labels = [printable(label) for label in expected[2]]
+        assert (read.names.tolist(), read.files.tolist(), labels_of(read)) == (
+            *expected[:2],
+            labels,
+        )
+        assert list(read.class_names) == [printable(x) for x in sorted({*expected[2]} - {""})]
+        catalogue_names = [printable(name) for name in expected[0]]
+        if len(read.class_names) > 1 and "" in expected[2]:
+            assert open_names(table, spans) == catalogue_names
+
+
+def open_names(table: Path, spans: bool) -> list[str]:
+    return open_catalogue(table, kind="videos" if spans else "images")[0].names.tolist()

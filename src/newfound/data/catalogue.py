@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,20 @@ from newfound.batch import UNLABELLED
 from newfound.config import QUICK
 from newfound.data.clips import ClipFiles
 from newfound.data.digits import placed_digits
-from newfound.data.folders import class_folders, files_below, folders_in, other_kind_in_words, some
+from newfound.data.folders import (
+    beginning_of,
+    class_folders,
+    files_below,
+    folders_in,
+    other_kind_in_words,
+    some,
+)
 from newfound.data.images import ArrayImages, FileImages, ImageSource
+from newfound.data.index import Listings
 from newfound.data.manifest import read_manifest
+from newfound.data.shards import ShardImages, are_shards, read_shards
 from newfound.data.source import Kind, printable
+from newfound.data.texts import Texts
 from newfound.data.video_protocols import PROTOCOLS, read_protocol
 from newfound.errors import InputError
 
@@ -36,7 +47,10 @@ newfound reads
   a .csv or .parquet table with the columns path and label (empty = unlabelled)"""
 
 LAYOUTS: dict[Kind, str] = {
-    "images": f"{_LAYOUTS_OF_FILES}\n  the built-in sets digits, cifar10, cifar100",
+    "images": f"{_LAYOUTS_OF_FILES}\n"
+    "  WebDataset shards: a folder of .tar files, part-{000..012}.tar, or such an address, as in\n"
+    "  s3://bucket/part-{000..012}.tar\n"
+    "  the built-in sets digits, cifar10, cifar100",
     "videos": f"{_LAYOUTS_OF_FILES}, and start_seconds and\n  end_seconds for parts of files\n"
     "  kinetics400 and vggsound with --csv TABLES and --videos DIR",
 }
@@ -63,7 +77,7 @@ _SPLITS = {"train", "test", "val"}
 class Catalogue:
     """All items of a data set, as columns of n rows.
 
-    names: (n,) str, unique and printable: paths relative to the data, with "/".
+    names: n texts, unique and printable: paths relative to the data, with "/".
     labels: (n,) int64, 0..C_l-1 or -1 = unlabelled.
     class_names: the C_l known classes by label.
     held_out: (n,) bool, labelled items that are never trained on, only measured on.
@@ -71,7 +85,7 @@ class Catalogue:
     missing: how many more items a published data set lists, whose files are not there.
     """
 
-    names: NDArray[np.str_]
+    names: Texts
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     held_out: NDArray[np.bool_]
@@ -85,7 +99,7 @@ class Catalogue:
         assert self.labels.dtype == np.int64 and self.held_out.dtype == np.bool_
         assert ((self.labels >= UNLABELLED) & (self.labels < len(self.class_names))).all()
         assert not (self.held_out & (self.labels == UNLABELLED)).any()
-        assert len(np.unique(self.names)) == n
+        assert self.names.are_unique
 
     def __len__(self) -> int:
         return len(self.names)
@@ -108,8 +122,8 @@ class Catalogue:
     def fingerprint(self) -> str:
         """16 hex digits of names, labels and file sizes (or pixels): equal for equal data."""
         digest = hashlib.sha256()
-        for text in (*self.names, *self.class_names):
-            digest.update(str(text).encode() + b"\0")
+        for text in chain(self.names, self.class_names):
+            digest.update(text.encode() + b"\0")
         digest.update(self.labels.tobytes() + self.items.stamps().tobytes())
         return digest.hexdigest()[:16]
 
@@ -117,7 +131,7 @@ class Catalogue:
         """The items of these rows, in their order, with the same classes."""
         return replace(
             self,
-            names=self.names[rows],
+            names=self.names.subset(rows),
             labels=self.labels[rows],
             held_out=self.held_out[rows],
             items=self.items.subset(rows),
@@ -147,12 +161,14 @@ def open_catalogue(
     csv: str | os.PathLike[str] | None = None,
     videos: str | os.PathLike[str] | None = None,
 ) -> tuple[Catalogue, Truth | None]:
-    """The items of a folder, a manifest, a built-in set, arrays or a catalogue (see `LAYOUTS`).
+    """The items of a folder, a manifest, shards, a built-in set, arrays or a catalogue.
 
-    data: a path; a built-in name (a folder of that name is `./digits`); (pixels, labels) as
-    for `from_arrays`; a catalogue; or None with the folders `labelled` and `unlabelled`.
-    labelled_classes: with a folder of class folders, how many in name order are labelled; the
-    rest become unlabelled and their truth is returned. Such a folder may also hold just
+    data: a path; shards as `shards.shard_addresses` has them; a built-in name (a folder of that
+    name is `./digits`); (pixels, labels) as for `from_arrays`; a catalogue; or None with the
+    folders `labelled` and `unlabelled`. See also `LAYOUTS`.
+    labelled_classes: with a folder of class folders, or shards of items that all have labels, how
+    many in name order are labelled; the rest become unlabelled and their truth is returned. Such
+    a folder may also hold just
     `train` and `test` (or `val`), each with the class folders: the known classes of the
     second are held out.
     root, download: where torchvision's sets are kept, and whether they may be fetched.
@@ -185,10 +201,10 @@ def open_catalogue(
     if data is None:
         raise InputError(f"no data given\n{LAYOUTS[kind]}")
     if isinstance(data, str | os.PathLike) and data not in BUILT_IN[kind]:
-        return _from_path(_existing(data, kind), labelled_classes, kind)
+        return _from_path(data, labelled_classes, kind)
     if labelled_classes is not None:
         raise InputError(
-            "labelled_classes goes with a folder of class folders alone; leave it out here"
+            "labelled_classes goes with class folders or shards alone; leave it out here"
             + (f", or give ./{data} for the folder of that name" if isinstance(data, str) else "")
         )
     if is_listed:
@@ -220,7 +236,7 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | Sequence[Any]) -> Catalog
             "-1 for unlabelled"
         )
     numbers, class_names = _numbered(values)
-    names = _row_names("", len(images))
+    names = Texts(_row_names("", len(images)))
     return _checked(_catalogue(names, numbers, class_names, images, "arrays"))
 
 
@@ -228,7 +244,7 @@ def digits_catalogue() -> tuple[Catalogue, Truth]:
     """Scikit-learn's handwritten digits (`placed_digits`): 0-4 labelled, 5-9 to be discovered."""
     pixels, classes = placed_digits()
     return _split_classes(
-        names=_row_names("digits/", len(pixels)),
+        names=Texts(_row_names("digits/", len(pixels))),
         classes=classes,
         class_names=[str(digit) for digit in range(10)],
         known=5,
@@ -239,17 +255,24 @@ def digits_catalogue() -> tuple[Catalogue, Truth]:
 
 def files_in(
     path: str | os.PathLike[str], kind: Kind = "images"
-) -> tuple[NDArray[np.str_], FileImages | ClipFiles]:
-    """The names and contents of all files in and below a folder, or of one file, labels or not.
+) -> tuple[Texts, FileImages | ShardImages | ClipFiles]:
+    """The names and contents of all files in and below a folder, of one file, or of the images in
+    shards, labels or not.
 
     Names are made like a catalogue's. Raises InputError if there is none.
     """
+    if are_shards(path):
+        images = read_shards(path, kind).images
+        return _names(images.names), images
     place = _existing(path, kind)
-    folder = place if place.is_dir() else place.parent
-    files = files_below([place])[0] if place.is_dir() else [str(place)]
-    if not files:
+    if not place.is_dir():
+        return _names(Texts([place.name])), _FILES[kind]([place])
+    listed = Listings(place)
+    [files] = files_below([place], listed)
+    listed.keep()
+    if not len(files):
         raise InputError(f"{printable(str(place))!r} holds no files; give a folder of {kind}")
-    return _names([_below(file, folder) for file in files]), _FILES[kind](files)
+    return _names(files.begun_with(_below(files, place))), _FILES[kind](files)
 
 
 def hold_out(catalogue: Catalogue, share: float, seed: int) -> Catalogue:
@@ -262,8 +285,10 @@ def hold_out(catalogue: Catalogue, share: float, seed: int) -> Catalogue:
         return catalogue
     generator = np.random.default_rng(seed)
     held_out = catalogue.held_out.copy()
-    for label in range(len(catalogue.class_names)):
-        rows = np.flatnonzero(catalogue.labels == label)
+    by_label = np.argsort(catalogue.labels, kind="stable")
+    edges = np.searchsorted(catalogue.labels[by_label], range(len(catalogue.class_names) + 1))
+    for start, end in pairwise(edges):
+        rows = by_label[start:end]
         n_held_out = min(round(share * len(rows)), len(rows) - 1)
         held_out[generator.permutation(rows)[:n_held_out]] = True
     return replace(catalogue, held_out=held_out)
@@ -317,8 +342,11 @@ def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
 
 
 def _from_path(
-    path: Path, labelled_classes: int | None, kind: Kind
+    data: str | os.PathLike[str], labelled_classes: int | None, kind: Kind
 ) -> tuple[Catalogue, Truth | None]:
+    if are_shards(data):
+        return _from_shards(data, labelled_classes, kind)
+    path = _existing(data, kind)
     shown = printable(str(path))
     if not path.is_dir():
         return _manifest(path, labelled_classes, kind), None
@@ -335,7 +363,8 @@ def _from_path(
         )
     found = [printable(folder.name) for folder in folders_in(path)]
     if not found:
-        hint = other_kind_in_words(files_below([path])[0], kind)
+        [files] = files_below([path])
+        hint = other_kind_in_words(files, kind)
         raise InputError(f"{shown!r} holds no folders of {kind}{hint}\n{LAYOUTS[kind]}")
     if labelled_classes is None:
         raise InputError(
@@ -347,20 +376,19 @@ def _from_path(
 
 def _two_folders(labelled: Path, unlabelled: Path, source: str, kind: Kind) -> Catalogue:
     """labelled/<class>/** and unlabelled/**."""
-    classes = class_folders(labelled)
-    *members, heap = files_below([*classes, unlabelled])
-    names: list[str] = []
-    files: list[str] = []
-    labels: list[str | None] = []
-    for folder, of_class in zip(classes, members):
-        names += ["labelled/" + _below(file, labelled) for file in of_class]
-        files += of_class
-        labels += [printable(folder.name)] * len(of_class)
-    names += ["unlabelled/" + _below(file, unlabelled) for file in heap]
-    files += heap
-    labels += [None] * len(heap)
-    numbers, class_names = _numbered(labels)
-    return _catalogue(_names(names), numbers, class_names, _FILES[kind](files), source)
+    folders = class_folders(labelled)
+    listed = Listings(labelled, unlabelled)
+    *members, heap = files_below([*folders, unlabelled], listed)
+    listed.keep()
+    known = Texts.joined(members)
+    files = Texts.joined([known, heap])
+    below = [*_below(known, labelled, "labelled/"), *_below(heap, unlabelled, "unlabelled/")]
+    classes = [printable(folder.name) for folder, of_class in zip(folders, members) if of_class]
+    numbers, class_names = _numbered(classes)
+    counts = [len(of_class) for of_class in members if of_class]
+    labels = np.repeat([*numbers, UNLABELLED], [*counts, len(heap)])
+    names = _names(files.begun_with(below))
+    return _catalogue(names, labels, class_names, _FILES[kind](files), source)
 
 
 def _class_folders(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catalogue, Truth]:
@@ -368,7 +396,8 @@ def _class_folders(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catal
     splits = {folder.name for folder in folders_in(path)}
     is_split = "train" in splits and splits <= _SPLITS
     train = path / "train" if is_split else path
-    members = _files_by_class(train)
+    listed = Listings(path)
+    members = _files_by_class(train, listed)
     class_names = sorted(members)
     if not 2 <= labelled_classes <= len(class_names) - 2:
         raise InputError(
@@ -376,17 +405,19 @@ def _class_folders(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catal
             f"{len(class_names)} class folders with files ({some(class_names)}); at least two "
             "must be labelled and at least two left to discover"
         )
-    files = [file for name in class_names for file in members[name]]
-    classes = [label for label, name in enumerate(class_names) for _ in members[name]]
-    n_train = len(files)
+    parts = [members[name] for name in class_names]
+    classes = list(range(len(parts)))
+    n_train = sum(map(len, parts))
     if is_split and len(splits) > 1:
-        tested = _files_by_class(path / ("test" if "test" in splits else "val"))
-        for label, name in enumerate(class_names[:labelled_classes]):
-            files += tested.get(name, [])
-            classes += [label] * len(tested.get(name, []))
+        tested = _files_by_class(path / ("test" if "test" in splits else "val"), listed)
+        known = [label for label in range(labelled_classes) if class_names[label] in tested]
+        parts += [tested[class_names[label]] for label in known]
+        classes += known
+    listed.keep()
+    files = Texts.joined(parts)
     return _split_classes(
-        names=_names([_below(file, path) for file in files]),
-        classes=np.array(classes, dtype=np.int64),
+        names=_names(files.begun_with(_below(files, path))),
+        classes=np.repeat(classes, [len(part) for part in parts]),
         class_names=class_names,
         known=labelled_classes,
         items=_FILES[kind](files),
@@ -395,14 +426,41 @@ def _class_folders(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catal
     )
 
 
-def _files_by_class(folder: Path) -> dict[str, list[str]]:
+def _files_by_class(folder: Path, listed: Listings) -> dict[str, Texts]:
     """Class folders' printable names and files, empty ones left out."""
     classes = class_folders(folder)
     return {
         printable(of_class.name): files
-        for of_class, files in zip(classes, files_below(classes))
+        for of_class, files in zip(classes, files_below(classes, listed))
         if files
     }
+
+
+def _from_shards(
+    data: str | os.PathLike[str], labelled_classes: int | None, kind: Kind
+) -> tuple[Catalogue, Truth | None]:
+    """The images of shards, labelled where they have a label."""
+    shards = read_shards(data, kind)
+    names, class_names = _names(shards.images.names), shards.class_names
+    if labelled_classes is None:
+        whole = _catalogue(names, shards.labels, class_names, shards.images, shards.source)
+        return _checked(whole), None
+    n_unlabelled = int((shards.labels == UNLABELLED).sum())
+    if n_unlabelled or not 2 <= labelled_classes <= len(class_names) - 2:
+        raise InputError(
+            f"labelled_classes is {labelled_classes}, and {shards.source!r} has {len(names)} "
+            f"images, {n_unlabelled} of them without a label, of {len(class_names)} classes "
+            f"({some(class_names)}); all must have one, at least two classes must be labelled and "
+            "at least two left to discover"
+        )
+    return _split_classes(
+        names=names,
+        classes=shards.labels,
+        class_names=class_names,
+        known=labelled_classes,
+        items=shards.images,
+        source=shards.source,
+    )
 
 
 def _manifest(path: Path, labelled_classes: int | None, kind: Kind) -> Catalogue:
@@ -415,11 +473,11 @@ def _manifest(path: Path, labelled_classes: int | None, kind: Kind) -> Catalogue
             f"{shown!r} says in its label column what is labelled; leave --labelled-classes out"
         )
     listed = read_manifest(path, spans=kind == "videos")
-    numbers, class_names = _numbered([label or None for label in listed.labels])
-    source: Source = FileImages(listed.files)
+    items: Source = FileImages(listed.files)
     if kind == "videos":
-        source = ClipFiles(listed.files, listed.start_seconds, listed.end_seconds)
-    return _checked(_catalogue(_names(listed.names), numbers, class_names, source, shown))
+        items = ClipFiles(listed.files, listed.start_seconds, listed.end_seconds)
+    names = _names(listed.names)
+    return _checked(_catalogue(names, listed.labels, listed.class_names, items, shown))
 
 
 def _listed_videos(
@@ -434,7 +492,7 @@ def _listed_videos(
     table, folder = _existing(csv, "videos"), _existing(videos, "videos")
     listed = read_protocol(PROTOCOLS[name], table, folder)
     catalogue, truth = _split_classes(
-        names=_names(listed.names),
+        names=_names(Texts(listed.names)),
         classes=listed.classes,
         class_names=listed.class_names,
         known=listed.known,
@@ -459,7 +517,7 @@ def _cifar(name: str, root: Path, download: bool) -> tuple[Catalogue, Truth]:
     train_names = _row_names("train/", n_train)
     test_names = _row_names("test/", len(test.targets))[tested]
     return _split_classes(
-        names=np.concatenate([train_names, test_names]),
+        names=Texts(np.concatenate([train_names, test_names])),
         classes=np.concatenate([train.targets, np.array(test.targets)[tested]]).astype(np.int64),
         class_names=train.classes,
         known=known,
@@ -471,7 +529,7 @@ def _cifar(name: str, root: Path, download: bool) -> tuple[Catalogue, Truth]:
 
 def _split_classes(
     *,
-    names: NDArray[np.str_],
+    names: Texts,
     classes: NDArray[np.int64],
     class_names: Sequence[str],
     known: int,
@@ -489,7 +547,7 @@ def _split_classes(
 
 
 def _catalogue(
-    names: NDArray[np.str_],
+    names: Texts,
     labels: NDArray[np.int64],
     class_names: tuple[str, ...],
     items: Source,
@@ -578,12 +636,14 @@ def _renumbered(
     return numbers, tuple(class_names[label] for label in present)
 
 
-def _names(paths: Sequence[str]) -> NDArray[np.str_]:
+def _names(paths: Texts) -> Texts:
     r"""Printable, unique names: one that spells out another's \xNN has its row added."""
+    if paths.is_utf8 and paths.are_unique:
+        return paths
     names = [printable(path) for path in paths]
     uses = Counter(names)
     unique = [name if uses[name] == 1 else f"{name} ({row})" for row, name in enumerate(names)]
-    return np.array(unique, dtype=np.str_)
+    return _names(Texts(unique))
 
 
 def _row_names(prefix: str, n: int) -> NDArray[np.str_]:
@@ -591,5 +651,7 @@ def _row_names(prefix: str, n: int) -> NDArray[np.str_]:
     return np.array([f"{prefix}{row:0{width}}" for row in range(n)], dtype=np.str_)
 
 
-def _below(file: str, folder: Path) -> str:
-    return Path(file).relative_to(folder).as_posix()
+def _below(files: Texts, folder: Path, prefix: str = "") -> list[str]:
+    """What begins the names of files below a folder, in place of what begins their paths."""
+    above = beginning_of(str(folder))
+    return [prefix + at.removeprefix(above).replace(os.sep, "/") for at in files.beginnings]

@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,7 +69,7 @@ class ClipFiles:
 
     def __init__(
         self,
-        paths: Sequence[str | bytes | os.PathLike[str]] | NDArray[np.bytes_],
+        paths: Iterable[str | bytes | os.PathLike[str]],
         start_seconds: NDArray[np.float64] | None = None,
         end_seconds: NDArray[np.float64] | None = None,
     ) -> None:
@@ -138,7 +138,9 @@ class ClipFiles:
 
     def subset(self, rows: NDArray[np.int64]) -> "ClipFiles":
         """The items of these rows, in their order."""
-        return ClipFiles(self.files.paths[rows], self.start_seconds[rows], self.end_seconds[rows])
+        return ClipFiles(
+            self.files.paths.subset(rows), self.start_seconds[rows], self.end_seconds[rows]
+        )
 
     def path(self, i: int) -> str:
         """The path to open; bytes that are not UTF-8 appear as surrogates."""

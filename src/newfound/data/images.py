@@ -4,9 +4,10 @@ import os
 import stat
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
+from newfound.data.file_status import marks, sizes
 from newfound.data.folders import other_kind_in_words
 from newfound.data.source import Kind, UnreadableError, printable
+from newfound.data.texts import Texts
 from newfound.errors import InputError
 
 MAX_PIXELS = 178_956_970
@@ -52,62 +55,73 @@ class ImageSource(Protocol):
         """(n,) numbers that change with an image's content: file sizes, or checksums."""
         ...
 
+    def marks(self) -> NDArray[np.uint64]:
+        """(n,) hashes of where each image lies and when it last changed; 0 where that is unsure.
+
+        Of equal marks other than 0 are images that cannot differ.
+        """
+        ...
+
+    def place(self) -> str:
+        """What all images lie below, or "" for none: by it they are found in the index."""
+        ...
+
+    def name(self, i: int) -> str:
+        """Where image i lies, printable."""
+        ...
+
     def subset(self, rows: NDArray[np.int64]) -> "ImageSource":
         """The images of these rows, in their order."""
         ...
 
 
 class FileImages:
-    """Images in files, in any format that Pillow reads.
-
-    Paths are kept as one array of bytes: it is small, workers share it, and names that are
-    not UTF-8 survive.
-    """
+    """Images in files, in any format that Pillow reads."""
 
     kind: Kind = "images"
 
-    def __init__(self, paths: Sequence[str | bytes | os.PathLike[str]] | NDArray[np.bytes_]):
-        if not isinstance(paths, np.ndarray):
-            paths = np.array([os.fsencode(path) for path in paths], dtype=np.bytes_)
-        self.paths: NDArray[np.bytes_] = paths
+    def __init__(self, paths: Iterable[str | bytes | os.PathLike[str]]) -> None:
+        self.paths = paths if isinstance(paths, Texts) else Texts(paths)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def load(self, i: int, px: int, channels: int) -> Tensor:
         """See ImageSource."""
-        side = decode_side(px)
         path = self.path(i)
-        try:
-            # Pillow warns of odd metadata, and of sizes that `_opened` judges itself.
-            with warnings.catch_warnings(action="ignore"), _opened(path) as image:
-                # Lets a JPEG be decoded at 1/2, 1/4 or 1/8 when that is still ample.
-                image.draft(None, (2 * side, 2 * side))
-                upright = ImageOps.exif_transpose(image)
-                return square_pixels(upright, side, channels)
-        except Exception as error:  # Pillow's parsers raise nearly anything on damaged files
-            raise UnreadableError(_reason(error), printable(path)) from error
+        with readable(path), _opened(path) as image:
+            return upright_square(image, px, channels)
 
     def shorter_side(self, i: int) -> int:
         """See ImageSource."""
         path = self.path(i)
-        try:
-            with warnings.catch_warnings(action="ignore"), _opened(path) as image:
-                return min(image.size)
-        except Exception as error:
-            raise UnreadableError(_reason(error), printable(path)) from error
+        with readable(path), _opened(path) as image:
+            return min(image.size)
 
     def stamps(self) -> NDArray[np.int64]:
         """See ImageSource: sizes in bytes, -1 where there is no file."""
-        return np.array([_file_size(self.path(i)) for i in range(len(self))], dtype=np.int64)
+        return sizes(self.paths)
+
+    def marks(self) -> NDArray[np.uint64]:
+        """See ImageSource."""
+        return marks(self.paths)
+
+    def place(self) -> str:
+        """See ImageSource: their common folder."""
+        folders = [os.path.abspath(folder) for folder in self.paths.beginnings]  # noqa: PTH100
+        return os.path.commonpath([min(folders), max(folders)]) if folders else ""
+
+    def name(self, i: int) -> str:
+        """See ImageSource."""
+        return printable(self.path(i))
 
     def subset(self, rows: NDArray[np.int64]) -> "FileImages":
         """See ImageSource."""
-        return FileImages(self.paths[rows])
+        return FileImages(self.paths.subset(rows))
 
     def path(self, i: int) -> str:
         """The path to open; bytes that are not UTF-8 appear as surrogates."""
-        return os.fsdecode(bytes(self.paths[i]))
+        return self.paths[i]
 
 
 class ArrayImages:
@@ -150,9 +164,44 @@ class ArrayImages:
         """See ImageSource: the CRC-32 of each image's pixels."""
         return np.array([zlib.crc32(image.tobytes()) for image in self.pixels], dtype=np.int64)
 
+    def marks(self) -> NDArray[np.uint64]:
+        """See ImageSource: all 0."""
+        return np.zeros(len(self), dtype=np.uint64)
+
+    def place(self) -> str:
+        """See ImageSource: none."""
+        return ""
+
+    def name(self, i: int) -> str:
+        """See ImageSource: its number alone."""
+        return f"image {i}"
+
     def subset(self, rows: NDArray[np.int64]) -> "ArrayImages":
         """See ImageSource."""
         return ArrayImages(self.pixels[rows])
+
+
+@contextmanager
+def readable(path: str) -> Iterator[None]:
+    """What goes wrong with an image raises UnreadableError, and nothing is warned of.
+
+    path: where it lies, for the error.
+    """
+    try:
+        # Pillow warns of odd metadata, and of sizes that `header_read` judges itself.
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except Exception as error:  # Pillow's parsers raise nearly anything on damaged files
+        raise UnreadableError(_reason(error), printable(path)) from error
+
+
+def header_read(file: str | IO[bytes]) -> Image.Image:
+    """An image with only its header read. Raises what `readable` can put in words."""
+    image = Image.open(file)
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise Image.DecompressionBombError
+    return image
 
 
 def decode_side(px: int) -> int:
@@ -162,6 +211,14 @@ def decode_side(px: int) -> int:
     64 pixels nothing can be spared, and the square is what the network sees.
     """
     return px if px <= _NO_MARGIN_UP_TO else round(px * 256 / 224)
+
+
+def upright_square(image: Image.Image, px: int, channels: int) -> Tensor:
+    """(channels, S, S) uint8 with S = `decode_side(px)`, of an image with only its header read."""
+    side = decode_side(px)
+    # Lets a JPEG be decoded at 1/2, 1/4 or 1/8 when that is still ample.
+    image.draft(None, (2 * side, 2 * side))
+    return square_pixels(ImageOps.exif_transpose(image), side, channels)
 
 
 def square_pixels(image: Image.Image, side: int, channels: int) -> Tensor:
@@ -230,17 +287,13 @@ def _has_colour(source: ImageSource, i: int) -> bool:
 
 
 def _opened(path: str) -> Image.Image:
-    """An image with only its header read. Raises what `_reason` can put in words."""
+    """The header of an image in a file; see `header_read`."""
     status = Path(path).stat()
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         raise OSError("not a regular file")
     if status.st_size == 0:
         raise OSError("empty file")
-    image = Image.open(path)
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
-        raise Image.DecompressionBombError
-    return image
+    return header_read(path)
 
 
 def _reason(error: Exception) -> str:
@@ -278,10 +331,3 @@ def _shape_cure(shape: tuple[int, ...]) -> str:
     if len(shape) == 4 and shape[3] == 4:
         return " (drop the transparency: pixels[..., :3])"
     return ""
-
-
-def _file_size(path: str) -> int:
-    try:
-        return Path(path).stat().st_size
-    except OSError:
-        return -1

@@ -1,7 +1,7 @@
 """Keeping or streaming decoded images, and which rows make a batch."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -14,8 +14,11 @@ from newfound.batch import UNLABELLED, Media
 from newfound.config import Cache
 from newfound.data.decoding import Bad, Chunk, Decoding, decoded, usable
 from newfound.data.folders import other_kind_in_words
-from newfound.data.images import FileImages, ImageSource, decode_side
-from newfound.data.source import Kind, UnreadableError, printable
+from newfound.data.images import ImageSource, decode_side
+from newfound.data.known_readable import KnownReadable
+from newfound.data.source import Kind, UnreadableError
+from newfound.data.texts import Texts
+from newfound.distributed import local_count
 from newfound.errors import InputError
 
 Room = Literal["device", "memory", "none"]
@@ -75,7 +78,7 @@ def check_all(
 
 
 def check_share_bad(
-    skipped: Sequence[Skipped], names: NDArray[np.str_], kind: Kind, max_bad: float
+    skipped: Sequence[Skipped], names: Texts | NDArray[np.str_], kind: Kind, max_bad: float
 ) -> None:
     """Raise InputError if more than the share `max_bad` of all items are unreadable.
 
@@ -226,14 +229,20 @@ def read_images(
 ) -> tuple[Items, list[Skipped]]:
     """Every readable image, kept where there is room or streamed, and the unreadable ones.
 
-    Each image is decoded once here, to know which are readable. Row i of the pixels is the i-th
-    readable image.
+    Each image is decoded once here, to know which are readable; of many that are streamed, those
+    that were found so before are not decoded again until they change. Row i of the pixels is the
+    i-th readable image.
     """
     place = choose_cache(len(source), channels * decode_side(px) ** 2, device, cache)
     if place != "none":
         pixels, skipped = decode_all(source, px, channels, workers, on_progress)
         return CachedPixels(pixels.to(device) if place == "device" else pixels), skipped
-    skipped = check_all(source, px, channels, workers, on_progress)
+    known = KnownReadable(source, px, channels)
+    rows = known.doubtful()
+    doubtful = source.subset(rows) if len(rows) < len(source) else source
+    checked = check_all(doubtful, px, channels, workers, on_progress) if len(rows) else []
+    skipped = [replace(bad, index=int(rows[bad.index])) for bad in checked]
+    known.keep(np.array([bad.index for bad in skipped], dtype=np.int64))
     readable = source.subset(np.delete(np.arange(len(source)), [bad.index for bad in skipped]))
     pin = device.type == "cuda"
     return StreamedPixels(readable, px, channels, workers, pin), skipped
@@ -252,7 +261,8 @@ def choose_cache(
 
 
 def _fastest_with_room(n_bytes: int, device: torch.device) -> Room:
-    if n_bytes > free_memory() / 2:  # pixels pass through the host's memory in any case
+    # Pixels pass through the host's memory in any case, and each process of a run keeps all.
+    if n_bytes > free_memory() / 2 / local_count():
         return "none"
     if device.type == "cuda" and n_bytes <= torch.cuda.mem_get_info(device)[0] / 2:
         return "device"
@@ -303,9 +313,7 @@ class _Decoding(Decoding):
 
     def name(self, row: int) -> str:
         """See Decoding."""
-        if isinstance(self.source, FileImages):
-            return printable(self.source.path(row))
-        return f"image {row}"
+        return self.source.name(row)
 
 
 def _decoded_chunks(

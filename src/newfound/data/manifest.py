@@ -3,8 +3,8 @@
 import math
 import os
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +13,42 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.errors import ParserWarning
 
+from newfound.batch import UNLABELLED
+from newfound.data.file_status import are_absent
 from newfound.data.folders import some
 from newfound.data.source import printable
+from newfound.data.texts import Texts, column
 from newfound.errors import InputError
 
-_Item = tuple[str, float | None, float | None]
-"""File, first and last second."""
+_ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
 class Listed:
-    """The rows of a table, each once.
+    """The rows of a table, each once, as columns.
 
-    names: the paths as written.  files: what they mean.  labels: "" = unlabelled.
+    names: the paths as written.  files: what they mean.  labels: (n,) int64 numbers of
+    `class_names`, which are in their order, -1 = unlabelled.
     start_seconds, end_seconds: (n,) float64, NaN = the file's own end.
     """
 
-    names: list[str]
-    files: list[str]
-    labels: list[str]
+    names: Texts
+    files: Texts
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
     start_seconds: NDArray[np.float64]
     end_seconds: NDArray[np.float64]
+
+    def subset(self, rows: NDArray[np.int64]) -> "Listed":
+        """Some of the rows, with the same classes."""
+        return Listed(
+            self.names.subset(rows),
+            self.files.subset(rows),
+            self.labels[rows],
+            self.class_names,
+            self.start_seconds[rows],
+            self.end_seconds[rows],
+        )
 
 
 def read_manifest(path: Path, spans: bool = False) -> Listed:
@@ -48,40 +63,86 @@ def read_manifest(path: Path, spans: bool = False) -> Listed:
     that are no numbers, and an item under two labels.
     """
     shown = repr(printable(str(path)))
-    table = _read_table(path)
-    _check_columns(table, shown)
-    if table.empty:
+    rows = _all_rows(path, spans, shown)
+    if not len(rows.names):
         raise InputError(f"{shown} has no rows; list the files, one a row")
-    columns = ("start_seconds", "end_seconds")
-    starts, ends = (_seconds(table, column, shown, spans) for column in columns)
-    label_of: dict[_Item, str] = {}
-    name_of: dict[_Item, str] = {}
-    written: dict[str, str] = {}
-    rows = zip(map(_text, table["path"]), map(_text, table["label"]), starts, ends)
-    for name, label, start, end in rows:
-        if label == "-1":
-            raise InputError(f"{shown} has the label -1; leave it empty for unlabelled items")
-        item = (os.path.normpath(path.parent / name), start, end)
-        if label_of.setdefault(item, label) != label:
-            raise InputError(
-                f"{shown} has {printable(name)!r} under two labels, {label_of[item]!r} and "
-                f"{label!r}; keep one of the rows"
-            )
-        name_of.setdefault(item, name + span_in_words(start, end))
-        written.setdefault(item[0], name)
-    absent = [printable(name) for file, name in written.items() if _is_absent(file)]
-    if absent:
-        raise InputError(
-            f"{shown} names {len(absent)} of {len(written)} files that do not exist: "
-            f"{some(absent)}; paths are relative to the folder of the table"
-        )
-    return Listed(
-        names=list(name_of.values()),
-        files=[file for file, _, _ in name_of],
-        labels=list(label_of.values()),
-        start_seconds=_numbers(start for _, start, _ in name_of),
-        end_seconds=_numbers(end for _, _, end in name_of),
+    table = pd.DataFrame(
+        {
+            "file": rows.files.flat().dictionary_encode().indices.to_numpy(),
+            "start": rows.start_seconds,
+            "end": rows.end_seconds,
+            "label": rows.labels,
+        }
     )
+    item = ["file", "start", "end"]
+    first = table.groupby(item, dropna=False, sort=False)["label"].transform("first").to_numpy()
+    for row in np.flatnonzero(first != rows.labels)[:1]:
+        texts = (*rows.class_names, "")  # the last is also that of -1
+        raise InputError(
+            f"{shown} has {printable(rows.names[row])!r} under two labels, "
+            f"{texts[first[row]]!r} and {texts[rows.labels[row]]!r}; keep one of the rows"
+        )
+    _check_files(rows.subset(np.flatnonzero(~table.duplicated("file"))), shown)
+    rows = rows.subset(np.flatnonzero(~table.duplicated(item)))
+    if not spans:
+        return rows
+    spans_in_words = map(span_in_words, rows.start_seconds, rows.end_seconds)
+    names = Texts(name + span for name, span in zip(rows.names, spans_in_words))
+    return replace(rows, names=names)
+
+
+def _all_rows(path: Path, spans: bool, shown: str) -> Listed:
+    """Every row as it stands, with the names as written."""
+    names: list[Texts] = []
+    files: list[Texts] = []
+    labels: list[NDArray[np.int64]] = []
+    starts: list[NDArray[np.float64]] = []
+    ends: list[NDArray[np.float64]] = []
+    number_of: dict[str, int] = {}
+    for table in _parts(path):
+        _check_columns(table, shown)
+        written = [_text(cell) for cell in table["path"]]
+        texts = [_text(cell) for cell in table["label"]]
+        if "-1" in texts:
+            raise InputError(f"{shown} has the label -1; leave it empty for unlabelled items")
+        numbers = [number_of.setdefault(text, len(number_of)) if text else -1 for text in texts]
+        names.append(Texts(written))
+        files.append(_files(str(path.parent), written))
+        labels.append(np.array(numbers, dtype=np.int64))
+        starts.append(_seconds(table, "start_seconds", shown, spans))
+        ends.append(_seconds(table, "end_seconds", shown, spans))
+    in_order = sorted(number_of)
+    rank = {text: number for number, text in enumerate(in_order)}
+    ranks = np.array([*(rank[text] for text in number_of), UNLABELLED])  # the last is that of -1
+    return Listed(
+        names=Texts.joined(names),
+        files=Texts.joined(files),
+        labels=ranks[np.concatenate([np.zeros(0, np.int64), *labels])],
+        class_names=tuple(map(printable, in_order)),
+        start_seconds=np.concatenate([np.zeros(0), *starts]),
+        end_seconds=np.concatenate([np.zeros(0), *ends]),
+    )
+
+
+def _files(folder: str, written: list[str]) -> Texts:
+    """The files that are meant; their beginning is the folder if all lie in or below it."""
+    files = [os.path.normpath(f"{folder}/{name}" if name[:1] != "/" else name) for name in written]
+    beginning = os.path.normpath(folder).removesuffix("/") + "/"
+    if not all(file.startswith(beginning) for file in files):
+        return Texts(files)
+    endings = column(file.removeprefix(beginning) for file in files)
+    return Texts.composed(column([beginning]), np.zeros(len(files), np.int32), endings)
+
+
+def _check_files(rows: Listed, shown: str) -> None:
+    """Raises InputError if there are files of which nothing is there. rows: each file once."""
+    absent = np.flatnonzero(are_absent(rows.files))
+    if len(absent):
+        raise InputError(
+            f"{shown} names {len(absent)} of {len(rows.files)} files that do not exist: "
+            f"{some([printable(name) for name in rows.names[absent]])}; paths are relative to the "
+            "folder of the table"
+        )
 
 
 def read_truth(path: Path) -> dict[str, str]:
@@ -90,29 +151,30 @@ def read_truth(path: Path) -> dict[str, str]:
     Rows without a label say nothing. Raises InputError for a table that is not there or without
     the columns, and for an item under two labels.
     """
-    table, shown = _read_table(path), repr(printable(str(path)))
-    _check_columns(table, shown)
+    shown = repr(printable(str(path)))
     truth: dict[str, str] = {}
-    for name, label in zip(map(_text, table["path"]), map(_text, table["label"])):
-        if label and truth.setdefault(name, label) != label:
-            raise InputError(
-                f"{shown} has {printable(name)!r} under two labels, {truth[name]!r} and "
-                f"{label!r}; keep one of the rows"
-            )
+    for table in _parts(path):
+        _check_columns(table, shown)
+        for name, label in zip(map(_text, table["path"]), map(_text, table["label"])):
+            if label and truth.setdefault(name, label) != label:
+                raise InputError(
+                    f"{shown} has {printable(name)!r} under two labels, {truth[name]!r} and "
+                    f"{label!r}; keep one of the rows"
+                )
     return truth
 
 
-def _seconds(table: pd.DataFrame, column: str, shown: str, wanted: bool) -> list[float | None]:
-    """A column of seconds, None where it is empty, not there or not wanted."""
+def _seconds(table: pd.DataFrame, column: str, shown: str, wanted: bool) -> NDArray[np.float64]:
+    """A column of seconds, NaN where it is empty, not there or not wanted."""
+    seconds = np.full(len(table), np.nan)
     if not wanted or column not in table.columns:
-        return [None] * len(table)
-    seconds = []
-    for text in map(_text, table[column]):
+        return seconds
+    for row, text in enumerate(map(_text, table[column])):
         try:
-            seconds.append(float(text) if text else None)
+            seconds[row] = float(text) if text else np.nan
         except ValueError:
-            seconds.append(math.nan)
-        if seconds[-1] is not None and not math.isfinite(seconds[-1]):
+            seconds[row] = np.inf
+        if text and not np.isfinite(seconds[row]):
             raise InputError(
                 f"{shown} has {printable(text)!r} in the column {column}; give a number of "
                 "seconds, or leave it empty"
@@ -120,15 +182,12 @@ def _seconds(table: pd.DataFrame, column: str, shown: str, wanted: bool) -> list
     return seconds
 
 
-def _numbers(seconds: Iterable[float | None]) -> NDArray[np.float64]:
-    return np.array([np.nan if second is None else second for second in seconds])
-
-
-def span_in_words(start: float | None, end: float | None) -> str:
-    """What a name gets added for a part of a file: #10-20, nothing for None and None."""
-    if start is None and end is None:
+def span_in_words(start: float, end: float) -> str:
+    """What a name gets added for a part of a file: #10-20, nothing for NaN and NaN."""
+    if math.isnan(start) and math.isnan(end):
         return ""
-    return f"#{'' if start is None else f'{start:.12g}'}-{'' if end is None else f'{end:.12g}'}"
+    first, last = ("" if math.isnan(second) else f"{second:.12g}" for second in (start, end))
+    return f"#{first}-{last}"
 
 
 def _check_columns(table: pd.DataFrame, shown: str) -> None:
@@ -140,43 +199,44 @@ def _check_columns(table: pd.DataFrame, shown: str) -> None:
         )
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _parts(path: Path) -> Iterator[pd.DataFrame]:
+    """A table, some rows at a time."""
     try:
         if path.suffix.lower() == ".csv":
-            return _read_csv(path)
-        return pd.read_parquet(path, dtype_backend="pyarrow")
+            yield from _parts_of_csv(path)
+            return
+        table = pd.read_parquet(path, dtype_backend="pyarrow")
     except (ValueError, OSError, ParserWarning) as error:
         raise InputError(
             f"{printable(str(path))!r} cannot be read as a table: {error}; see that it opens "
             "in another program"
         ) from error
+    for at in range(0, max(len(table), 1), _ROWS_AT_ONCE):
+        yield table.iloc[at : at + _ROWS_AT_ONCE]
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _parts_of_csv(path: Path) -> Iterator[pd.DataFrame]:
     """Every cell as it is written: 007 stays 007, NA stays NA, odd bytes stay those bytes."""
-    with warnings.catch_warnings(action="error", category=ParserWarning):
-        return pd.read_csv(
-            path,
-            dtype=object,
-            keep_default_na=False,
-            index_col=False,  # so that a row with a comma too many is an error, not an index
-            encoding_errors="surrogateescape",
-        )
+    with pd.read_csv(
+        path,
+        dtype=object,
+        keep_default_na=False,
+        index_col=False,  # so that a row with a comma too many is an error, not an index
+        encoding_errors="surrogateescape",
+        chunksize=_ROWS_AT_ONCE,
+    ) as parts:
+        while True:
+            with warnings.catch_warnings(action="error", category=ParserWarning):
+                part = next(parts, None)
+            if part is None:
+                return
+            yield part
 
 
 def _text(cell: Any) -> str:
     """A cell as text; blank ones are empty."""
+    if isinstance(cell, str):
+        return cell if cell.strip() else ""
     if isinstance(cell, bytes):
         return os.fsdecode(cell)
-    return "" if pd.isna(cell) or not str(cell).strip() else str(cell)
-
-
-def _is_absent(file: str) -> bool:
-    """Whether nothing is there; what is there but closed to us is found when it is decoded."""
-    try:
-        Path(file).lstat()
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return True
-    except OSError:
-        return False
-    return False
+    return "" if pd.isna(cell) else str(cell)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from newfound.embedding import read_embedding
 from newfound.errors import InputError
 from newfound.files import write_atomically
 from newfound.progress import Progress
@@ -60,9 +61,8 @@ def places(trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     if len(names) > CLASSES_SHOWN:
         names = np.random.default_rng(SEED).choice(names, CLASSES_SHOWN, replace=False)
     shown = np.isin(classes, names)
-    with np.load(folder.embedding, allow_pickle=False) as arrays:
-        features = arrays["features"][shown]
-    return map_positions(features, SEED), classes[shown]
+    features = read_embedding(folder.embedding, "features", len(classes))
+    return map_positions(features[shown], SEED), classes[shown]
 
 
 def _save(

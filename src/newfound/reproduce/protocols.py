@@ -22,6 +22,7 @@ from newfound.data.catalogue import Catalogue, Truth, open_catalogue
 from newfound.data.folders import class_folders, files_below, folders_in, some
 from newfound.data.images import ArrayImages, FileImages
 from newfound.data.source import Kind, printable
+from newfound.data.texts import Texts
 from newfound.errors import InputError
 
 Opened = tuple[Catalogue, Truth]
@@ -76,7 +77,7 @@ def open_svhn(place: Path) -> Opened:
     names = [f"train/{row:05}" for row in range(len(train[1]))]
     names += [f"test/{row:05}" for row in np.flatnonzero(tested)]
     everything = Catalogue(
-        names=np.array(names),
+        names=Texts(names),
         labels=np.where(classes < 5, classes, UNLABELLED),
         class_names=tuple("01234"),
         held_out=np.arange(len(classes)) >= len(train[1]),
@@ -120,7 +121,7 @@ def open_omniglot(place: Path, alphabet: str) -> Opened:
     classes = np.repeat(np.arange(len(of_class)), [len(paths) for paths in of_class])
     class_names = [f"{c.parent.name}/{c.name}" for c in (*known, *novel)]
     catalogue = Catalogue(
-        names=np.array([printable(str(Path(path).relative_to(place))) for path in paths]),
+        names=Texts(printable(str(Path(path).relative_to(place))) for path in paths),
         labels=np.where(classes < len(known), classes, UNLABELLED),
         class_names=tuple(class_names[: len(known)]),
         held_out=np.zeros(len(paths), dtype=np.bool_),
