@@ -68,6 +68,13 @@ def test_a_large_set_is_thinned_evenly_not_cut_off() -> None:
     assert gate.min() > 0.9
 
 
+def test_the_temperature_of_a_large_set_is_that_of_a_part_of_it() -> None:
+    n = 3 * ENOUGH
+    known, labels, features = logits(0, n, 3), np.arange(n) % 4 % 3, logits(1, n, 2)
+    calibration = calibrate(features, known, labels, features)
+    assert calibration.temperature == fit_temperature(known[::3], labels[::3])
+
+
 @pytest.mark.parametrize("truth_temperature", [0.3, 1.0, 4.0])
 def test_the_temperature_equals_a_grid_search(truth_temperature: float) -> None:
     random = np.random.default_rng(0)

@@ -5,8 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from pyarrow.parquet import ParquetFile
 
 import newfound
+from newfound import conclusion, embedding
+from newfound.baselines import kmeans
 from newfound.discovery import choose_preset
 from support.made_images import made_arrays, make_folder
 from support.small_run import TINY, one_thread
@@ -86,6 +90,42 @@ def test_the_saved_network_has_its_outputs_in_the_order_of_the_categories(tmp_pa
         orders += [*zip(both["category_x"], both["category_y"])]
     assert len(orders) > 10
     assert all(ours == theirs for ours, theirs in orders)
+
+
+def test_what_is_written_in_parts_and_fitted_on_a_sample_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = make_folder(tmp_path / "photos", each=10)
+    whole = discovered(photos, out=tmp_path / "whole")
+    monkeypatch.setattr(embedding, "PART_ROWS", 8)
+    monkeypatch.setattr(conclusion, "PART_ROWS", 8)
+    monkeypatch.setattr(kmeans, "FITTED_ON", 12)
+    parts = discovered(photos, out=tmp_path / "parts")
+    names = {path.name for path in (tmp_path / "parts").glob("embedding*")}
+    assert names == {"embedding.npz", "embedding-00001.npz", "embedding-00002.npz"}
+    assert ParquetFile(tmp_path / "parts" / "items.parquet").num_row_groups == 3
+    np.testing.assert_array_equal(parts.embedding_, whole.embedding_)
+    np.testing.assert_array_equal(parts.probabilities_, whole.probabilities_)
+    pd.testing.assert_frame_equal(
+        parts.table().drop(columns="features_kmeans"), whole.table().drop(columns="features_kmeans")
+    )
+
+
+def test_a_benchmarks_pixels_are_clustered_by_a_sample_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two kinds of plain colour: whichever images the sample has, every image goes to its kind."""
+    monkeypatch.setattr(kmeans, "FITTED_ON", 8)  # the first eight are of one kind
+    random = np.random.default_rng(0)
+    for kind, colour in enumerate((20, 90, 160, 230)):
+        folder = tmp_path / "data" / f"class-{kind}"
+        folder.mkdir(parents=True)
+        for number in range(10):
+            pixels = random.integers(colour - 9, colour + 9, (16, 16), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    found = discovered(str(tmp_path / "data"), labelled_classes=2, out=tmp_path / "run")
+    assert len(found.labels_) == 20
+    assert found.result_["baselines"]["kmeans_pixels"]["acc"] == 1
 
 
 def test_tables_are_copies(tmp_path: Path) -> None:

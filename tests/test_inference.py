@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from newfound import inference
 from newfound.batch import Media
 from newfound.config import VideoConfig, make_config
 from newfound.data.loader import CachedPixels, Draw
 from newfound.errors import NonFiniteLossError
-from newfound.inference import Answers, ask
+from newfound.inference import Answers, answers_to, ask
 from newfound.models.network import Network, make_network
 from newfound.views import Viewer
 from support.small_run import tiny_config
@@ -135,6 +136,38 @@ def test_how_many_are_asked_at_a_time_changes_nothing(network: Network) -> None:
         np.testing.assert_allclose(
             getattr(one, name), getattr(other, name), rtol=1e-4, atol=1e-5, err_msg=name
         )
+
+
+@pytest.mark.parametrize("held", [1, 2, 3])
+def test_how_many_batches_are_held_changes_nothing(
+    network: Network, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    whole = asked(network, MadeClips(7, 3), range(7), batch=3)
+    fetched: list[int] = []
+    fetch = inference._fetched
+
+    def counted(batches: list[Any]) -> Answers:
+        fetched.append(len(batches))
+        return fetch(batches)
+
+    monkeypatch.setattr(inference, "HELD_BATCHES", held)
+    monkeypatch.setattr(inference, "_fetched", counted)
+    parts = asked(network, MadeClips(7, 3), range(7), batch=3)
+    assert sum(fetched) == 7 and max(fetched) == held
+    for name, value in vars(whole).items():
+        np.testing.assert_array_equal(getattr(parts, name), value)
+
+
+def test_answers_come_while_items_come(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held is bounded, however many items there are."""
+    monkeypatch.setattr(inference, "HELD_BATCHES", 2)
+    items = MadeClips(9, 2)
+    batches = [torch.arange(at, at + 3) for at in range(0, 9, 3)]
+    parts = answers_to(items.batches(batches), network, 2, video_config(), CPU)
+    first = next(parts)
+    assert (len(first), len(items.asked)) == (6, 2)
+    assert [len(part) for part in parts] == [3]
+    assert not torch.is_inference_mode_enabled()
 
 
 def test_nothing_asked_is_nothing_answered(network: Network) -> None:

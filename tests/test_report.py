@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 
+from newfound import inline_pictures, report, tables
 from newfound.config import PRESETS
 from newfound.errors import RunFolderError
 from newfound.report import write_report
@@ -215,6 +216,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
         self.headings: list[int] = []
+        self.classes: list[str | None] = []
         self.text = ""
         self._inside: list[str] = []
         self.feed(source)
@@ -223,6 +225,7 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.text += " "
         self.attributes += attrs
+        self.classes.append(dict(attrs).get("class"))
         if re.fullmatch(r"h[1-6]", tag):
             self.headings.append(int(tag[1]))
         if tag in ("script", "style"):
@@ -516,6 +519,58 @@ class TestAllKindsOfRuns:
         made = make_run(tmp_path / "run", sizes=(400,) * 5)
         assert write_report(made.path).stat().st_size < 8e6
 
+    def test_of_many_categories_the_largest_are_shown_with_few_pictures(
+        self, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(report, "CATEGORIES_SHOWN", 20)
+        monkeypatch.setattr(tables, "MEMBERS_SHOWN", 180)
+        made = make_run(tmp_path / "run", sizes=(6,) * 30, truth=False, pictures=False)
+        source, page = write(made)
+        text = squeezed(page.text)
+        assert "180 pictures fell into 30 new categories" in text
+        assert "These are the 20 largest of 30 categories" in text
+        assert "Of either kind 3 are shown; categories.csv names 24" in text
+        assert page.classes.count("category") == 20
+        assert page.classes.count("missing") == 20 * 3 * 2
+        assert "novel-20" in text and "novel-21" not in text
+        assert len(payload(source)["figures"]["map"]["data"]) == 20
+        assert "a picture, 120 of 180" in text
+
+    def test_a_large_confusion_matrix_is_cut_and_says_so(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(report, "CONFUSION_SIDE", 6)
+        source, page = write(make_run(tmp_path / "run", sizes=(9,) * 7, positions=False))
+        text = squeezed(page.text)
+        assert "The first 6 classes and 6 categories are shown; result.json has all" in text
+        confusion = source[source.index('<table class="confusion">') :]
+        confusion = confusion[: confusion.index("</table>")]
+        assert confusion.count("<td") == 6 * 6
+        whole, _ = write(make_run(tmp_path / "small", sizes=(9,) * 6, positions=False))
+        assert "result.json has all" not in whole
+
+    def test_a_map_of_a_sample_says_of_how_many(self, tmp_path):
+        made = make_run(tmp_path / "run")
+        assert "drawn at random" not in write(made)[1].text
+        made.items.loc[::2, ["x", "y"]] = np.nan
+        made.items.to_parquet(made.path / "items.parquet")
+        assert "a picture, 100 of 200 drawn at random" in squeezed(write(made)[1].text)
+
+    def test_k_means_of_a_sample_says_so(self, tmp_path, monkeypatch):
+        made = make_run(tmp_path / "run")
+        assert "its centres found on" not in write(made)[1].text
+        monkeypatch.setattr(report, "FITTED_ON", 150)
+        told = "k-means on the plain pixels, its centres found on 150 of the pictures"
+        assert told in squeezed(write(made)[1].text)
+
+    def test_only_what_is_shown_is_drawn(self, tmp_path, monkeypatch):
+        made = make_run(tmp_path / "run", sizes=(80,) * 5, truth=False)
+        drawn = []
+        original = inline_pictures._jpeg_uri
+        monkeypatch.setattr(
+            inline_pictures, "_jpeg_uri", lambda pixels: drawn.append(1) or original(pixels)
+        )
+        write(made)
+        assert len(drawn) == 5 * 48 + 1  # the members, and the map's sheet
+
     def test_can_be_written_elsewhere(self, tmp_path):
         made = make_run(tmp_path / "run")
         elsewhere = tmp_path / "page.html"
@@ -595,6 +650,48 @@ class TestWarnings:
         torn = [("a", 40, 0.9, "b", 0.2), ("b", 40, 0.9, "a", 0.3), SOUND[2]]
         found = self.warnings(*torn)
         assert len(found) == 1 and "a and b may be one category" in found[0]
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_twins_by_loops(self, seed):
+        """Every pair of categories, in their order, however many of them have close members."""
+        random = np.random.default_rng(seed)
+        names = ["a", "b", "c", "d"]
+        items = pd.DataFrame(
+            {
+                "category": random.choice(names[:3], 12),
+                "confidence": 0.9,
+                "second": random.choice(names, 12),
+                "margin": random.choice([0.2, 0.2, 0.9], 12),
+            }
+        )
+        items = items[items["category"] != items["second"]].reset_index(drop=True)
+        expected = []
+        for i, one in enumerate(names):
+            for other in names[i + 1 :]:
+                towards = [
+                    [
+                        row.second == b and row.margin < 0.5
+                        for row in items.itertuples()
+                        if row.category == a
+                    ]
+                    for a, b in ((one, other), (other, one))
+                ]
+                if all(close and sum(close) / len(close) >= 0.5 for close in towards):
+                    expected.append(f"{one} and {other} may be one category")
+        found = [text for text in find_warnings(items, names, (), "picture") if "may be" in text]
+        assert [text[: text.index(":")] for text in found] == expected
+
+    def test_of_many_the_first_are_named_and_the_others_counted(self):
+        names = [f"c{k:02d}" for k in range(40)]
+        pairs = [(a, b) for a, b in zip(names[:30:2], names[1:30:2])]
+        groups = [(a, 9, 0.9, b, 0.2) for a, b in pairs] + [(b, 9, 0.9, a, 0.2) for a, b in pairs]
+        empty, *twins, others = find_warnings(items_of(*groups), names, (), "picture")
+        assert "10 of 40 categories" in empty and "more" not in empty.split(", where")[0]
+        assert len(twins) == 10 and "c18 and c19" in twins[-1]
+        assert "5 more pairs" in others
+        empty, *_ = find_warnings(items_of(*groups[:4]), names, (), "picture")
+        assert ": c01 (0), c03 (0)," in empty and " and 26 more, where" in empty
+        assert empty.count(" (0)") == 10
 
     def test_doubt_on_one_side_only_is_no_twin(self):
         assert self.warnings(("a", 40, 0.9, "b", 0.2), *SOUND[1:]) == []

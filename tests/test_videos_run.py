@@ -402,8 +402,8 @@ def test_new_videos_are_named_and_bad_ones_listed(
     novel = set(pd.read_csv(whole / "categories.csv")["category"])
     assert set(answers["category"]) <= novel | {"beep", "hum"}
     assert answers["confidence"].between(0, 1).all()
-    streamed = predicted(whole, new_files, tmp_path / "streamed.csv", "--cache", "none")
-    pd.testing.assert_frame_equal(streamed, answers)
+    assert newfound("predict", whole, new_files, "--out", table, "--workers", 1, "--quiet") == 0
+    pd.testing.assert_frame_equal(pd.read_csv(table), answers)
     one = predicted(whole, new_files / "deep" / "hum.mp4", tmp_path / "one.csv")
     expected = answers[answers["path"] == "deep/hum.mp4"]
     assert one["category"].tolist() == expected["category"].tolist()
@@ -436,9 +436,7 @@ def test_new_videos_are_sorted_into_folders(whole: Path, new_files: Path, tmp_pa
 
 def test_none_of_the_new_files_may_be_a_video(whole: Path, new_files: Path, tmp_path: Path) -> None:
     shutil.rmtree(new_files / "deep")
-    for cache in ("memory", "none"):
-        table = predicted(whole, new_files, tmp_path / f"{cache}.csv", "--cache", cache)
-        assert len(table) == 0
+    assert len(predicted(whole, new_files, tmp_path / "none.csv")) == 0
 
 
 def test_where_missing_sound_is_an_error_it_stops_no_answer_to_the_others(

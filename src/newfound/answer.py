@@ -18,7 +18,7 @@ from scipy.special import expit, log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
 ENOUGH = 10_000
-"""More items than this of either kind do not change the gate."""
+"""More items than this of either kind change neither the gate nor the temperature."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Calibration:
 def calibrate(
     features: np.ndarray, known: np.ndarray, labels: np.ndarray, unlabelled_features: np.ndarray
 ) -> Calibration:
-    """Fit the gate and the temperature.
+    """Fit the gate and the temperature, on at most `ENOUGH` labelled and as many unlabelled items.
 
     features: (n, d), known: (n, C_l) logits and labels: (n,) in 0..C_l-1 of labelled items, held
     out where possible.  unlabelled_features: (m, d).
@@ -42,7 +42,9 @@ def calibrate(
     is_novel = np.arange(len(rows)) >= len(_spread(features))
     gate = LogisticRegression(class_weight="balanced", max_iter=2000).fit(rows, is_novel)
     return Calibration(
-        fit_temperature(known, labels), gate.coef_[0].astype(np.float64), float(gate.intercept_[0])
+        fit_temperature(_spread(known), _spread(labels)),
+        gate.coef_[0].astype(np.float64),
+        float(gate.intercept_[0]),
     )
 
 

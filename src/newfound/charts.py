@@ -64,6 +64,12 @@ def inert(text: str) -> str:
     return html.escape(text, quote=False)
 
 
+def placed(items: pd.DataFrame) -> pd.DataFrame:
+    """The items that have a position."""
+    with_position: pd.DataFrame = items[np.isfinite(items["x"]) & np.isfinite(items["y"])]
+    return with_position
+
+
 def category_map(
     items: pd.DataFrame, categories: Sequence[str], cells: Mapping[int, int]
 ) -> Figure:
@@ -72,11 +78,11 @@ def category_map(
     cells: row of an item -> its picture's place in the sheet.  Each point carries
     [path, confidence, place or -1]; the page shows them as text, plotly never sees them.
     """
-    placed = items[np.isfinite(items["x"]) & np.isfinite(items["y"])]
-    size = 9 if len(placed) < 600 else 7 if len(placed) < 2500 else 5
+    points = placed(items)
+    size = 9 if len(points) < 600 else 7 if len(points) < 2500 else 5
     traces = []
     for position, name in enumerate(categories):
-        members = placed[placed["category"] == name]
+        members = points[points["category"] == name]
         traces.append(
             {
                 "type": "scatter",

@@ -2,7 +2,9 @@
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from newfound.answer import calibrate
-from newfound.baselines.kmeans import kmeans
+from newfound.baselines.kmeans import kmeans, kmeans_in_blocks
 from newfound.batch import Media
 from newfound.config import Config, VideoConfig
 from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.clip_loader import StreamedClips
 from newfound.data.loader import Items
 from newfound.device import peak_memory
+from newfound.embedding import PART_ROWS, write_embedding
 from newfound.evaluate import assessment, scores
 from newfound.files import write_atomically, write_csv, write_text
 from newfound.inference import Answers
@@ -29,11 +32,14 @@ from newfound.progress import Progress
 from newfound.report import write_report
 from newfound.run_folder import RunFolder
 from newfound.tables import (
+    CATEGORIES_SHOWN,
     Categories,
+    Members,
     categories_table,
     choose_members,
     items_table,
     map_positions,
+    pictures_each,
     sort_into_categories,
 )
 from newfound.thumbnails import make_thumbnails
@@ -82,8 +88,8 @@ def conclude(finding: Finding, progress: Progress) -> None:
     unlabelled, labelled = finding.unlabelled, finding.labelled
     measured = rows_to_calibrate_on(catalogue)
 
-    categories, order = sort_into_categories(unlabelled.novel)
-    finding.network.order_novel(order)
+    categories = sort_into_categories(unlabelled.novel)
+    finding.network.order_novel(categories.order)
     calibration = calibrate(
         labelled.features, labelled.known, catalogue.labels[measured], unlabelled.features
     )
@@ -149,7 +155,8 @@ def _baselines(finding: Finding, categories: Categories, clusters: np.ndarray) -
     count, seed = len(categories.names), finding.config.seed
     found = {"kmeans_features": clusters}
     if finding.truth is not None and _has_pictures_at_hand(finding):
-        found["kmeans_pixels"] = kmeans(_plain_pixels(finding), count, seed)
+        of, n = partial(_plain_pixels, finding), len(categories.assigned)
+        found["kmeans_pixels"] = kmeans_in_blocks(of, n, count, seed)
     if finding.labelled_only is not None:
         found["kmeans_labelled_only"] = kmeans(finding.labelled_only, count, seed)
     return {name: _compared(finding, categories, labels) for name, labels in found.items()}
@@ -162,18 +169,16 @@ def _compared(finding: Finding, categories: Categories, clusters: np.ndarray) ->
     return scores(finding.truth.labels, clusters) | agreement
 
 
-def _plain_pixels(finding: Finding) -> np.ndarray:
-    """The unlabelled images, shrunk to at most 32 pixels: (n, channels * side^2) float32."""
-    at_once = max(1, 256 // finding.media.clips)
-    batches = list(torch.from_numpy(finding.catalogue.unlabelled).split(at_once))
+def _plain_pixels(finding: Finding, which: np.ndarray) -> Iterator[np.ndarray]:
+    """Some of the unlabelled images, shrunk to at most 32 pixels, in blocks.
+
+    which: positions among the unlabelled.  Yields (m, channels * side^2) float32.
+    """
+    rows = torch.from_numpy(finding.catalogue.unlabelled[which])
     side = min(finding.config.px, PIXEL_BASELINE_PX)
-    small = [
-        F.interpolate(_pictures(media, finding.media.clips), size=(side, side), mode="area")
-        .flatten(1)
-        .cpu()
-        for media in finding.media.batches(batches)
-    ]
-    return torch.cat(small).numpy()
+    for media in finding.media.batches(rows.split(max(1, 256 // finding.media.clips))):
+        small = F.interpolate(_pictures(media, finding.media.clips), size=(side, side), mode="area")
+        yield small.flatten(1).cpu().numpy()
 
 
 def _has_pictures_at_hand(finding: Finding) -> bool:
@@ -209,26 +214,30 @@ def _write_tables(
     finding: Finding, items: pd.DataFrame, unlabelled: Answers, categories: Categories
 ) -> None:
     folder = finding.folder
-    margin = items["margin"].to_numpy()
-    members = [
-        choose_members(unlabelled.features, margin, categories.assigned, category)
-        for category in range(len(categories.names))
-    ]
+    members = choose_members(unlabelled.features, categories)
     by_category = categories_table(items, categories.names, members)
     write_csv(folder.items_csv, items)
-    write_atomically(folder.items, lambda beside: items.to_parquet(beside, index=False))
+    write_atomically(
+        folder.items,
+        lambda beside: items.to_parquet(beside, index=False, row_group_size=PART_ROWS),
+    )
     write_csv(folder.categories, by_category)
 
-    on_map = np.flatnonzero(items["x"].notna())
-    shown = np.unique(
-        np.concatenate([on_map, *(m.typical for m in members), *(m.doubtful for m in members)])
-    )
+    shown = _shown(items, members)
     images = finding.catalogue.items.subset(finding.catalogue.unlabelled[shown])
     thumbnails = make_thumbnails(images, shown, finding.config, finding.workers)
     _write_arrays(folder.thumbnails, **thumbnails)
-    _write_arrays(
-        folder.embedding, features=unlabelled.features, probabilities=categories.probabilities
-    )
+    write_embedding(folder.embedding, unlabelled.features, categories.probabilities)
+
+
+def _shown(items: pd.DataFrame, members: list[Members]) -> np.ndarray:
+    """Rows of the items whose pictures the report shows: on the map, and members."""
+    each = pictures_each(len(members))
+    on_map = np.flatnonzero(items["x"].notna())
+    of_members = [
+        rows[:each] for m in members[:CATEGORIES_SHOWN] for rows in (m.typical, m.doubtful)
+    ]
+    return np.unique(np.concatenate([on_map, *of_members]))
 
 
 def _write_arrays(path: Path, **arrays: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from newfound.data.catalogue import Catalogue, open_catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import all_grey, image_sides
 from newfound.distributed import is_writer
+from newfound.embedding import read_embedding
 from newfound.errors import InputError, RunFolderError, Stopped
 from newfound.evaluate import assessment
 from newfound.predict import predict
@@ -71,7 +72,7 @@ class Discovery:
     def predict(self, data: str | os.PathLike[str], **machine: Any) -> pd.DataFrame:
         """Known and discovered categories of new files; unreadable ones have no row.
 
-        data: a file or a folder.  machine: device, cache and workers, as in
+        data: a file or a folder.  machine: device, threads and workers, as in
         `newfound.Runtime`.
         """
         with Progress(quiet=True) as progress:
@@ -90,7 +91,8 @@ class Discovery:
             )
         names = [truth[path] for path in self._items["path"]]
         classes = tuple(sorted(set(names)))
-        numbers = np.array([classes.index(name) for name in names])
+        number = {name: position for position, name in enumerate(classes)}
+        numbers = np.array([number[name] for name in names])
         return assessment(numbers, self.labels_, classes, self.categories_)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
@@ -109,9 +111,7 @@ class Discovery:
         return f"Discovery({len(self._items)} items; {found})"
 
     def _array(self, name: str) -> np.ndarray:
-        with np.load(self.folder.embedding, allow_pickle=False) as arrays:
-            array: np.ndarray = arrays[name]
-            return array
+        return read_embedding(self.folder.embedding, name, len(self._items))
 
 
 def load(run: str | os.PathLike[str]) -> Discovery:

@@ -1,19 +1,24 @@
 """What the trained network says of items, un-augmented."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from newfound.batch import Outputs
+from newfound import distributed
+from newfound.batch import Media, Outputs
 from newfound.config import Config
 from newfound.data.loader import Items
 from newfound.errors import NonFiniteLossError
 from newfound.look import Look
 from newfound.models.network import Network
+
+HELD_BATCHES = 32
+"""The answers to so many batches stay on the device and are fetched at once: whoever fetches waits
+for the device, which then has nothing to do."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,10 @@ class Answers:
     known: np.ndarray
     novel: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.features)
 
-@torch.inference_mode()
+
 def ask(
     network: Network,
     items: Items,
@@ -44,34 +51,93 @@ def ask(
     A video's answer is the mean over its clips: of the features, and of the heads' probabilities,
     whose logarithms are given as logits.
 
+    The answers take 4 (d + C_l + C_u) bytes an item, and little else is kept. Several processes
+    share the rows, and all get all the answers.
+
     advance is called with the number of items done since its last call.  Raises
     NonFiniteLossError if the network gives something else than numbers.
     """
+
+    def work(own: Tensor) -> tuple[Tensor, ...]:
+        done_here = distributed.count()  # items of all processes to each of this one's
+        answers = _own_answers(
+            network, items, own, config, device, batch, lambda n: advance(n * done_here)
+        )
+        return tuple(map(torch.from_numpy, (answers.features, answers.known, answers.novel)))
+
+    distributed.with_the_writers_buffers(network)
+    found = distributed.shared_out(torch.from_numpy(rows.astype(np.int64)), work)
+    return Answers(*(part.numpy() for part in found))
+
+
+def _own_answers(
+    network: Network,
+    items: Items,
+    rows: Tensor,
+    config: Config,
+    device: torch.device,
+    batch: int,
+    advance: Callable[[int], None],
+) -> Answers:
+    """`ask` for the rows of this process."""
+    together = max(1, batch // items.clips)
+    batches = [part for part in rows.split(together) if len(part)]
+    sizes = (network.fused_size, network.known.out_features, network.novel.out_features)
+    answers = Answers(*(np.empty((len(rows), size), np.float32) for size in sizes))
+    done = 0
+    looked_at = items.batches(batches)
+    for part in answers_to(looked_at, network, items.clips, config, device, advance):
+        answered = slice(done, done + len(part))
+        answers.features[answered] = part.features
+        answers.known[answered] = part.known
+        answers.novel[answered] = part.novel
+        done = answered.stop
+    return answers
+
+
+@torch.inference_mode()
+def answers_to(
+    batches: Iterable[Media],
+    network: Network,
+    clips: int,
+    config: Config,
+    device: torch.device,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Iterator[Answers]:
+    """What `ask` says of media as they come, for some `HELD_BATCHES` batches at a time.
+
+    clips: how many rows of the media are one item's, that follow one another.
+    """
     network.eval()
     look = Look(network, config, device)
-    together = max(1, batch // items.clips)
-    batches = [
-        part for part in torch.from_numpy(rows.astype(np.int64)).split(together) if len(part)
-    ]
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    for asked, media in zip(batches, items.batches(batches)):
+    held: list[Answered] = []
+    for media in batches:
         outputs = look.plain(media.to(device, non_blocking=True))
-        parts.append(_over_clips(outputs, items.clips))
-        advance(len(asked))
-    if not parts:
-        sizes = (network.fused_size, network.known.out_features, network.novel.out_features)
-        return Answers(*(np.empty((0, size), np.float32) for size in sizes))
-    answers = [torch.cat(part).float() for part in zip(*parts)]
-    if not all(answer.isfinite().all() for answer in answers):
+        held.append(_over_clips(outputs, clips))
+        advance(len(media) // clips)
+        if len(held) == HELD_BATCHES:
+            yield _fetched(held)
+            held = []
+    if held:
+        yield _fetched(held)
+
+
+Answered = tuple[Tensor, Tensor, Tensor]
+"""Features and logits of phi_l and phi_u, on the device."""
+
+
+def _fetched(held: list[Answered]) -> Answers:
+    parts = [torch.cat(part) for part in zip(*held)]
+    if not all(part.isfinite().all() for part in parts):
         raise NonFiniteLossError(
             "the network's outputs are not finite: its last steps went astray. Train again with a "
             "lower --lr, or with --precision float32, and another --out"
         )
-    return Answers(*(answer.numpy() for answer in answers))
+    return Answers(*(part.cpu().float().numpy() for part in parts))
 
 
-def _over_clips(outputs: Outputs, clips: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Features and logits of the items, whose `clips` rows follow one another, on the CPU."""
+def _over_clips(outputs: Outputs, clips: int) -> Answered:
+    """Of the items, whose `clips` rows follow one another."""
     fused, known, novel = outputs.fused, outputs.known, outputs.novel
     if clips > 1:
         fused = fused.unflatten(0, (-1, clips)).mean(dim=1)
@@ -79,4 +145,4 @@ def _over_clips(outputs: Outputs, clips: int) -> tuple[Tensor, Tensor, Tensor]:
             (logits.log_softmax(dim=1).unflatten(0, (-1, clips)).logsumexp(dim=1) - math.log(clips))
             for logits in (known, novel)
         )
-    return fused.cpu(), known.cpu(), novel.cpu()
+    return fused, known, novel

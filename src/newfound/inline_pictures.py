@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,9 +43,10 @@ class InlinePictures:
             int(row): link for row, link in zip(self.rows, links) if link.startswith("file:///")
         }
 
-    def uris(self) -> dict[int, str]:
-        """Every picture, by its row."""
-        return {int(row): _jpeg_uri(pixels) for row, pixels in zip(self.rows, self.pixels)}
+    def uris(self, rows: Iterable[int]) -> dict[int, str]:
+        """The pictures of these rows that there are, by row."""
+        place = {int(row): position for position, row in enumerate(self.rows)}
+        return {row: _jpeg_uri(self.pixels[place[row]]) for row in set(rows) & place.keys()}
 
     def sheet(self, rows: Sequence[int]) -> str:
         """One image of the given rows' pictures, left to right, `SHEET_COLUMNS` to a line.

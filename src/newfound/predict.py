@@ -5,22 +5,23 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from newfound.answer import one_answer
-from newfound.config import Machine, VideoConfig, kind_of
+from newfound.config import Machine, kind_of
 from newfound.data.catalogue import files_in
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
-from newfound.data.reading import read_items
+from newfound.data.shards import ShardImages
 from newfound.data.source import printable
 from newfound.device import choose_device, choose_workers, compute_threads
 from newfound.errors import InputError
-from newfound.inference import ask
+from newfound.inference import answers_to
 from newfound.model_file import load_model
+from newfound.one_pass import OnePass
 from newfound.progress import Progress
 from newfound.run_folder import RunFolder
 from newfound.tables import category_names
@@ -37,7 +38,7 @@ class Prediction:
 
     table: pd.DataFrame
     skipped: pd.DataFrame
-    files: FileImages | ClipFiles
+    files: FileImages | ShardImages | ClipFiles
 
 
 def predict(
@@ -55,32 +56,22 @@ def predict(
     kind = kind_of(config.preset)
     names, files = files_in(data, kind)
 
-    if isinstance(config, VideoConfig):
-        config = _to_predict_with(config)
-    progress.stage(f"Reading {kind}", len(files))
-    items, bad = read_items(files, config, workers, machine.cache, device, progress.follow)
-    unreadable = np.array([b.index for b in bad], dtype=np.int64)
-    rows = np.setdiff1d(np.arange(len(files)), unreadable)
-    progress.stage("Predicting", len(rows))
+    progress.stage("Predicting", len(files))
+    pin = device.type == "cuda"
+    one_pass = OnePass(files, config, workers, pin, progress.follow)
+    network.to(device).channels_last()
     with compute_threads(machine.threads, config.width, config.px):
-        answers = ask(
-            network.to(device).channels_last(),
-            items,
-            np.arange(len(rows)),
-            config=config,
-            device=device,
-            advance=progress.advance,
-        )
-    probabilities = one_answer(answers.features, answers.known, answers.novel, calibration)
-    skipped = pd.DataFrame({"path": names[unreadable], "reason": [b.reason for b in bad]})
-    table = _table(names[rows], probabilities, known, novel)
+        answers = answers_to(one_pass, network, one_pass.clips, config, device)
+        ranked = [
+            _ranked(one_answer(part.features, part.known, part.novel, calibration))
+            for part in answers
+        ]
+    unreadable = np.array([skipped.index for skipped in one_pass.skipped], dtype=np.int64)
+    reasons = [skipped.reason for skipped in one_pass.skipped]
+    rows = np.setdiff1d(np.arange(len(files)), unreadable)
+    table = _table(names[rows], ranked, known, novel)
+    skipped = pd.DataFrame({"path": names[unreadable], "reason": reasons})
     return Prediction(table, skipped, files.subset(rows))
-
-
-def _to_predict_with(config: VideoConfig) -> VideoConfig:
-    """Without the places that only training sees; one bad file stops no others."""
-    missing_audio = "zeros" if config.missing_audio == "zeros" else "skip"
-    return config.model_copy(update={"places": config.clips, "missing_audio": missing_audio})
 
 
 def check_unused(into: Path) -> None:
@@ -112,22 +103,42 @@ def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"])
             ) from error
 
 
+class _Ranked(NamedTuple):
+    """Of some items the two best answers, (m,) int64, and their probabilities, (m,) float64."""
+
+    best: np.ndarray
+    second: np.ndarray
+    confidence: np.ndarray
+    less_likely: np.ndarray
+
+
+def _ranked(probabilities: np.ndarray) -> _Ranked:
+    """probabilities: (m, C_l + C_u). Of equals the last is taken for the best."""
+    left = probabilities[:, ::-1].copy()
+    each = np.arange(len(left))
+    best = left.argmax(axis=1)
+    confidence = left[each, best]
+    left[each, best] = -1
+    second = left.argmax(axis=1)
+    last = left.shape[1] - 1
+    return _Ranked(last - best, last - second, confidence, left[each, second])
+
+
 def _table(
-    names: np.ndarray, probabilities: np.ndarray, known: tuple[str, ...], novel: tuple[str, ...]
+    names: np.ndarray, parts: list[_Ranked], known: tuple[str, ...], novel: tuple[str, ...]
 ) -> pd.DataFrame:
+    nothing = _Ranked(*np.empty((2, 0), np.int64), *np.empty((2, 0)))
+    whole = _Ranked(*map(np.concatenate, zip(nothing, *parts)))
     categories = np.array(known + novel, dtype=object)
     kinds = np.repeat(np.array(["known", "novel"], dtype=object), [len(known), len(novel)])
-    second, best = np.argsort(probabilities, axis=1, kind="stable")[:, -2:].T
-    rows = np.arange(len(names))
-    confidence = probabilities[rows, best]
     return pd.DataFrame(
         {
             "path": names,
-            "category": categories[best],
-            "kind": kinds[best],
-            "confidence": confidence,
-            "second": categories[second],
-            "margin": confidence - probabilities[rows, second],
+            "category": categories[whole.best],
+            "kind": kinds[whole.best],
+            "confidence": whole.confidence,
+            "second": categories[whole.second],
+            "margin": whole.confidence - whole.less_likely,
         }
     )
 

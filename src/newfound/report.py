@@ -19,22 +19,26 @@ from plotly.offline import get_plotlyjs
 from scipy.optimize import linear_sum_assignment
 
 from newfound import charts
+from newfound.baselines.kmeans import FITTED_ON
 from newfound.errors import RunFolderError
 from newfound.files import write_text
 from newfound.inline_pictures import SHEET_COLUMNS, InlinePictures
 from newfound.progress import duration
 from newfound.run_folder import RunFolder
+from newfound.tables import CATEGORIES_SHOWN, MEMBERS_NAMED, pictures_each
 from newfound.warning_signs import SURE
 from newfound.wording import item_noun, method_in_words
 
 MAP_PICTURES = 1000  # about 2 MB of the page
 SHOWN_SKIPPED = 200
+CONFUSION_SIDE = 100  # classes and categories; of a thousand the table would take 60 MB
 
 KMEANS = {
     "kmeans_features": "k-means on the same features",
     "kmeans_labelled_only": "k-means on features learned from the labelled {noun}s only",
     "kmeans_pixels": "k-means on the plain pixels",
 }
+FITTED_ON_A_SAMPLE = "{method}, its centres found on {sample:,} of the {noun}s"
 
 
 def write_report(run: Path, to: Path | None = None) -> Path:
@@ -56,7 +60,8 @@ def _page(folder: RunFolder) -> dict[str, Any]:
     header, result = folder.read_config(), folder.result()
     noun = item_noun(folder.config().preset)
     items, categories, skipped, pictures = _tables(folder)
-    names = categories["category"].tolist()
+    shown = categories.head(CATEGORIES_SHOWN)
+    names = shown["category"].tolist()
     map_rows = _rows_with_picture_and_position(items, pictures)
     shown_charts = _charts(items, names, folder.epochs(), map_rows, noun)
     scripts = [Markup(get_plotlyjs()), Markup(_asset("report.js"))]
@@ -68,9 +73,16 @@ def _page(folder: RunFolder) -> dict[str, Any]:
         "sure": int((items["confidence"] >= SURE).sum()),
         "sure_from": SURE,
         "mean_confidence": float(items["confidence"].mean()),
-        "comparison": _comparison(result, method_in_words(folder.config().method), noun),
+        "comparison": _comparison(
+            result, method_in_words(folder.config().method), noun, len(items)
+        ),
         "kmeans": result.get("baselines", {}).get("kmeans_features", {}),
-        "categories": _categories(items, categories, result, pictures),
+        "asked_for": len(categories),
+        "held": categories["size"][categories["size"] > 0].tolist(),
+        "categories": _categories(items, shown, result, pictures, pictures_each(len(categories))),
+        "pictures_each": pictures_each(len(categories)),
+        "members_named": MEMBERS_NAMED,
+        "on_map": sum(len(trace["x"]) for trace in shown_charts.get("map", {"data": []})["data"]),
         "warnings": _warnings(result, folder.records()),
         "figures": shown_charts,
         "playable": bool(pictures.urls()),
@@ -114,8 +126,7 @@ def _warnings(result: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -
 
 def _rows_with_picture_and_position(items: pd.DataFrame, pictures: InlinePictures) -> list[int]:
     """Rows whose picture the map shows, at most `MAP_PICTURES`, spread evenly."""
-    placed = np.isfinite(items["x"].to_numpy()) & np.isfinite(items["y"].to_numpy())
-    rows = np.sort(pictures.rows[placed[pictures.rows]])
+    rows = np.intersect1d(pictures.rows, charts.placed(items).index)
     if len(rows) > MAP_PICTURES:
         rows = rows[np.linspace(0, len(rows) - 1, MAP_PICTURES).round().astype(int)]
     return [int(row) for row in rows]
@@ -154,12 +165,18 @@ def _charts(
     return {name: f for name, f in figures.items() if any(trace["x"] for trace in f["data"])}
 
 
-def _comparison(result: Mapping[str, Any], method: str, noun: str) -> list[dict[str, Any]]:
+def _comparison(
+    result: Mapping[str, Any], method: str, noun: str, n_items: int
+) -> list[dict[str, Any]]:
     """The method's row, then one per k-means computed; figures that are unknown are None."""
+    fitted = FITTED_ON_A_SAMPLE if n_items > FITTED_ON else "{method}"
     baselines = result.get("baselines", {})
     rows = [(method, result.get("novel") or {})]
     rows += [
-        (kmeans.format(noun=noun), baselines[key])
+        (
+            fitted.format(method=kmeans.format(noun=noun), sample=FITTED_ON, noun=noun),
+            baselines[key],
+        )
         for key, kmeans in KMEANS.items()
         if baselines.get(key)
     ]
@@ -174,25 +191,33 @@ def _categories(
     categories: pd.DataFrame,
     result: Mapping[str, Any],
     pictures: InlinePictures,
+    each: int,
 ) -> list[dict[str, Any]]:
-    row_of = {path: row for row, path in enumerate(items["path"])}
-    confidence = items["confidence"].tolist()
-    uris, urls, without_sound = pictures.uris(), pictures.urls(), pictures.without_sound()
+    """What the page tells of these categories, with `each` members of either kind."""
+    entries = [
+        entry | {kind: json.loads(entry[kind])[:each] for kind in ("typical", "doubtful")}
+        for entry in categories.to_dict("records")
+    ]
+    named = {path for entry in entries for path in (*entry["typical"], *entry["doubtful"])}
+    members = items[items["path"].isin(named)]
+    row_of = dict(zip(members["path"], members.index.tolist()))
+    confidence = dict(zip(members["path"], members["confidence"].tolist()))
+    uris, urls = pictures.uris(row_of.values()), pictures.urls()
+    without_sound = pictures.without_sound()
     novel = result.get("novel") or {}
     matched = {entry["category"]: entry for entry in novel.get("per_category", [])}
     shared = _kmeans_shares(items)
 
-    def members(paths: str) -> list[dict[str, Any]]:
-        rows = [row_of[path] for path in json.loads(paths)]
+    def shown(paths: Sequence[str]) -> list[dict[str, Any]]:
         return [
             {
-                "path": items["path"][row],
-                "confidence": confidence[row],
-                "uri": uris.get(row),
-                "url": urls.get(row),
-                "without_sound": row in without_sound,
+                "path": path,
+                "confidence": confidence[path],
+                "uri": uris.get(row_of[path]),
+                "url": urls.get(row_of[path]),
+                "without_sound": row_of[path] in without_sound,
             }
-            for row in rows
+            for path in paths
         ]
 
     return [
@@ -204,10 +229,10 @@ def _categories(
             "confidence": _finite_or_none(entry["mean_confidence"]),
             "kmeans_share": shared.get(entry["category"]),
             "truth": matched.get(entry["category"]),
-            "typical": members(entry["typical"]),
-            "doubtful": members(entry["doubtful"]),
+            "typical": shown(entry["typical"]),
+            "doubtful": shown(entry["doubtful"]),
         }
-        for position, entry in enumerate(categories.to_dict("records"))
+        for position, entry in enumerate(entries)
     ]
 
 
@@ -223,18 +248,24 @@ def _kmeans_shares(items: pd.DataFrame) -> dict[str, float]:
 
 
 def _confusion(result: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Truth by category, each cell with its share of the row."""
+    """Truth by category, each cell with its share of the row, as far as a page can hold them."""
     confusion = (result.get("novel") or {}).get("confusion")
     if not confusion:
         return None
     lines = [
         {
             "truth": truth,
-            "cells": [{"count": c, "share": c / max(sum(counts), 1)} for c in counts],
+            "cells": [
+                {"count": c, "share": c / max(sum(counts), 1)} for c in counts[:CONFUSION_SIDE]
+            ],
         }
-        for truth, counts in zip(confusion["truth"], confusion["counts"])
+        for truth, counts in zip(confusion["truth"][:CONFUSION_SIDE], confusion["counts"])
     ]
-    return {"categories": confusion["category"], "lines": lines}
+    return {
+        "categories": confusion["category"][:CONFUSION_SIDE],
+        "lines": lines,
+        "is_whole": max(len(confusion["truth"]), len(confusion["category"])) <= CONFUSION_SIDE,
+    }
 
 
 def _content_policy(scripts: Sequence[str]) -> str:

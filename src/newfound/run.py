@@ -212,7 +212,7 @@ def _decode(
 def _check_all_read_the_same(catalogue: Catalogue, unreadable: list[int]) -> None:
     """Raise InputError if one of several processes cannot read what another can."""
     by_process = [set(rows) for rows in distributed.everyones(unreadable)]
-    differing = sorted(set.union(*by_process) - set.intersection(*by_process))
+    differing = sorted(set[int]().union(*by_process) - by_process[0].intersection(*by_process))
     if differing:
         row = differing[0]
         failing = [str(number) for number, rows in enumerate(by_process) if row in rows]

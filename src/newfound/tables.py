@@ -1,6 +1,7 @@
 """What was found, as tables: one row per item, one row per category."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,38 +10,81 @@ from scipy.special import softmax
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-MEMBERS_SHOWN = 24
+from newfound.blocks import blocks, mean_of
+
+MEMBERS_NAMED = 24
 """At most so many typical and so many doubtful members are named for each category."""
+
+MEMBERS_SHOWN = 2400
+"""Of so many members of all categories in all the report shows pictures, some 8 MB of the page."""
+
+CATEGORIES_SHOWN = 1000
+"""Of more categories than these the report shows the largest."""
 
 MAP_ITEMS = 2000
 """A map of more items than this shows a sample: t-SNE slows down, and points hide each other."""
+
+_BLOCK_VALUES = 2**22  # probabilities that are worked on at a time: 32 MB
 
 
 @dataclass(frozen=True)
 class Categories:
     """The unlabelled items sorted into categories, which are numbered by falling size.
 
-    names: (K,).  assigned: (n,) int64, category of each item.  probabilities: (n, K) float64 of
-    phi_u, columns in the order of the names.
+    names: (K,).  order: (K,) int64, the output of phi_u that each category is.
+    assigned, second: (n,) int64, the likeliest category of each item, and the likeliest of the
+    others.  confidence, margin: (n,) float64, the probability of the one, and what it is above
+    that of the other.  logits: (n, K) of phi_u, in the order of its outputs.
     """
 
     names: tuple[str, ...]
+    order: np.ndarray
     assigned: np.ndarray
-    probabilities: np.ndarray
+    second: np.ndarray
+    confidence: np.ndarray
+    margin: np.ndarray
+    logits: np.ndarray
+
+    def probabilities(self, rows: slice) -> np.ndarray:
+        """(m, K) float64 of phi_u for the items of these rows, columns in the order of the names.
+
+        Made when asked for: of all items at once they could take more memory than the features.
+        """
+        logits = self.logits[rows]
+        probabilities = np.empty(logits.shape)
+        for block in _blocks(logits):
+            probabilities[block] = _softmax(logits[block])[:, self.order]
+        return probabilities
 
 
-def sort_into_categories(novel_logits: np.ndarray) -> tuple[Categories, np.ndarray]:
-    """The arg max of phi_u, and which of its outputs each category is, (K,) int64.
-
-    novel_logits: (n, K).
-    """
-    probabilities = softmax(novel_logits.astype(np.float64), axis=1)
-    outputs = probabilities.shape[1]
-    sizes = np.bincount(probabilities.argmax(axis=1), minlength=outputs)
+def sort_into_categories(novel_logits: np.ndarray) -> Categories:
+    """The arg max of phi_u. novel_logits: (n, K), kept."""
+    n, outputs = novel_logits.shape
+    sizes = np.zeros(outputs, np.int64)
+    for rows in _blocks(novel_logits):
+        sizes += np.bincount(_softmax(novel_logits[rows]).argmax(axis=1), minlength=outputs)
     order = np.argsort(-sizes, kind="stable")
-    ordered = probabilities[:, order]
+    assigned, second = np.empty((2, n), np.int64)
+    confidence, margin = np.empty((2, n))
+    for rows in _blocks(novel_logits):
+        left = _softmax(novel_logits[rows])[:, order]
+        each = np.arange(len(left))
+        assigned[rows] = best = left.argmax(axis=1)
+        confidence[rows] = left[each, best]
+        left[each, best] = -1
+        second[rows] = outputs - 1 - left[:, ::-1].argmax(axis=1)  # of equals the last
+        margin[rows] = confidence[rows] - left[each, second[rows]]
     names = category_names(outputs)
-    return Categories(names, ordered.argmax(axis=1), ordered), order
+    return Categories(names, order, assigned, second, confidence, margin, novel_logits)
+
+
+def _blocks(logits: np.ndarray) -> Iterator[slice]:
+    return blocks(len(logits), max(1, _BLOCK_VALUES // logits.shape[1]))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers: np.ndarray = softmax(logits.astype(np.float64), axis=1)
+    return powers
 
 
 def category_names(count: int) -> tuple[str, ...]:
@@ -56,26 +100,19 @@ def items_table(
 
     positions: (n, 2), NaN where the map has no place.  kmeans_clusters: (n,) int.
     """
-    best, second = np.sort(categories.probabilities, axis=1)[:, ::-1][:, :2].T
-    order = np.argsort(categories.probabilities, axis=1, kind="stable")
     names = np.array(categories.names, dtype=object)
     return pd.DataFrame(
         {
             "path": paths,
             "category": names[categories.assigned],
-            "confidence": best,
-            "second": names[_second_best(order, categories.assigned)],
-            "margin": best - second,
+            "confidence": categories.confidence,
+            "second": names[categories.second],
+            "margin": categories.margin,
             "x": positions[:, 0],
             "y": positions[:, 1],
             "features_kmeans": kmeans_clusters,
         }
     )
-
-
-def _second_best(order: np.ndarray, assigned: np.ndarray) -> np.ndarray:
-    """(n, K) ascending order of probability -> the best category that is not the assigned one."""
-    return np.where(order[:, -1] == assigned, order[:, -2], order[:, -1])
 
 
 @dataclass(frozen=True)
@@ -86,21 +123,42 @@ class Members:
     doubtful: np.ndarray
 
 
-def choose_members(
-    features: np.ndarray, margin: np.ndarray, assigned: np.ndarray, category: int
-) -> Members:
+def choose_members(features: np.ndarray, categories: Categories) -> list[Members]:
     """Typical: nearest, by cosine, to the category's mean feature. Doubtful: least margin.
 
-    features: (n, d).  margin: (n,).  assigned: (n,) int.  No item is both.
+    features: (n, d).  Returns those of each category in order; no item is both.
     """
-    rows = np.flatnonzero(assigned == category)
-    shown = min(MEMBERS_SHOWN, (len(rows) + 1) // 2)
-    units = features[rows] / np.linalg.norm(features[rows], axis=1, keepdims=True).clip(1e-12)
-    near = rows[np.argsort(-(units @ units.mean(axis=0)), kind="stable")] if len(rows) else rows
-    typical = near[:shown]
+    by_category = np.argsort(categories.assigned, kind="stable")
+    sizes = np.bincount(categories.assigned, minlength=len(categories.names))
+    return [
+        _members_among(rows, features, categories.margin)
+        for rows in np.split(by_category, np.cumsum(sizes)[:-1])
+    ]
+
+
+def _members_among(rows: np.ndarray, features: np.ndarray, margin: np.ndarray) -> Members:
+    if not len(rows):
+        return Members(rows, rows)
+    named = min(MEMBERS_NAMED, (len(rows) + 1) // 2)
+    parts = [rows[block] for block in blocks(len(rows))]
+    middle = mean_of(_directions(features[part]) for part in parts)
+    nearness = np.concatenate([_directions(features[part]) @ middle for part in parts])
+    typical = rows[np.argsort(-nearness, kind="stable")][:named]
     rest = np.setdiff1d(rows, typical)
-    doubtful = rest[np.argsort(margin[rest], kind="stable")][:shown]
+    doubtful = rest[np.argsort(margin[rest], kind="stable")][:named]
     return Members(typical, doubtful)
+
+
+def _directions(features: np.ndarray) -> np.ndarray:
+    """Of length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    directions: np.ndarray = features / lengths.clip(1e-12)
+    return directions
+
+
+def pictures_each(categories: int) -> int:
+    """How many typical and how many doubtful members of each category the report shows."""
+    return max(1, min(MEMBERS_NAMED, MEMBERS_SHOWN // (2 * categories)))
 
 
 def categories_table(

@@ -1,7 +1,6 @@
 """What a run shows that its owner should know before trusting it, in plain words."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,9 @@ RESTLESS = 0.1  # share of items that change category in an epoch
 RISING = 1.5  # times the churn of the stretch before
 STILL = 0.02  # churn below this is rest, however it rose
 FALLEN = 0.03  # accuracy
+
+NAMED = 10
+"""A warning is about at most so many categories or pairs by name, and counts the others."""
 
 
 def find_warnings(
@@ -53,7 +55,9 @@ def _nearly_empty(items: pd.DataFrame, categories: Sequence[str], noun: str) -> 
     small = sizes[sizes < NEARLY_EMPTY * even]
     if small.empty:
         return
-    counts = ", ".join(f"{name} ({size:,})" for name, size in small.items())
+    counts = ", ".join(f"{name} ({size:,})" for name, size in small.head(NAMED).items())
+    if len(small) > NAMED:
+        counts += f" and {len(small) - NAMED:,} more"
     fewer = max(len(categories) - len(small), 2)
     advice = (
         f"Perhaps there are fewer new categories: try --num-novel {fewer}."
@@ -70,19 +74,30 @@ def _twins(items: pd.DataFrame, categories: Sequence[str], noun: str) -> Iterato
     """Pairs of categories most of whose members name the other one a close second."""
     sizes = items["category"].value_counts()
     close = items[items["margin"] < CLOSE_MARGIN]
-    named = close.groupby(["category", "second"]).size()
+    named = close.groupby(["category", "second"]).size().reset_index(name="count")
+    share = {
+        (one, other): count / sizes[one] for one, other, count in named.itertuples(index=False)
+    }
+    place = {name: position for position, name in enumerate(categories)}
+    pairs = sorted(
+        (place[one], place[other], one, other)
+        for (one, other), towards in share.items()
+        if place[one] < place[other] and min(towards, share.get((other, one), 0)) >= CLOSE_SHARE
+    )
     advice = (
         f"try --num-novel {len(categories) - 1}" if len(categories) > 2 else "it is the only one"
     )
-    for one, other in combinations(categories, 2):
-        towards = [(one, other), (other, one)]
-        shares = [named.get(pair, 0) / max(sizes.get(pair[0], 0), 1) for pair in towards]
-        if min(shares) >= CLOSE_SHARE:
-            yield (
-                f"{one} and {other} may be one category: {shares[0]:.0%} of the first and "
-                f"{shares[1]:.0%} of the second could almost as well be in the other. Compare "
-                f"their {noun}s; if they are the same, {advice}."
-            )
+    for _, _, one, other in pairs[:NAMED]:
+        yield (
+            f"{one} and {other} may be one category: {share[one, other]:.0%} of the first and "
+            f"{share[other, one]:.0%} of the second could almost as well be in the other. Compare "
+            f"their {noun}s; if they are the same, {advice}."
+        )
+    if len(pairs) > NAMED:
+        yield (
+            f"{len(pairs) - NAMED:,} more pairs of categories may be one each: in items.csv most "
+            f"of their {noun}s have the other as second, with a margin below {CLOSE_MARGIN:g}."
+        )
 
 
 def _collapse(epochs: Sequence[Mapping[str, Any]], method: Method) -> Iterator[str]:

@@ -1,8 +1,12 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from newfound.baselines.kmeans import centres_and_variance, kmeans
+from newfound.baselines import kmeans as module
+from newfound.baselines.kmeans import centres_and_variance, kmeans, kmeans_in_blocks
+from newfound.blocks import blocks
 from newfound.evaluate import clustering_accuracy
 
 
@@ -30,14 +34,55 @@ def test_centres_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(centres, model.cluster_centers_, atol=1e-5)
 
 
-def test_the_variance_is_that_within_clusters_along_one_feature() -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_up_to_the_limit_it_is_scikit_learns_of_all_items(dtype: type) -> None:
+    features = np.random.default_rng(0).normal(size=(90, 5)).astype(dtype)  # no clear clusters
+    before = features.copy()
+    model = KMeans(4, n_init=20, random_state=3).fit(features.astype(np.float32))
+    np.testing.assert_array_equal(kmeans(features, 4, seed=3), model.labels_)
+    np.testing.assert_array_equal(features, before)
+
+
+def test_beyond_the_limit_all_go_to_the_nearest_centre_of_a_sample(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "FITTED_ON", 40)
+    features = np.random.default_rng(0).normal(size=(90, 5))
+    asked: list[np.ndarray] = []
+
+    def of(rows: np.ndarray) -> list[np.ndarray]:
+        asked.append(rows)
+        return [features[rows[block]] for block in blocks(len(rows), 7)]
+
+    labels = kmeans_in_blocks(of, 90, 4, seed=3)
+    sample, everything = asked
+    assert len(set(sample)) == 40 and everything.tolist() == list(range(90))
+    model = KMeans(4, n_init=20, random_state=3).fit(features[sample].astype(np.float32))
+    for i in range(90):
+        distances = [((features[i] - centre) ** 2).sum() for centre in model.cluster_centers_]
+        assert labels[i] == np.argmin(distances)
+    np.testing.assert_array_equal(kmeans(features, 4, seed=3), labels)
+    assert (kmeans(features, 4, seed=4) != labels).any()
+
+
+def test_a_sample_finds_the_blobs_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FITTED_ON", 30)
+    features, truth = blobs()
+    assert clustering_accuracy(truth, kmeans(features, 4, seed=0)) == 1
+
+
+@pytest.mark.parametrize("block", [4, 1000])
+def test_centres_and_variance_by_loops(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """Also where they are summed few rows at a time."""
+    monkeypatch.setattr(module, "blocks", partial(blocks, rows=block))
     features, labels = blobs(classes=3, each=7)
     centres, variance = centres_and_variance(features, labels)
-    squares = [
-        (features[i, m] - features[labels == labels[i], m].mean()) ** 2
-        for i in range(len(features))
-        for m in range(features.shape[1])
+    means = [
+        [np.mean([row[m] for row, c in zip(features, labels) if c == k]) for m in range(5)]
+        for k in range(3)
     ]
+    np.testing.assert_allclose(centres, means)
+    squares = [(row[m] - means[c][m]) ** 2 for row, c in zip(features, labels) for m in range(5)]
     assert variance == pytest.approx(sum(squares) / len(squares))
     assert centres.shape == (3, 5)
     assert 0.5 < variance < 2  # the blobs', not that of all items

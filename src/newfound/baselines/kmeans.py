@@ -3,17 +3,47 @@
 MacQueen. Some methods for classification and analysis of multivariate observations. 1967.
 """
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.cluster import KMeans
+
+from newfound.blocks import blocks, mean_of
+
+FITTED_ON = 50_000
+"""The centres of more items than this are those of a random sample of so many."""
 
 
 def kmeans(features: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     """Lloyd's k-means from 20 k-means++ starts, the best kept (as AutoNovel's code runs it).
 
     features: (n, d) floating, n >= clusters.  Returns (n,) int32, cluster 0..clusters-1.
+    More than `FITTED_ON` items go to the nearest of the centres found for the sample.
     """
-    model = KMeans(clusters, n_init=20, random_state=seed)
-    labels: np.ndarray = model.fit_predict(features.astype(np.float32, copy=False))
+
+    def of(rows: NDArray[np.int64]) -> Iterable[np.ndarray]:
+        return (features[rows[block]] for block in blocks(len(rows)))
+
+    return kmeans_in_blocks(of, len(features), clusters, seed)
+
+
+def kmeans_in_blocks(
+    of: Callable[[NDArray[np.int64]], Iterable[np.ndarray]], n: int, clusters: int, seed: int
+) -> np.ndarray:
+    """`kmeans` of n items whose features are not at hand all at once.
+
+    of: rows, (m,) in 0..n-1 and rising -> their features in order, in blocks of any size.
+    """
+    rows = np.arange(n)
+    if n > FITTED_ON:
+        rows = np.sort(np.random.default_rng(seed).choice(n, FITTED_ON, replace=False))
+    sample = np.concatenate(list(of(rows)), dtype=np.float32)
+    model = KMeans(clusters, n_init=20, random_state=seed, copy_x=False).fit(sample)
+    labels: np.ndarray = model.labels_
+    if n > FITTED_ON:
+        everything = (block.astype(np.float32, copy=False) for block in of(np.arange(n)))
+        labels = np.concatenate([model.predict(block) for block in everything])
     return labels
 
 
@@ -23,5 +53,11 @@ def centres_and_variance(features: np.ndarray, labels: np.ndarray) -> tuple[np.n
     features: (n, d) floating.  labels: (n,) int, of `kmeans`.  Returns (clusters, d), and a float.
     """
     clusters = int(labels.max()) + 1
-    centres = np.stack([features[labels == cluster].mean(axis=0) for cluster in range(clusters)])
-    return centres, max(float(np.square(features - centres[labels]).mean()), 1e-12)
+    members = (np.flatnonzero(labels == cluster) for cluster in range(clusters))
+    centres = np.stack(
+        [mean_of(features[rows[block]] for block in blocks(len(rows))) for rows in members]
+    )
+    squares = (
+        np.square(features[block] - centres[labels[block]]).ravel() for block in blocks(len(labels))
+    )
+    return centres, max(float(mean_of(squares)), 1e-12)
