@@ -186,11 +186,16 @@ def crop(images: Tensor, crops: Crops, px: int) -> Tensor:
     width, height = crops.mirror * crops.width, crops.height
     middle_x = 2 * crops.left + crops.width - 1
     middle_y = 2 * crops.top + crops.height - 1
-    affine = torch.stack(
-        (width * cos, -width * sin, middle_x, height * sin, height * cos, middle_y), dim=1
-    ).view(-1, 2, 3)
     planes = _planes(images)
-    grid = F.affine_grid(affine, [*planes.shape[:2], px, px], align_corners=False)
+    # `F.affine_grid` multiplies matrices for this, which takes ten times as long on a CPU.
+    centres = (2 * torch.arange(px, device=images.device) + 1) / px - 1
+    grid = planes.new_empty(len(planes), px, px, 2)
+    for axis, (by_x, by_y, middle) in enumerate(
+        ((width * cos, -width * sin, middle_x), (height * sin, height * cos, middle_y))
+    ):
+        along_row = torch.outer(by_x, centres)[:, None, :]
+        down_column = (torch.outer(by_y, centres) + middle[:, None])[:, :, None]
+        torch.add(along_row, down_column, out=grid[..., axis])
     views = F.grid_sample(planes, grid, padding_mode="reflection", align_corners=False)
     return views.view(*images.shape[:-2], px, px)
 
