@@ -24,7 +24,7 @@ from newfound.batch import Media
 from newfound.cli import run_command_line
 from newfound.config import make_config
 from newfound.data.images import FileImages
-from newfound.data.loader import CachedPixels, Draw
+from newfound.data.loader import CachedPixels, Draw, read_images
 from newfound.data.source import UnreadableError
 from newfound.errors import InputError
 from newfound.files import write_text
@@ -411,6 +411,27 @@ def _run_some_steps(
 
     folder.mkdir()
     return in_processes(processes, folder, work, join=False)
+
+
+def test_processes_share_the_first_look_at_images_that_are_not_kept(tmp_path: Path) -> None:
+    files = sorted(made_data(tmp_path / "data").rglob("*.png"))
+    for file in files[::7]:
+        file.write_bytes(b"no image")
+    cpu = torch.device("cpu")
+
+    def look() -> tuple[list[tuple[int, str]], int]:
+        source = FileImages(files)
+        seen: list[int] = []
+        _, skipped = read_images(
+            source, 16, 1, 0, "none", cpu, on_progress=lambda done, _: seen.append(done)
+        )
+        return [(bad.index, bad.reason) for bad in skipped], max(seen)
+
+    expected, whole = look()
+    assert [index for index, _ in expected] == list(range(0, len(files), 7))
+    found = in_processes(3, tmp_path, look)
+    assert [skipped for skipped, _ in found] == [expected] * 3
+    assert sum(seen for _, seen in found) == whole == len(files)
 
 
 def test_what_one_process_alone_cannot_read_is_told(

@@ -599,6 +599,24 @@ class Whole(Failing):
         return MemoryFileSystem.cat_file(self, path)
 
 
+def test_secrets_in_the_words_of_others_are_not_shown_either(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.register_implementation("failing", Failing, clobber=True)
+    memory.pipe("/b/0.tar", GOOD)
+    images = read_shards("failing://b/0.tar").images
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("403, url='https://me:secret@host/b/0.tar?sign=secret' (secret.txt)")
+
+    monkeypatch.setattr(Failing, "cat_file", refuse)
+    monkeypatch.setattr(Failing, "info", refuse)
+    with pytest.raises(UnreadableError, match=r"403, url='https://host/b/0\.tar' \(secret\.txt\)"):
+        images.load(0, PX, 1)
+    with pytest.raises(InputError, match=r"read \(403, url='https://host/b/0\.tar' \(secret"):
+        read_shards("failing://b/0.tar")
+
+
 def test_a_server_that_knows_no_parts_is_told(memory: MemoryFileSystem) -> None:
     fsspec.register_implementation("whole", Whole, clobber=True)
     memory.pipe("/b/0.tar", GOOD)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -18,7 +19,7 @@ from newfound.data.images import ImageSource, decode_side
 from newfound.data.known_readable import KnownReadable
 from newfound.data.source import Kind, UnreadableError
 from newfound.data.texts import Texts
-from newfound.distributed import local_count
+from newfound.distributed import agreed, count, everyones, local_count, rank
 from newfound.errors import InputError
 
 Room = Literal["device", "memory", "none"]
@@ -238,10 +239,14 @@ def read_images(
         pixels, skipped = decode_all(source, px, channels, workers, on_progress)
         return CachedPixels(pixels.to(device) if place == "device" else pixels), skipped
     known = KnownReadable(source, px, channels)
-    rows = known.doubtful()
-    doubtful = source.subset(rows) if len(rows) < len(source) else source
-    checked = check_all(doubtful, px, channels, workers, on_progress) if len(rows) else []
-    skipped = [replace(bad, index=int(rows[bad.index])) for bad in checked]
+    doubtful = agreed(known.doubtful)
+    own = doubtful[rank() :: count()]  # several processes of a run share the work
+    checked = []
+    if len(own):
+        part = source.subset(own) if len(own) < len(source) else source
+        checked = check_all(part, px, channels, workers, on_progress)
+    of_all = everyones([replace(bad, index=int(own[bad.index])) for bad in checked])
+    skipped = sorted(chain(*of_all), key=lambda bad: bad.index)
     known.keep(np.array([bad.index for bad in skipped], dtype=np.int64))
     readable = source.subset(np.delete(np.arange(len(source)), [bad.index for bad in skipped]))
     pin = device.type == "cuda"

@@ -82,8 +82,10 @@ def read_manifest(path: Path, spans: bool = False) -> Listed:
             f"{shown} has {printable(rows.names[row])!r} under two labels, "
             f"{texts[first[row]]!r} and {texts[rows.labels[row]]!r}; keep one of the rows"
         )
-    _check_files(rows.subset(np.flatnonzero(~table.duplicated("file"))), shown)
-    rows = rows.subset(np.flatnonzero(~table.duplicated(item)))
+    _check_files(rows, np.flatnonzero(~table.duplicated("file")), shown)
+    again = table.duplicated(item)
+    if again.any():
+        rows = rows.subset(np.flatnonzero(~again))
     if not spans:
         return rows
     spans_in_words = map(span_in_words, rows.start_seconds, rows.end_seconds)
@@ -134,12 +136,12 @@ def _files(folder: str, written: list[str]) -> Texts:
     return Texts.composed(column([beginning]), np.zeros(len(files), np.int32), endings)
 
 
-def _check_files(rows: Listed, shown: str) -> None:
-    """Raises InputError if there are files of which nothing is there. rows: each file once."""
-    absent = np.flatnonzero(are_absent(rows.files))
+def _check_files(rows: Listed, once: NDArray[np.int64], shown: str) -> None:
+    """Raises InputError if there are files of which nothing is there. once: a row of each file."""
+    absent = once[are_absent(rows.files.subset(once))]
     if len(absent):
         raise InputError(
-            f"{shown} names {len(absent)} of {len(rows.files)} files that do not exist: "
+            f"{shown} names {len(absent)} of {len(once)} files that do not exist: "
             f"{some([printable(name) for name in rows.names[absent]])}; paths are relative to the "
             "folder of the table"
         )

@@ -428,10 +428,9 @@ def _errors_in_words(address: str) -> Iterator[None]:
             "compressed shards: " + _UNPACK
         ) from error
     except Exception as error:  # each of fsspec's file systems has errors of its own
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{shown!r} cannot be read ({printable(reason)[:300]}); see to the address, the "
-            "connection and the permissions"
+            f"{shown!r} cannot be read ({_in_words(error)}); see to the address, the connection "
+            "and the permissions"
         ) from error
 
 
@@ -443,8 +442,10 @@ def _read(address: str, start: int, end: int) -> bytes:
             content: bytes = file_system.cat_file(path, start=start, end=end)
             return content
         except Exception as error:
-            if seconds is None or not _is_remote(address) or isinstance(error, FileNotFoundError):
+            if not _is_remote(address) or isinstance(error, FileNotFoundError):
                 raise
+            if seconds is None:
+                raise OSError(_in_words(error)) from error
             time.sleep(seconds)
     raise AssertionError("the last time returns or raises")
 
@@ -503,6 +504,13 @@ def _shown(address: str) -> str:
     if not _is_remote(address):
         return printable(address)
     return re.sub(r"(?<=://)[^/@]*@", "", _without_query(printable(address)))
+
+
+def _in_words(error: Exception) -> str:
+    """What an error says, without what is secret in the addresses that it may name."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = re.sub(r"(?<=://)[^\s/@]*@", "", text)
+    return printable(re.sub(r"(://[^\s?'\"]*)\?[^\s'\")]*", r"\1", text))[:300]
 
 
 def _is_remote(address: str) -> bool:
