@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from newfound.objective import pairs as pairs_module
 from newfound.objective.pairs import (
     cosine_similarity,
     count_pairs,
@@ -446,3 +447,13 @@ def test_pairs_are_counted_as_by_loops(labels: list[int], seed: int) -> None:
             expected["labelled_same_positive"] += said * (labels[i] == labels[j])
     counts = count_pairs(positive, torch.tensor(labels))
     assert {name: int(count) for name, count in counts._asdict().items()} == expected
+
+
+@pytest.mark.parametrize("rows", [1, 4, 7])
+def test_blocks_of_rows_agree_as_all_at_once(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    windows = wta_windows(12, 16, 4, generator)
+    features = torch.randn(rows, 12, generator=generator, dtype=torch.float64).relu()
+    at_once = wta_agreement(features, windows)
+    monkeypatch.setattr(pairs_module, "ROWS_AT_ONCE", 3)
+    torch.testing.assert_close(wta_agreement(features, windows), at_once)

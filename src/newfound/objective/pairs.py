@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+ROWS_AT_ONCE = 1024
+"""More rows than these are multiplied in blocks of so many, for half of the work."""
+
 
 def wta_windows(size: int, hashes: int, window: int, generator: torch.Generator) -> Tensor:
     """The first k elements of H random permutations of the features; no more of them is used.
@@ -28,15 +31,28 @@ def wta_agreement(features: Tensor, windows: Tensor) -> Tensor:
     zeros is worth the 1/k of chance and no evidence; without ties it is the paper's count.
 
     features: (M, d) floating.  windows: (H, k) int64 of `wta_windows`.  Returns (M, M) float32
-    (float64 for float64 features), symmetric, between 0 and H, H on the diagonal.  One matrix
-    product; memory O(M H k + M^2).  Call it outside autocast: bfloat16 cannot count to 512.
+    (float64 for float64 features), symmetric, between 0 and H, H on the diagonal.  Matrix
+    products; memory O(M H k + M^2).  Call it outside autocast: bfloat16 cannot count to 512.
     """
     hashes, window = windows.shape
     dtype = torch.promote_types(features.dtype, torch.float32)
     values = features.index_select(1, windows.flatten()).unflatten(1, (hashes, window))
     winners = (values == values.amax(dim=2, keepdim=True)).to(dtype)
     codes: Tensor = (winners / winners.sum(dim=2, keepdim=True)).flatten(1)
-    return (codes @ codes.T).fill_diagonal_(hashes)
+    return _products(codes).fill_diagonal_(hashes)
+
+
+def _products(codes: Tensor) -> Tensor:
+    """(M, n) -> (M, M), every row with every row; of many each pair of rows once."""
+    if len(codes) <= ROWS_AT_ONCE:
+        return codes @ codes.T
+    products = codes.new_empty(len(codes), len(codes))
+    for start in range(0, len(codes), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        with_later = codes[rows] @ codes[start:].T
+        products[rows, start:] = with_later
+        products[start:, rows] = with_later.T
+    return products
 
 
 def same_top(features: Tensor, top: int) -> Tensor:
