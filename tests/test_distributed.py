@@ -45,7 +45,7 @@ from support.small_run import (
     tiny_config,
 )
 
-GENTLY = {"lr": 0.0005, "warmup_epochs": 0, "epochs": 2}
+GENTLY = {"lr": 0.00001, "warmup_epochs": 0, "epochs": 2}
 """Rates at which a difference of rounding stays one: large steps make it larger at each."""
 METHODS = ["ours", "rs", "rs-ll", "dtc", "kcl", "mcl"]
 SEED = 3
