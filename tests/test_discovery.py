@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,12 @@ from newfound import conclusion, embedding
 from newfound.baselines import kmeans
 from newfound.discovery import choose_preset
 from support.made_images import made_arrays, make_folder
-from support.small_run import TINY, one_thread
+from support.small_run import TINY
 
 TINY_IN_PYTHON = TINY | {"epochs": 1}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def discovered(data: Any, **more: Any) -> newfound.Discovery:

@@ -40,23 +40,25 @@ from support.small_run import (
     epoch_records,
     events,
     newfound,
-    one_thread,
     tensors,
     tiny_config,
 )
 
-GENTLY = {"lr": 0.00001, "warmup_epochs": 0, "epochs": 2}
+GENTLY = {"lr": 0.0005, "warmup_epochs": 0, "epochs": 2}
 """Rates at which a difference of rounding stays one: large steps make it larger at each."""
+LIKE = 0.2
+"""How far apart two trainings that are one may come, as a share of the way that one went.
+
+Rounding opens or closes a ReLU now and then, which changes a gradient by some per cent. A mistake
+in sharing the work, such as a mean for a sum, changes it by a third and more.
+"""
 METHODS = ["ours", "rs", "rs-ll", "dtc", "kcl", "mcl"]
 SEED = 3
 
 some_processes = pytest.mark.parametrize("processes", [2, 4])
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class KeptClips:
@@ -104,7 +106,9 @@ def video_ground(**settings: Any) -> tuple[Ground, KeptClips]:
 
 
 def state_after(training: Training, items: Any, steps: int) -> dict[str, Any]:
-    """Losses of all steps, then gradients of the last one, weights and running statistics."""
+    """Losses of all steps, gradients of the last, weights, how far they went, other state."""
+    trained = nn.ModuleList([training.network, training.objective])
+    began = {name: value.detach().clone() for name, value in trained.named_parameters()}
     losses: list[Tensor] = []
 
     def after_step(_: Training) -> bool:
@@ -112,30 +116,36 @@ def state_after(training: Training, items: Any, steps: int) -> dict[str, Any]:
         return len(losses) < steps
 
     train(training, items, after_step=after_step)
-    trained = nn.ModuleList([training.network, training.objective])
+    weights = {name: value.detach() for name, value in trained.named_parameters()}
     return {
         "losses": torch.stack(losses),
         "gradients": {n: p.grad for n, p in trained.named_parameters() if p.grad is not None},
-        "state": {n: v for n, v in trained.state_dict().items() if v.is_floating_point()},
+        "weights": weights,
+        "way": {name: weights[name] - began[name] for name in weights},
+        "buffers": {n: v for n, v in trained.named_buffers() if v.is_floating_point()},
         "categories": training.categories,
     }
 
 
-def assert_same(found: list[dict[str, Any]], alone: dict[str, Any], weights: float) -> float:
+def assert_same(found: list[dict[str, Any]], alone: dict[str, Any]) -> float:
     """Every process has what one process has alone, and all the very same weights.
 
-    weights: how far these may be apart.  Returns how far the gradients are: rounding opens or
-    closes a ReLU now and then, which changes them by some per cent, so that is for the caller to
-    judge by several seeds.
+    Returns how far the gradients are apart, relative to their length.
     """
     for one in found:
         assert one["gradients"].keys() == alone["gradients"].keys()
-        for name, within in (("losses", 1e-3), ("state", weights), ("categories", 0)):
+        for name, within in (("losses", 1e-3), ("buffers", 2e-3), ("categories", 0)):
             torch.testing.assert_close(
                 one[name], alone[name], atol=within, rtol=1e-3, equal_nan=True
             )
-        assert_equal_weights(one["state"], found[0]["state"])
+        assert_equal(one["weights"], found[0]["weights"])
+    assert distance(found[0]["way"], alone["way"]) < LIKE
     return distance(found[0]["gradients"], alone["gradients"])
+
+
+def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
@@ -143,11 +153,6 @@ def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     whole = torch.cat([other[name].flatten() for name in other])
     difference = torch.cat([one[name].flatten() for name in other]) - whole
     return float(difference.norm() / whole.norm())
-
-
-def assert_equal_weights(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[n], other[n]) for n in one if "running" not in n)
 
 
 @some_processes
@@ -160,7 +165,7 @@ def test_five_steps_are_those_of_one_process(
         return state_after(begin_ours(on), items, 5)
 
     found = in_processes(processes, tmp_path, five_steps)
-    assert assert_same(found, five_steps(), weights=2e-4) < 0.1
+    assert assert_same(found, five_steps()) < LIKE
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -180,12 +185,11 @@ def test_each_stage_takes_the_step_of_one_process(method: str, tmp_path: Path) -
 
     found = in_processes(2, tmp_path, of_some_seeds)
     by_seed = [
-        # Adam steps by 0.001 whichever way the least of gradients points.
-        [assert_same(list(made), alone, weights=2.1e-3) for *made, alone in zip(*runs, strict=True)]
+        [assert_same(list(made), alone) for *made, alone in zip(*runs, strict=True)]
         for (*runs,) in zip(*found, of_some_seeds(), strict=True)
     ]
     distances = np.array(by_seed)
-    assert distances.max() < 0.1
+    assert distances.max() < LIKE
     assert (distances.min(axis=0) < 2e-5).all()
 
 
@@ -337,24 +341,39 @@ def runs_in_processes(processes: int, folder: Path, command: list[str]) -> list[
     return in_processes(processes, folder, lambda: newfound(*command), join=False)
 
 
-def weights(run: Path) -> dict[str, Tensor]:
-    return {n: v for n, v in tensors(run).items() if not n.startswith("calibration.")}
+def way(run: Path) -> dict[str, Tensor]:
+    """How far the run's weights went; without phi_u's, whose outputs are sorted in the end."""
+    began = dict(make_network(tiny_config(**GENTLY), 2, 2).named_parameters())
+    return {
+        name: value - began[name].detach()
+        for name, value in tensors(run).items()
+        if name in began and not name.startswith("novel.")
+    }
 
 
 def assert_same_run(run: Path, alone: Path) -> None:
+    """What two runs found and logged, but for rounding and what `LIKE` tells of."""
+    assert distance(way(run), way(alone)) < LIKE
     ours, theirs = pd.read_csv(run / "items.csv"), pd.read_csv(alone / "items.csv")
     assert ours["path"].tolist() == theirs["path"].tolist()
-    np.testing.assert_allclose(ours["confidence"], theirs["confidence"], atol=2e-3)
-    sure = theirs["margin"] > 0.01
-    assert sure.mean() > 0.9
+    np.testing.assert_allclose(ours["confidence"], theirs["confidence"], atol=0.03)
+    sure = theirs["margin"] > 0.06
+    assert sure.mean() > 0.5
     assert ours["category"][sure].tolist() == theirs["category"][sure].tolist()
-    torch.testing.assert_close(weights(run), weights(alone), atol=2e-3, rtol=2e-3)
     for one, other in zip(epoch_records(run), epoch_records(alone), strict=True):
         assert one.pop("event") == other.pop("event")
-        numbers = {name: math.nan if value is None else value for name, value in other.items()}
-        assert {n: math.nan if v is None else v for n, v in one.items()} == pytest.approx(
-            numbers, rel=1e-2, abs=1e-3, nan_ok=True
-        )
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            expected = math.nan if other[name] is None else other[name]
+            found = math.nan if value is None else value
+            assert found == pytest.approx(expected, **leeway(name), nan_ok=True), name
+
+
+def leeway(figure: str) -> dict[str, float]:
+    """Of a log's figures; what is counted jumps where a pair's agreement is at the threshold."""
+    if figure == "mu":
+        return {"rel": 0.05}
+    return {"abs": 0.1} if figure.startswith("pairs_") else {"rel": 1e-2, "abs": 1e-2}
 
 
 @some_processes
@@ -483,10 +502,10 @@ def test_settings_of_batch_norm_are_kept_apart(tmp_path: Path) -> None:
         return state_after(begin_ours(on), items, 3)
 
     first, second = in_processes(2, tmp_path, steps)
-    assert_equal_weights(first["state"], second["state"])
-    statistics = [n for n in first["state"] if "running_mean" in n]
+    assert_equal(first["weights"], second["weights"])
+    statistics = [n for n in first["buffers"] if "running_mean" in n]
     assert statistics
-    assert not any(torch.equal(first["state"][n], second["state"][n]) for n in statistics)
+    assert not any(torch.equal(first["buffers"][n], second["buffers"][n]) for n in statistics)
 
 
 # ---- torchrun itself ------------------------------------------------------------------------

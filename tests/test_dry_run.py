@@ -1,7 +1,6 @@
 """What `--dry-run` says, that it says it of the real thing, and that it leaves nothing behind."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from newfound.run import Job, run, with_held_out
 from newfound.run_folder import RunFolder
 from support.made_images import make_folder
 from support.made_videos import Picture, Sound, clicks, steady, write_video
-from support.small_run import TINY, discover_command, flags, newfound, one_thread
+from support.small_run import TINY, discover_command, flags, newfound
 
 TINY_VIDEOS: dict[str, Any] = {
     "preset": "quick-videos",
@@ -39,10 +38,7 @@ TINY_VIDEOS: dict[str, Any] = {
 BYTES_OF_A_CLIP = 3 * 2 * 9 * 9 + 2 * 24_000
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from support.small_run import (
     discover_command,
     discover_videos_command,
     newfound,
-    one_thread,
     tensors,
     tiny_config,
 )
@@ -73,10 +72,7 @@ PROMISED = {
 MEMORY_OF_A_PROCESS = 50_000_000
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """A shelf of finished pretraining: what is found on it, and that it changes nothing."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,12 @@ from newfound.shelf import Shelf
 from newfound.stages import Ground, stages
 from newfound.train import Training
 from support.made_images import make_folder
-from support.small_run import assert_same_run, discover_command, newfound, one_thread, tiny_config
+from support.small_run import assert_same_run, discover_command, newfound, tiny_config
 
 DATA = "0123456789abcdef"
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # ---- through the command line ---------------------------------------------------------------

@@ -1,7 +1,6 @@
 """The stages of each method: which, how long, at which rates, and what they leave as it is."""
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,16 +21,13 @@ from newfound.stages import (
 )
 from newfound.train import Training, learning_rate, train
 from support.made_images import made_arrays
-from support.small_run import TINY_VIDEOS, one_thread, tiny_config
+from support.small_run import TINY_VIDEOS, tiny_config
 
 EACH = 8
 AUTHORS = {"epochs": 200, "lr": 0.1, "batch": 4, "own_batch": None, "weight_decay": 1e-4}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def ground(config: Config, held_out: tuple[int, ...] = ()) -> tuple[Ground, CachedPixels]:

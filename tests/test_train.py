@@ -1,6 +1,5 @@
 import copy
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,7 @@ from reference import equations
 from support.made_images import made_arrays
 from support.small_run import TINY_VIDEOS, one_thread, tiny_config
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def problem(each: int = 8) -> tuple[CachedPixels, np.ndarray]:

@@ -6,7 +6,7 @@ authors' equation over float64 scalars, and what the objective keeps beside the 
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,17 +34,14 @@ from newfound.train import Training, _mix, train
 from reference import baselines as loops
 from reference import equations
 from support.made_images import made_arrays
-from support.small_run import TINY_VIDEOS, one_thread, tiny_config
+from support.small_run import TINY_VIDEOS, tiny_config
 
 EACH = 6
 MIXED = [0, 2, 7, 13, 15, 16, 18, 23]
 """Rows of a batch: three labelled ones, then five unlabelled ones."""
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def problem() -> tuple[CachedPixels, np.ndarray]:
