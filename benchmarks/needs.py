@@ -21,7 +21,7 @@ from newfound.models.network import Network, make_network
 from newfound.views import Viewer
 
 VIEWS = 2
-BYTES_FLOAT32, BYTES_BFLOAT16 = 4, 2
+BYTES_FLOAT32 = 4
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,12 @@ def choose_workers(wish: int | None) -> int:
     """
     if wish is not None:
         return wish
-    sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(8, (os.cpu_count() or 1) // sharing))
+    return max(1, min(8, (os.cpu_count() or 1) // local_processes()))
+
+
+def local_processes() -> int:
+    """How many processes of a run torchrun has started on this machine; 1 without it."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def begin_peak_memory(device: torch.device) -> None:

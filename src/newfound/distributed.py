@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from torch.autograd.function import Function, FunctionCtx, once_differentiable
 
 from newfound.chance import SharedGenerator
-from newfound.device import choose_device
+from newfound.device import choose_device, local_processes
 from newfound.errors import InputError, Stopped
 
 _T = TypeVar("_T")
@@ -39,12 +39,9 @@ def started() -> int:
 
 def is_writer() -> bool:
     """Whether this is the one process that writes and speaks, before they have joined too."""
+    if dist.is_initialized():
+        return rank() == 0
     return started() == 1 or int(os.environ.get("RANK", "0")) == 0
-
-
-def local_count() -> int:
-    """Processes of the run on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 @contextmanager
@@ -71,11 +68,11 @@ def _own_device(wish: str) -> torch.device:
     device = choose_device(wish)
     if started() == 1 or device.type != "cuda":
         return device
-    if local_count() > 1 or device.index is None:
+    if local_processes() > 1 or device.index is None:
         number, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if local_count() > there:
+        if local_processes() > there:
             raise InputError(
-                f"there are {local_count()} processes here and {there} GPUs; give torchrun "
+                f"there are {local_processes()} processes here and {there} GPUs; give torchrun "
                 f"--nproc-per-node {there}, or newfound --device cpu"
             )
         device = torch.device("cuda", number)

@@ -4,16 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from newfound.batch import Media
-from newfound.blocks import blocks
 from newfound.config import Config, VideoConfig
 from newfound.data.catalogue import Source
 from newfound.data.clip_loader import CENTRE, NO_SOUND, ClipDecoding, Place, clip_shape
 from newfound.data.clips import ClipFiles, evenly
 from newfound.data.decoding import AHEAD, Chunk, Decoding, decoded
 from newfound.data.images import ImageSource
-from newfound.data.loader import OnProgress, Skipped, StreamedPixels
-
-_CHUNK = 16  # images a worker decodes at a time: enough to hide the hand-over
+from newfound.data.loader import ImageDecoding, OnProgress, Skipped, image_requests
 
 Decoded = tuple[Media | None, list[Skipped]]
 """The usable items of a chunk, if any, and the others."""
@@ -81,9 +78,8 @@ class OnePass:
 
 
 def _images(source: ImageSource, config: Config, workers: int, batch: int) -> Iterator[Decoded]:
-    dataset = StreamedPixels(source, config.px, config.channels, workers, pin=False).dataset
-    requests = [list(range(part.start, part.stop)) for part in blocks(len(source), _CHUNK)]
-    for chunk in _a_batch_ahead(dataset, requests, workers, batch):
+    dataset = ImageDecoding(source, config.px, config.channels)
+    for chunk in _a_batch_ahead(dataset, image_requests(len(source)), workers, batch):
         usable = chunk.media if chunk.media is not None and len(chunk.media) else None
         yield usable, [Skipped(bad.index, bad.reason) for bad in chunk.bad]
 

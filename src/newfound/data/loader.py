@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from newfound.batch import UNLABELLED, Media
+from newfound.blocks import blocks
 from newfound.config import Cache
 from newfound.data.decoding import Bad, Chunk, Decoding, decoded, usable
 from newfound.data.folders import other_kind_in_words
@@ -19,7 +20,8 @@ from newfound.data.images import ImageSource, decode_side
 from newfound.data.known_readable import KnownReadable
 from newfound.data.source import Kind, UnreadableError
 from newfound.data.texts import Texts
-from newfound.distributed import agreed, count, everyones, local_count, rank
+from newfound.device import local_processes
+from newfound.distributed import agreed, count, everyones, rank
 from newfound.errors import InputError
 
 Room = Literal["device", "memory", "none"]
@@ -28,7 +30,8 @@ Room = Literal["device", "memory", "none"]
 OnProgress = Callable[[int, int], None]
 """Called with (done, total) images."""
 
-_CHUNK = 16  # images a worker decodes at a time: enough to hide the hand-over
+IMAGES_AT_ONCE = 16
+"""Images that a worker decodes at a time: enough to hide the hand-over."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,7 @@ class StreamedPixels:
     def __init__(
         self, source: ImageSource, px: int, channels: int, workers: int, pin: bool
     ) -> None:
-        self.dataset = _Decoding(source, px, channels)
+        self.dataset = ImageDecoding(source, px, channels)
         self.workers = workers
         self.pin = pin
 
@@ -267,7 +270,7 @@ def choose_cache(
 
 def _fastest_with_room(n_bytes: int, device: torch.device) -> Room:
     # Pixels pass through the host's memory in any case, and each process of a run keeps all.
-    if n_bytes > free_memory() / 2 / local_count():
+    if n_bytes > free_memory() / 2 / local_processes():
         return "none"
     if device.type == "cuda" and n_bytes <= torch.cuda.mem_get_info(device)[0] / 2:
         return "device"
@@ -295,8 +298,8 @@ def _stream(
     return np.concatenate([generator.permutation(rows) for _ in range(rounds)])[:length]
 
 
-class _Decoding(Decoding):
-    """Requests are rows."""
+class ImageDecoding(Decoding):
+    """Decodes images; requests are rows."""
 
     def __init__(self, source: ImageSource, px: int, channels: int) -> None:
         self.source = source
@@ -321,13 +324,19 @@ class _Decoding(Decoding):
         return self.source.name(row)
 
 
+def image_requests(n: int) -> list[list[int]]:
+    """The rows 0..n-1 as `ImageDecoding` is asked for them."""
+    return [list(range(rows.start, rows.stop)) for rows in blocks(n, IMAGES_AT_ONCE)]
+
+
 def _decoded_chunks(
     source: ImageSource, px: int, channels: int, workers: int, on_progress: OnProgress | None
 ) -> Iterator[tuple[Tensor, list[Skipped]]]:
     total = len(source)
-    chunks = [list(range(at, min(at + _CHUNK, total))) for at in range(0, total, _CHUNK)]
     done = 0
-    for chunk in decoded(_Decoding(source, px, channels), chunks, workers, pin=False):
+    for chunk in decoded(
+        ImageDecoding(source, px, channels), image_requests(total), workers, pin=False
+    ):
         assert chunk.media is not None and chunk.media.pixels is not None
         done += len(chunk.media) + len(chunk.bad)
         if on_progress is not None:
