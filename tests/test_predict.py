@@ -1,28 +1,14 @@
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from newfound.data.images import FileImages
 from newfound.errors import InputError
-from newfound.predict import Prediction, _ranked, check_unused, sort_files
+from newfound.predict import Prediction, check_unused, sort_files
 from support.made_images import save_images
 
 HOSTILE = ["../../evil", "..", ".", "a/b", "/etc", "back\\slash", "nul\0", "new\nline", ".hidden"]
-
-
-@given(st.integers(0, 2**31), st.integers(1, 9), st.integers(2, 7))
-def test_the_two_best_answers_by_loops(seed: int, n: int, count: int) -> None:
-    """With ties, in which the last of the equals is taken."""
-    probabilities = np.random.default_rng(seed).integers(0, 4, (n, count)) / 4
-    ranked = _ranked(probabilities)
-    for i, row in enumerate(probabilities):
-        second, best = sorted(range(count), key=lambda k: (row[k], k))[-2:]
-        assert (ranked.best[i], ranked.second[i]) == (best, second)
-        assert (ranked.confidence[i], ranked.less_likely[i]) == (row[best], row[second])
 
 
 def predicted(

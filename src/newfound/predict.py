@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from newfound.one_pass import OnePass
 from newfound.progress import Progress
 from newfound.run_folder import RunFolder
 from newfound.tables import category_names
+from newfound.two_best import TwoBest
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,14 @@ def predict(
     network.to(device).channels_last()
     with compute_threads(machine.threads, config.width, config.px):
         answers = answers_to(one_pass, network, one_pass.clips, config, device)
-        ranked = [
-            _ranked(one_answer(part.features, part.known, part.novel, calibration))
+        two_best = TwoBest.joined(
+            TwoBest.of(one_answer(part.features, part.known, part.novel, calibration))
             for part in answers
-        ]
+        )
     unreadable = np.array([skipped.index for skipped in one_pass.skipped], dtype=np.int64)
     reasons = [skipped.reason for skipped in one_pass.skipped]
     rows = np.setdiff1d(np.arange(len(files)), unreadable)
-    table = _table(names[rows], ranked, known, novel)
+    table = _table(names[rows], two_best, known, novel)
     skipped = pd.DataFrame({"path": names[unreadable], "reason": reasons})
     return Prediction(table, skipped, files.subset(rows))
 
@@ -103,42 +104,19 @@ def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"])
             ) from error
 
 
-class _Ranked(NamedTuple):
-    """Of some items the two best answers, (m,) int64, and their probabilities, (m,) float64."""
-
-    best: np.ndarray
-    second: np.ndarray
-    confidence: np.ndarray
-    less_likely: np.ndarray
-
-
-def _ranked(probabilities: np.ndarray) -> _Ranked:
-    """probabilities: (m, C_l + C_u). Of equals the last is taken for the best."""
-    left = probabilities[:, ::-1].copy()
-    each = np.arange(len(left))
-    best = left.argmax(axis=1)
-    confidence = left[each, best]
-    left[each, best] = -1
-    second = left.argmax(axis=1)
-    last = left.shape[1] - 1
-    return _Ranked(last - best, last - second, confidence, left[each, second])
-
-
 def _table(
-    names: np.ndarray, parts: list[_Ranked], known: tuple[str, ...], novel: tuple[str, ...]
+    names: np.ndarray, two_best: TwoBest, known: tuple[str, ...], novel: tuple[str, ...]
 ) -> pd.DataFrame:
-    nothing = _Ranked(*np.empty((2, 0), np.int64), *np.empty((2, 0)))
-    whole = _Ranked(*map(np.concatenate, zip(nothing, *parts)))
     categories = np.array(known + novel, dtype=object)
     kinds = np.repeat(np.array(["known", "novel"], dtype=object), [len(known), len(novel)])
     return pd.DataFrame(
         {
             "path": names,
-            "category": categories[whole.best],
-            "kind": kinds[whole.best],
-            "confidence": whole.confidence,
-            "second": categories[whole.second],
-            "margin": whole.confidence - whole.less_likely,
+            "category": categories[two_best.best],
+            "kind": kinds[two_best.best],
+            "confidence": two_best.confidence,
+            "second": categories[two_best.second],
+            "margin": two_best.margin,
         }
     )
 

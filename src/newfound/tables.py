@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from newfound.blocks import blocks, mean_of
+from newfound.two_best import TwoBest
 
 MEMBERS_NAMED = 24
 """At most so many typical and so many doubtful members are named for each category."""
@@ -59,23 +60,15 @@ class Categories:
 
 def sort_into_categories(novel_logits: np.ndarray) -> Categories:
     """The arg max of phi_u. novel_logits: (n, K), kept."""
-    n, outputs = novel_logits.shape
+    outputs = novel_logits.shape[1]
     sizes = np.zeros(outputs, np.int64)
     for rows in _blocks(novel_logits):
         sizes += np.bincount(_softmax(novel_logits[rows]).argmax(axis=1), minlength=outputs)
     order = np.argsort(-sizes, kind="stable")
-    assigned, second = np.empty((2, n), np.int64)
-    confidence, margin = np.empty((2, n))
-    for rows in _blocks(novel_logits):
-        left = _softmax(novel_logits[rows])[:, order]
-        each = np.arange(len(left))
-        assigned[rows] = best = left.argmax(axis=1)
-        confidence[rows] = left[each, best]
-        left[each, best] = -1
-        second[rows] = outputs - 1 - left[:, ::-1].argmax(axis=1)  # of equals the last
-        margin[rows] = confidence[rows] - left[each, second[rows]]
-    names = category_names(outputs)
-    return Categories(names, order, assigned, second, confidence, margin, novel_logits)
+    two_best = TwoBest.joined(
+        TwoBest.of(_softmax(novel_logits[rows])[:, order]) for rows in _blocks(novel_logits)
+    )
+    return Categories(category_names(outputs), order, *two_best, novel_logits)
 
 
 def _blocks(logits: np.ndarray) -> Iterator[slice]:
