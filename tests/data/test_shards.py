@@ -6,8 +6,6 @@ import io
 import json
 import lzma
 import pickle
-import shutil
-import subprocess
 import tarfile
 import time
 from collections.abc import Iterator
@@ -20,15 +18,15 @@ import pandas as pd
 import pytest
 import torch
 from fsspec.implementations.memory import MemoryFileSystem
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
+from newfound.data import addresses
 from newfound.data import shards as module
 from newfound.data.catalogue import files_in, open_catalogue
 from newfound.data.images import ArrayImages, FileImages
 from newfound.data.loader import decode_all
-from newfound.data.shards import Shards, are_shards, expanded, read_shards, shard_addresses
+from newfound.data.shard_names import are_shards, shard_addresses
+from newfound.data.shards import Shards, read_shards
 from newfound.data.source import UnreadableError
 from newfound.errors import InputError
 from newfound.predict import Prediction, sort_files
@@ -41,8 +39,8 @@ PX = 8
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(module, "SETTLED_SECONDS", TICK_SECONDS)
-    monkeypatch.setattr(module, "_SECONDS_TO_WAIT", (0.0, 0.0))
+    monkeypatch.setattr(addresses, "SETTLED_SECONDS", TICK_SECONDS)
+    monkeypatch.setattr(addresses, "_SECONDS_TO_WAIT", (0.0, 0.0))
     return tmp_path / "cache/newfound"
 
 
@@ -228,35 +226,6 @@ def test_a_key_may_come_again_in_another_shard(tmp_path: Path) -> None:
 # Where shards are
 
 
-NUMBERS = st.builds(
-    lambda number, width: str(number).zfill(width), st.integers(0, 12), st.integers(1, 3)
-)
-RANGES = st.tuples(NUMBERS, NUMBERS).map(lambda ends: "{" + "..".join(ends) + "}")
-CHOICES = st.lists(st.sampled_from(["x", "y", "0", ""]), min_size=2, max_size=3)
-PARTS = st.sampled_from(["a", "-", ".tar", "é"])
-PARTS |= RANGES | CHOICES.map(lambda names: "{" + ",".join(names) + "}")
-PATTERNS = st.lists(PARTS, min_size=1, max_size=3).map("".join)
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash to compare with")
-@settings(max_examples=10)
-@given(st.lists(PATTERNS, min_size=50, max_size=100))
-def test_braces_mean_what_they_mean_to_bash(patterns: list[str]) -> None:
-    lines = [f"printf '%s|' {pattern}'' ; echo" for pattern in patterns]
-    command = ["bash", "-c", "\n".join(lines)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
-    for pattern, line in zip(patterns, told.stdout.splitlines(), strict=True):
-        assert expanded(pattern) == line.removesuffix("|").split("|")
-
-
-def test_patterns_that_stand_for_themselves_or_too_much() -> None:
-    assert expanded("a{b}c{}") == ["a{b}c{}"]
-    assert len(expanded("{000..999}-{0..99}.tar")) == 100_000
-    for pattern in ("{0..99999999}", "{0..9999}{0..9999}"):
-        with pytest.raises(InputError, match="more than 1,000,000 shards"):
-            expanded(pattern)
-
-
 def test_a_folder_a_pattern_and_a_list_are_the_same_data(tmp_path: Path) -> None:
     write_shards(tmp_path / "d", [5, 3, 4])
     (tmp_path / "d/README.md").write_text("shards of numbers")
@@ -356,10 +325,10 @@ def test_only_new_and_changed_shards_are_read_again(
     assert scanned_now() == []
     assert scanned_now(tmp_path / "d/part-00{1,3}.tar") == []
     paths[2].write_bytes(paths[1].read_bytes())
-    monkeypatch.setattr(module, "SETTLED_SECONDS", 60)
+    monkeypatch.setattr(addresses, "SETTLED_SECONDS", 60)
     all_three = ["part-001.tar", "part-002.tar", "part-003.tar"]
     assert scanned_now() == scanned_now() == all_three, "they changed just now"
-    monkeypatch.setattr(module, "SETTLED_SECONDS", TICK_SECONDS)
+    monkeypatch.setattr(addresses, "SETTLED_SECONDS", TICK_SECONDS)
     time.sleep(2 * TICK_SECONDS)
     assert scanned_now() == all_three and scanned_now() == []
 
@@ -390,9 +359,9 @@ def test_what_was_read_before_an_error_is_kept(tmp_path: Path, scanned: list[str
 
 def test_marks_change_with_a_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_shards(tmp_path / "d", [4, 4])
-    monkeypatch.setattr(module, "SETTLED_SECONDS", 60)
+    monkeypatch.setattr(addresses, "SETTLED_SECONDS", 60)
     assert not read_shards(tmp_path / "d").images.marks().any(), "they changed just now"
-    monkeypatch.setattr(module, "SETTLED_SECONDS", TICK_SECONDS)
+    monkeypatch.setattr(addresses, "SETTLED_SECONDS", TICK_SECONDS)
     time.sleep(2 * TICK_SECONDS)
     before = read_shards(tmp_path / "d").images.marks()
     assert before.dtype == np.uint64 and len({*before.tolist(), 0}) == 9
@@ -632,7 +601,7 @@ def test_from_afar_an_image_is_asked_for_again(
     images = read_shards("failing://b/0.tar").images
     assert [int(images.load(i, PX, 1).max()) for i in range(6)] == [*range(6)]
     assert Failing.failures == 18
-    monkeypatch.setattr(module, "_SECONDS_TO_WAIT", (0.0,))
+    monkeypatch.setattr(addresses, "_SECONDS_TO_WAIT", (0.0,))
     Failing.failures = 0
     with pytest.raises(UnreadableError, match=r"failing://b/0\.tar/0000\.png: no answer"):
         images.load(0, PX, 1)

@@ -33,7 +33,8 @@ from newfound.data.folders import (
 from newfound.data.images import ArrayImages, FileImages, ImageSource
 from newfound.data.index import Listings
 from newfound.data.manifest import read_manifest
-from newfound.data.shards import ShardImages, are_shards, read_shards
+from newfound.data.shard_names import are_shards
+from newfound.data.shards import ShardImages, read_shards
 from newfound.data.source import Kind, printable
 from newfound.data.texts import Texts
 from newfound.data.video_protocols import PROTOCOLS, read_protocol

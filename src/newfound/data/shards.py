@@ -11,25 +11,30 @@ import json
 import os
 import re
 import tarfile
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
-from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 from torch import Tensor
 
 from newfound.batch import UNLABELLED
-from newfound.data.folders import has_media_ending
+from newfound.data.addresses import (
+    as_shown,
+    common_folder,
+    errors_in_words,
+    is_remote,
+    open_file,
+    read_part,
+    stamp_of,
+)
 from newfound.data.images import header_read, readable, upright_square
-from newfound.data.index import SETTLED_SECONDS, About, keep_table, read_table
+from newfound.data.index import About, keep_table, read_table
+from newfound.data.shard_names import UNPACK, shard_addresses
 from newfound.data.source import Kind, printable
 from newfound.data.texts import BYTES, Texts, column, decoded
 from newfound.errors import InputError
@@ -42,18 +47,9 @@ MAX_BYTES = 2**30
 """Longer images are refused unread: of `images.MAX_PIXELS` pixels, few formats make as many."""
 
 MAX_LABEL_BYTES = 2**24
-MAX_SHARDS = 1_000_000
 
-_TAR = re.compile(r"\.tar$", re.IGNORECASE)
-_COMPRESSED = re.compile(r"\.(tgz|tbz2?|txz|tar\.(gz|bz2|xz|zst|lz4|z))$", re.IGNORECASE)
-_UNPACK = "newfound reads images from anywhere in a shard: unpack it to a plain .tar, as by gunzip"
 
 _THREADS = 16  # that wait for answers from afar
-_SECONDS_TO_WAIT = (1.0, 5.0)  # before an image is asked for once more
-
-# In what fsspec tells of a file, whatever changes with its content, by any name it is known for.
-_TELLING = {"size", "mtime", "created", "modified", "lastmodified", "updated", "ino", "versionid"}
-_TELLING |= {"etag", "generation", "contentmd5", "md5hash", "crc32c", "checksum", "digest"}
 
 _MEMBERS = pa.schema(
     [("name", BYTES), ("offset", pa.int64()), ("size", pa.int64()), ("label", BYTES)]
@@ -150,7 +146,7 @@ class ShardImages:
             raise OSError("empty file")
         if size > MAX_BYTES:
             raise OSError(f"more than {MAX_BYTES:,} bytes")
-        content = _read(self.addresses[self.shard_of[i]], start, start + size)
+        content = read_part(self.addresses[self.shard_of[i]], start, start + size)
         if len(content) > size:
             raise OSError("its server sends the whole shard where a part of it was asked for")
         if len(content) < size:
@@ -171,50 +167,6 @@ class Shards:
     source: str
 
 
-def are_shards(data: str | os.PathLike[str]) -> bool:
-    """Whether data are given as shards: an address, a tar file, a pattern of such, or a folder
-    that holds tar files, and neither folders nor images nor videos."""
-    text = os.fspath(data)
-    if not _is_remote(text) and os.path.isdir(text):  # noqa: PTH112 - never raises
-        return _is_folder_of_shards(text)
-    return _is_remote(text) or _is_shard(text) or _is_compressed(text)
-
-
-def shard_addresses(data: str | os.PathLike[str]) -> list[str]:
-    """The addresses of shards, of local ones the absolute paths.
-
-    data: a tar file; a pattern with braces, as in part-{000..012}.tar or {a,b}.tar; or a folder of
-    tar files. Each here or at an address of fsspec's, as in s3://bucket/part-{000..012}.tar.
-
-    Raises InputError if nothing is there, and for compressed shards.
-    """
-    text = os.fspath(data)
-    shown = _shown(text)
-    if not _is_remote(text):
-        text = os.path.abspath(text)  # noqa: PTH100 - Path.absolute leaves .. in it
-    is_here = not _is_remote(text) and os.path.exists(text)  # noqa: PTH110 - never raises
-    addresses = [text] if is_here else expanded(text)
-    if addresses == [text] and not (_is_shard(text) or _is_compressed(text)):
-        addresses = _in_folder(text)
-        if not addresses:
-            raise InputError(f"{shown!r} holds no .tar files; give the folder of the shards")
-    for address in filter(_is_compressed, addresses):
-        raise InputError(f"{_shown(address)!r} is compressed; {_UNPACK}")
-    return list(dict.fromkeys(addresses))
-
-
-def expanded(pattern: str) -> list[str]:
-    """What a pattern with braces stands for, the last changing fastest; {0..9}, {00..10}, {a,b}.
-
-    Raises InputError for more than `MAX_SHARDS`.
-    """
-    parts = re.split(r"\{([^{}]*)\}", pattern)
-    choices = [_choices(part) if at % 2 else [part] for at, part in enumerate(parts)]
-    if np.prod([float(len(choice)) for choice in choices]) > MAX_SHARDS:
-        raise InputError(f"{_shown(pattern)!r} stands for more than {MAX_SHARDS:,} shards")
-    return ["".join(chosen) for chosen in product(*choices)]
-
-
 def read_shards(data: str | os.PathLike[str], kind: Kind = "images") -> Shards:
     """The images of shards, in the order of the shards and of what is in them.
 
@@ -227,7 +179,7 @@ def read_shards(data: str | os.PathLike[str], kind: Kind = "images") -> Shards:
     Raises InputError if there are none, a shard is damaged, compressed or cannot be read, or a
     label makes no sense; and for videos, which are not read from shards.
     """
-    source = _shown(os.fspath(data))
+    source = as_shown(os.fspath(data))
     if kind == "videos":
         raise InputError(
             f"{source!r} are shards, and newfound reads videos from files alone; unpack them into "
@@ -244,7 +196,7 @@ def read_shards(data: str | os.PathLike[str], kind: Kind = "images") -> Shards:
     names, offsets, sizes, labels = (whole.combine_chunks() for whole in table.columns)
     shard_of = np.repeat(np.arange(len(members), dtype=np.int32), [len(part) for part in members])
     folder = common_folder(addresses)
-    beginnings = column(_shown(address).removeprefix(folder) + "/" for address in addresses)
+    beginnings = column(as_shown(address).removeprefix(folder) + "/" for address in addresses)
     images = ShardImages(
         addresses,
         stamps,
@@ -254,12 +206,6 @@ def read_shards(data: str | os.PathLike[str], kind: Kind = "images") -> Shards:
         sizes.to_numpy(),
     )
     return Shards(images, *_numbered(labels), source)
-
-
-def common_folder(addresses: Sequence[str]) -> str:
-    """What the addresses begin with as far as it is folders, to the last slash; as it is shown."""
-    first, last = min(map(_shown, addresses)), max(map(_shown, addresses))
-    return os.path.commonprefix([first, last]).rpartition("/")[0] + "/"  # noqa: RUF071 - cut there
 
 
 def _numbered(labels: pa.LargeBinaryArray) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -285,19 +231,19 @@ def _indexed(addresses: list[str]) -> tuple[list[str], list[pa.Table]]:
     known = _known(about)
     members: dict[str, pa.Table] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        stamps = list(pool.map(_stamp, addresses))
+        stamps = list(pool.map(stamp_of, addresses))
         for address, stamp in zip(addresses, stamps):
-            if stamp and known.get(_shown(address), ("",))[0] == stamp:
-                members[address] = known[_shown(address)][1]
+            if stamp and known.get(as_shown(address), ("",))[0] == stamp:
+                members[address] = known[as_shown(address)][1]
         new = [address for address in addresses if address not in members]
         # Threads help where a network is slow; to read headers is the interpreter's own work.
-        at_once = pool.map if any(map(_is_remote, new)) else map
+        at_once = pool.map if any(map(is_remote, new)) else map
         try:
             members.update(zip(new, at_once(_images_in, new)))
         finally:
             read = {a: (s, members[a]) for a, s in zip(addresses, stamps) if a in members}
             if not read.keys().isdisjoint(new):
-                _keep(about, known | {_shown(a): of_shard for a, of_shard in read.items()})
+                _keep(about, known | {as_shown(a): of_shard for a, of_shard in read.items()})
     return stamps, [members[address] for address in addresses]
 
 
@@ -319,26 +265,14 @@ def _keep(about: About, known: dict[str, tuple[str, pa.Table]]) -> None:
     keep_table(about, pa.concat_tables([table for _, table in known.values()]), shards)
 
 
-def _stamp(address: str) -> str:
-    """What changes with a shard; "" if it changed just now and may do so once more, unseen."""
-    now = time.time()
-    with _errors_in_words(address):
-        file_system, path = _opened(address)
-        status = file_system.info(path)
-    changed = status.get("mtime")
-    if isinstance(changed, float) and changed > now - SETTLED_SECONDS:
-        return ""
-    names = [name for name in sorted(status) if re.sub("[-_]", "", name).lower() in _TELLING]
-    return json.dumps({name: str(status[name]) for name in names})
-
-
 def _images_in(address: str) -> pa.Table:
     """The images of one shard, see `_MEMBERS`, by one pass over its headers."""
     images: dict[str, tuple[str, int, int]] = {}
     labels: dict[str, dict[str, str]] = {"cls": {}, "json": {}}
     with (
-        _errors_in_words(address),
-        _open_file(address) as file,
+        errors_in_words(address),
+        _damage_in_words(address),
+        open_file(address) as file,
         tarfile.open(fileobj=file, mode="r:") as tar,
     ):
         for member in _regular_files(tar):
@@ -352,7 +286,7 @@ def _images_in(address: str) -> pa.Table:
                 if images.setdefault(key, (name, 0, 0))[0] == name:
                     images[key] = (name, member.offset_data, member.size)
             elif ending in labels:
-                labels[ending][key] = _label(tar, member, f"{_shown(address)}/{name}")
+                labels[ending][key] = _label(tar, member, f"{as_shown(address)}/{name}")
     return pa.Table.from_arrays(
         [
             column(name for name, _, _ in images.values()),
@@ -362,6 +296,18 @@ def _images_in(address: str) -> pa.Table:
         ],
         schema=_MEMBERS,
     )
+
+
+@contextmanager
+def _damage_in_words(address: str) -> Iterator[None]:
+    """What is no tar file raises InputError."""
+    try:
+        yield
+    except tarfile.TarError as error:
+        raise InputError(
+            f"{as_shown(address)!r} is no tar file, or is damaged or cut short ({error}); fetch it "
+            f"again. Of compressed shards: {UNPACK}"
+        ) from error
 
 
 def _regular_files(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -407,126 +353,6 @@ def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str) -> str:
         )
     text = "" if label is None else str(label).strip()
     return "" if text == "-1" else text.encode("utf-8", "backslashreplace").decode()
-
-
-@contextmanager
-def _errors_in_words(address: str) -> Iterator[None]:
-    """What goes wrong with a shard raises InputError."""
-    shown = _shown(address)
-    try:
-        yield
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        or_so = " or cannot be reached" if _is_remote(address) else ""
-        raise InputError(f"{shown!r} does not exist{or_so}; see how it is spelt") from error
-    except ImportError as error:
-        raise InputError(f"{shown!r} cannot be read without another package: {error}") from error
-    except tarfile.TarError as error:
-        raise InputError(
-            f"{shown!r} is no tar file, or is damaged or cut short ({error}); fetch it again. Of "
-            "compressed shards: " + _UNPACK
-        ) from error
-    except Exception as error:  # each of fsspec's file systems has errors of its own
-        raise InputError(
-            f"{shown!r} cannot be read ({_in_words(error)}); see to the address, the connection "
-            "and the permissions"
-        ) from error
-
-
-def _read(address: str, start: int, end: int) -> bytes:
-    """Some bytes of a shard; from afar they are asked for more than once."""
-    for seconds in (*_SECONDS_TO_WAIT, None):
-        try:
-            file_system, path = _opened(address)
-            content: bytes = file_system.cat_file(path, start=start, end=end)
-            return content
-        except Exception as error:
-            if not _is_remote(address) or isinstance(error, FileNotFoundError):
-                raise
-            if seconds is None:
-                raise OSError(_in_words(error)) from error
-            time.sleep(seconds)
-    raise AssertionError("the last time returns or raises")
-
-
-def _open_file(address: str) -> Any:
-    file_system, path = _opened(address)
-    return file_system.open(path, "rb")
-
-
-def _opened(address: str) -> tuple[Any, str]:
-    """The file system, of which fsspec keeps one for each process, and the path in it."""
-    if not _is_remote(address):
-        return LocalFileSystem(), address
-    file_system, path = fsspec.core.url_to_fs(address)
-    return file_system, path
-
-
-def _in_folder(folder: str) -> list[str]:
-    """The tar files in a folder, compressed ones too, in name order."""
-    with _errors_in_words(folder):
-        file_system, path = _opened(folder)
-        entries = file_system.ls(path, detail=True)
-    names = [str(entry["name"]).rstrip("/").rpartition("/")[2] for entry in entries]
-    shards = [name for name in names if _is_shard(name) or _is_compressed(name)]
-    return [f"{folder.rstrip('/')}/{name}" for name in sorted(shards) if name[0] != "."]
-
-
-def _is_folder_of_shards(folder: str) -> bool:
-    """Whether a local folder holds tar files, and neither folders nor images nor videos."""
-    try:
-        with os.scandir(folder) as entries:
-            shown = [entry for entry in entries if not entry.name.startswith(".")]
-            tars = [entry for entry in shown if _is_shard(entry.name) or _is_compressed(entry.name)]
-            return bool(tars) and not any(e.is_dir() or has_media_ending(e.name) for e in shown)
-    except OSError:
-        return False
-
-
-def _choices(braces: str) -> Sequence[str]:
-    """What one pair of braces stands for."""
-    numbers = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", braces)
-    if numbers is None:
-        return braces.split(",") if "," in braces else [f"{{{braces}}}"]
-    first, last = int(numbers[1]), int(numbers[2])
-    is_padded = any(len(text) > 1 and text[0] == "0" for text in numbers.groups())
-    width = max(map(len, numbers.groups())) if is_padded else 1
-    step = 1 if first <= last else -1
-    numbers_meant = range(first, last + step, step)
-    if len(numbers_meant) > MAX_SHARDS:
-        raise InputError(f"{{{braces}}} stands for more than {MAX_SHARDS:,} shards")
-    return [f"{number:0{width}}" for number in numbers_meant]
-
-
-def _shown(address: str) -> str:
-    """An address without what is secret in it: a password, a signature in its query."""
-    if not _is_remote(address):
-        return printable(address)
-    return re.sub(r"(?<=://)[^/@]*@", "", _without_query(printable(address)))
-
-
-def _in_words(error: Exception) -> str:
-    """What an error says, without what is secret in the addresses that it may name."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = re.sub(r"(?<=://)[^\s/@]*@", "", text)
-    return printable(re.sub(r"(://[^\s?'\"]*)\?[^\s'\")]*", r"\1", text))[:300]
-
-
-def _is_remote(address: str) -> bool:
-    return "://" in address
-
-
-def _is_shard(address: str) -> bool:
-    return _TAR.search(_without_query(address)) is not None
-
-
-def _is_compressed(address: str) -> bool:
-    return _COMPRESSED.search(_without_query(address)) is not None
-
-
-def _without_query(address: str) -> str:
-    return address.partition("?")[0] if _is_remote(address) else address
 
 
 def _hash(what: tuple[str, str]) -> int:

@@ -1,0 +1,39 @@
+"""What patterns of shards mean, against bash's braces."""
+
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from newfound.data.shard_names import expanded
+from newfound.errors import InputError
+
+NUMBERS = st.builds(
+    lambda number, width: str(number).zfill(width), st.integers(0, 12), st.integers(1, 3)
+)
+RANGES = st.tuples(NUMBERS, NUMBERS).map(lambda ends: "{" + "..".join(ends) + "}")
+CHOICES = st.lists(st.sampled_from(["x", "y", "0", ""]), min_size=2, max_size=3)
+PARTS = st.sampled_from(["a", "-", ".tar", "é"])
+PARTS |= RANGES | CHOICES.map(lambda names: "{" + ",".join(names) + "}")
+PATTERNS = st.lists(PARTS, min_size=1, max_size=3).map("".join)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash to compare with")
+@settings(max_examples=10)
+@given(st.lists(PATTERNS, min_size=50, max_size=100))
+def test_braces_mean_what_they_mean_to_bash(patterns: list[str]) -> None:
+    lines = [f"printf '%s|' {pattern}'' ; echo" for pattern in patterns]
+    command = ["bash", "-c", "\n".join(lines)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    for pattern, line in zip(patterns, told.stdout.splitlines(), strict=True):
+        assert expanded(pattern) == line.removesuffix("|").split("|")
+
+
+def test_patterns_that_stand_for_themselves_or_too_much() -> None:
+    assert expanded("a{b}c{}") == ["a{b}c{}"]
+    assert len(expanded("{000..999}-{0..99}.tar")) == 100_000
+    for pattern in ("{0..99999999}", "{0..9999}{0..9999}"):
+        with pytest.raises(InputError, match="more than 1,000,000 shards"):
+            expanded(pattern)
