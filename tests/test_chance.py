@@ -1,30 +1,19 @@
 """Random numbers of a batch that processes share."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
-from newfound.augment import Views, two_views
+from newfound.augment import two_views
 from newfound.chance import SharedGenerator, uniform
+from newfound.config import make_config
 from newfound.spectrogram import LogMel, Sounds, two_sound_views
+from newfound.views import Viewer
 
 CPU = torch.device("cpu")
-ALL_CHANGES = Views(
-    px=8,
-    crop_scale=(0.2, 1),
-    crop_ratio=(0.75, 1.33),
-    flip=0.5,
-    rotate_degrees=20,
-    jitter=0.8,
-    brightness=0.4,
-    contrast=0.4,
-    saturation=0.4,
-    hue=0.1,
-    grey=0.2,
-    blur=0.5,
-    blur_sigma=(0.1, 2),
-    shift=0.1,
-)
+ALL_CHANGES = replace(Viewer(make_config("images"), CPU).views, px=8, rotate_degrees=20, shift=0.1)
 SOUNDS = Sounds(sound_seconds=0.2, mels=12, sample_rate=1000)
 
 
