@@ -5,7 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch._subclasses import FakeTensorMode
 
+from benchmarks.trainings import noise
+from newfound import spectrogram
 from newfound.augment import two_views
 from newfound.batch import Batch, Media, Seen
 from newfound.config import Config, make_config
@@ -333,22 +337,22 @@ WAITS = {"aten::item", "aten::_local_scalar_dense", "aten::nonzero", "aten::mask
 """Operations whose result the host waits for on a GPU."""
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {},
-        {"pairs": "rank"},
-        {"pairs": "cosine"},
-        {"pairs": "nearest"},
-        {"method": "rs", "pretraining": "none"},
-        {"method": "rs-ll", "pretraining": "none", "pairs": "wta"},
-        {"method": "dtc", "pretraining": "labels"},
-        {"method": "mcl", "pretraining": "none"},
-        {"method": "kmeans", "pretraining": "cl"},
-        {"method": "kmeans", "pretraining": "rotnet"},
-    ],
-    ids=str,
-)
+EVERY_STAGE: list[dict[str, Any]] = [
+    {},
+    {"pairs": "rank"},
+    {"pairs": "cosine"},
+    {"pairs": "nearest"},
+    {"method": "rs", "pretraining": "none"},
+    {"method": "rs-ll", "pretraining": "none", "pairs": "wta"},
+    {"method": "dtc", "pretraining": "labels"},
+    {"method": "mcl", "pretraining": "none"},
+    {"method": "kmeans", "pretraining": "cl"},
+    {"method": "kmeans", "pretraining": "rotnet"},
+]
+"""Settings that have all stages and all kinds of pairs between them."""
+
+
+@pytest.mark.parametrize("changed", EVERY_STAGE, ids=str)
 def test_nothing_in_a_step_waits_for_the_device(
     changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,6 +374,46 @@ def test_nothing_in_a_step_waits_for_the_device(
         with torch.profiler.profile() as profile:
             before.take_step(batch)
         assert not WAITS & {event.name for event in profile.events()}, plan.key
+
+
+class _CudaGenerator:
+    device = torch.device("cuda", 0)
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+@pytest.mark.parametrize("changed", EVERY_STAGE, ids=str)
+@pytest.mark.parametrize("preset", ["digits", "quick-videos"])
+def test_all_that_a_step_computes_lies_on_its_gpu(
+    preset: str, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By tensors that have a device and no content, so that no GPU is needed.
+
+    A step that mixes devices raises, and so does one that waits for a result.
+    """
+    rand = torch.rand
+    monkeypatch.setattr(
+        torch, "rand", lambda *size, generator, **_: rand(*size, device=generator.device)
+    )
+    monkeypatch.setattr(nn.Module, "to", lambda module, *_, **_to: module)  # it lies there already
+    monkeypatch.setattr(
+        spectrogram, "melscale_fbanks", lambda bins, _, __, mels, ___: torch.empty(bins, mels)
+    )
+    monkeypatch.setattr(nn.utils, "skip_init", lambda kind, *sizes, **on: kind(*sizes, **on))
+    device = _CudaGenerator.device
+    config = make_config(preset, width=8, batch=8, **changed)
+    labels = np.arange(32) % 4 - 2
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        with device:
+            network = make_network(config, 2, 2)
+        ground = Ground(network, config, labels.clip(-1), np.arange(32), 100.0, device)
+        before = None
+        for plan in stages(config):
+            with device:
+                before = plan.begin(ground, before)
+            index = torch.arange(before.config.batch, device=device)
+            batch = Batch(noise(config, len(index)).to(device), before.labels[index], index)
+            losses = before.objective.losses(batch, _CudaGenerator(), epoch=2)
+            assert {loss.device for loss in losses.values()} == {device}, plan.key
 
 
 @pytest.mark.slow
