@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 import newfound as package
 from newfound.data.source import printable
 from support.made_images import CLASSES, made_image, make_folder, save_images
+from support.made_shards import shard, write_shards
 from support.small_run import contents, discover_command, flags, newfound, one_thread
 
 KNOWN, NOVEL = (0, 1, 4, 5), (2, 3)
@@ -223,6 +225,61 @@ def test_predict_agrees_with_the_run_on_its_own_items(
     both = items.merge(predicted[predicted["kind"] == "novel"], on="path")
     assert len(both) > 60
     assert (both["category_x"] == both["category_y"]).all()
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_predict_takes_shards_wherever_they_are(
+    finished: Path,
+    manifest: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    """What they are answered with is what the same files are."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    photos = sorted((manifest.parent / "all files").iterdir())[::8]
+    place = "memory://predict/one.tar"
+    content = shard((path.name, path.read_bytes()) for path in photos)
+    if where == "here":
+        place = str(tmp_path / "one.tar")
+        (tmp_path / "one.tar").write_bytes(content)
+    else:
+        MemoryFileSystem().pipe("/predict/one.tar", content)
+    (tmp_path / "photos").mkdir()
+    for path in photos:
+        (tmp_path / "photos" / path.name).symlink_to(path)
+    answers = []
+    for data, out in ((place, tmp_path / "a.csv"), (tmp_path / "photos", tmp_path / "b.csv")):
+        assert newfound("predict", finished, data, "--out", out, "--workers", 0) == 0
+        answers.append(pd.read_csv(out))
+    assert capsys.readouterr().err.count("Reading 1 new shards ...\n") == 1
+    answers[0]["path"] = answers[0]["path"].str.removeprefix("one.tar/")
+    pd.testing.assert_frame_equal(*answers)
+    pd.testing.assert_frame_equal(
+        package.load(finished).predict(place, workers=0).assign(path=answers[1]["path"]), answers[1]
+    )
+    sort = ["predict", finished, place, "--out", tmp_path / "c.csv", "--copy-to", tmp_path / "d"]
+    assert newfound(*sort) == 2
+    assert "lies in shards, so it cannot be copied" in capsys.readouterr().err
+    assert not (tmp_path / "c.csv").exists()
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]], ids=["aloud", "quiet"])
+@pytest.mark.parametrize("command", ["discover", "tune"])
+def test_new_shards_are_counted_unless_quiet(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    quiet: list[str],
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_shards(tmp_path / "d", [8, 8, 8])
+    asked = [command, "images", tmp_path / "d", "--out", tmp_path / "run", "--preset", "quick"]
+    assert newfound(*asked, "--num-novel", 1, "--mu", 3, *quiet) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:-1] == ([] if quiet else ["Reading 3 new shards ..."])
 
 
 def test_predict_takes_a_single_file(finished: Path, new_files: Path, tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ from torch import Tensor, nn
 from newfound import distributed
 from newfound.batch import Media
 from newfound.cli import run_command_line
-from newfound.config import make_config
+from newfound.config import VideoConfig, make_config
+from newfound.data.clip_loader import read_clips
+from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
 from newfound.data.loader import CachedPixels, Draw, read_images
 from newfound.data.source import UnreadableError
@@ -33,6 +35,7 @@ from newfound.models.batch_norm import SharedBatchNorm, share_statistics
 from newfound.models.network import make_network
 from newfound.stages import Ground, begin_ours, stages
 from newfound.train import Training, train
+from support.made_videos import Picture, steady, write_video
 from support.processes import in_processes
 from support.small_run import (
     TINY_VIDEOS,
@@ -451,6 +454,33 @@ def test_processes_share_the_first_look_at_images_that_are_not_kept(tmp_path: Pa
     found = in_processes(3, tmp_path, look)
     assert [skipped for skipped, _ in found] == [expected] * 3
     assert sum(seen for _, seen in found) == whole == len(files)
+
+
+def test_processes_share_the_first_look_at_videos_that_are_not_kept(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.mp4" for number in range(5)]
+    for path in paths[:4]:
+        write_video(path, Picture(steady(0.5, rate=8), 32, 24))
+    cpu = torch.device("cpu")
+
+    def look(missing_audio: str = "zeros") -> tuple[list[int], int]:
+        anywhere = {"places": None, "missing_audio": missing_audio}
+        config = make_config(**TINY_VIDEOS).model_copy(update=anywhere)
+        assert isinstance(config, VideoConfig)
+        seen: list[int] = []
+        _, skipped = read_clips(
+            ClipFiles(paths), config, 0, "none", cpu, lambda done, _: seen.append(done)
+        )
+        return [bad.index for bad in skipped], max(seen)
+
+    def refuse() -> str:
+        with pytest.raises(InputError) as error:
+            look("error")
+        return str(error.value)
+
+    assert look() == ([4], 5)
+    assert in_processes(2, tmp_path, look) == [([4], 3), ([4], 2)]
+    reasons = in_processes(2, tmp_path, refuse)
+    assert reasons == [reasons[0]] * 2 and "0.mp4' has no sound" in reasons[0]
 
 
 def test_what_one_process_alone_cannot_read_is_told(

@@ -5,7 +5,7 @@ import pytest
 
 from newfound.data.images import FileImages
 from newfound.errors import InputError
-from newfound.predict import Prediction, check_unused, sort_files
+from newfound.predict import Prediction, check_can_sort, sort_files
 from support.made_images import save_images
 
 HOSTILE = ["../../evil", "..", ".", "a/b", "/etc", "back\\slash", "nul\0", "new\nline", ".hidden"]
@@ -62,13 +62,13 @@ def test_links_survive_a_relative_path(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_place_in_use_is_refused(tmp_path: Path) -> None:
-    check_unused(tmp_path / "absent")
+    check_can_sort(tmp_path, tmp_path / "absent")
     (tmp_path / "empty").mkdir()
-    check_unused(tmp_path / "empty")
+    check_can_sort(tmp_path, tmp_path / "empty")
     for place in (tmp_path, tmp_path / "file"):
         (tmp_path / "file").write_text("x")
         with pytest.raises(InputError, match="is not empty; give a new folder"):
-            check_unused(place)
+            check_can_sort(tmp_path, place)
     paths = save_images(tmp_path / "photos", 0, range(1))
     with pytest.raises(InputError, match=r"cannot write .*give another folder"):
         sort_files(predicted(paths, ["x"]), tmp_path / "file" / "below", "copy")

@@ -27,6 +27,7 @@ from newfound.progress import Progress
 from newfound.run_folder import RunFolder
 from newfound.train import Training
 from support.made_images import make_folder
+from support.made_shards import shard
 from support.made_videos import Picture, Sound, steady, tone, write_bad_videos, write_video
 from support.small_run import (
     TINY_VIDEOS,
@@ -139,6 +140,32 @@ def test_where_clips_are_kept_and_who_decodes_changes_nothing(
     baselines = json.loads((run / "result.json").read_text())["baselines"]
     assert baselines.keys() == {"kmeans_features"}, "pixels are not decoded again for a baseline"
     assert "k-means on the plain pixels" not in (run / "report.html").read_text()
+
+
+def in_a_shard(videos: Path, path: Path) -> Path:
+    """A tar file of all videos, each with its class beside it."""
+    members = []
+    for video in sorted(videos.rglob("*.mp4")):
+        name = str(video.relative_to(videos))
+        members += [(name, video.read_bytes())]
+        members += [(name.replace(".mp4", ".cls"), video.parent.name.encode())]
+    path.write_bytes(shard(members))
+    return path
+
+
+def test_videos_in_shards_give_the_run_that_their_files_give(
+    videos: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = in_a_shard(videos, tmp_path / "one.tar")
+    run = discovered(path, tmp_path / "run", cache="none", workers=1)
+    for name in ("items.csv", "categories.csv"):
+        content = (run / name).read_bytes()
+        assert b"one.tar/" in content
+        (run / name).write_bytes(content.replace(b"one.tar/", b""))
+    assert_same_run(whole, run)
+    assert "file:///" in (whole / "report.html").read_text()
+    assert "file:///" not in (run / "report.html").read_text(), "nothing can be linked to"
 
 
 def anywhere(videos: Path, out: Path) -> list[str]:

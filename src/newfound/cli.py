@@ -18,7 +18,7 @@ from tyro.extras import SubcommandApp
 
 from newfound import distributed
 from newfound.av_digits.make import make_av_digits
-from newfound.cli_flags import Call, Opened, Problem, check_kind, defaults_of, flags_of
+from newfound.cli_flags import Call, Opened, Problem, check_kind, defaults_of, flags_of, open_named
 from newfound.cli_reproduce import REPRODUCE, reproduce_commands
 from newfound.cli_tune import tune_commands
 from newfound.config import (
@@ -27,13 +27,12 @@ from newfound.config import (
     complete_config,
     make_runtime,
 )
-from newfound.data.catalogue import open_catalogue
 from newfound.data.manifest import read_truth
 from newfound.discovery import Discovery, choose_preset, load
 from newfound.dry_run import try_out
 from newfound.errors import InputError, Stopped
 from newfound.files import write_atomically, write_csv
-from newfound.predict import check_unused, predict, sort_files
+from newfound.predict import check_can_sort, predict, sort_files
 from newfound.progress import Progress
 from newfound.report import write_report
 from newfound.run import Job, run
@@ -147,20 +146,16 @@ def _commands(
 
         Args:
             data: a folder (labelled/<class>/ and unlabelled/, or class folders with
-                --labelled-classes), a .csv or .parquet table (path, label), or a built-in set:
-                digits, cifar10, cifar100
+                --labelled-classes), a .csv or .parquet table (path, label), WebDataset
+                shards (a folder of .tar files, part-{000..012}.tar, or an address as
+                s3://bucket/part-{000..012}.tar), or a built-in set: digits, cifar10,
+                cifar100
             download: let torchvision fetch cifar10 or cifar100
         """
 
         def call() -> None:
             check_kind(preset, "images")
-            data_set = opened or open_catalogue(
-                data,
-                labelled=task.labelled,
-                unlabelled=task.unlabelled,
-                labelled_classes=task.labelled_classes,
-                download=download,
-            )
+            data_set = opened or open_named(data, task, task.quiet, download=download)
             if preset is None and (chosen := choose_preset(data_set[0])) != settings.preset:
                 _parse([*arguments, "--preset", chosen], data_set)()
                 return
@@ -188,8 +183,10 @@ def _commands(
         Args:
             data: a folder (labelled/<class>/ and unlabelled/, or class folders with
                 --labelled-classes), a .csv or .parquet table (path, label, and if need be
-                start_seconds, end_seconds), or a published set: kinetics400 (350 classes known,
-                50 novel) or vggsound (270, 39), with --csv and --videos
+                start_seconds, end_seconds), WebDataset shards (a folder of .tar files,
+                part-{000..012}.tar, or an address as s3://bucket/part-{000..012}.tar), or
+                a published set: kinetics400 (350 classes known, 50 novel) or vggsound
+                (270, 39), with --csv and --videos
             csv: of kinetics400 the folder of train.csv and validate.csv, or one table of all; of
                 vggsound its vggsound.csv
             videos: the folder that the videos of kinetics400 or vggsound lie in or below, named
@@ -198,15 +195,7 @@ def _commands(
 
         def call() -> None:
             check_kind(preset, "videos")
-            data_set = open_catalogue(
-                data,
-                labelled=task.labelled,
-                unlabelled=task.unlabelled,
-                labelled_classes=task.labelled_classes,
-                kind="videos",
-                csv=csv,
-                videos=videos,
-            )
+            data_set = open_named(data, task, task.quiet, kind="videos", csv=csv, videos=videos)
             _discover(task, data_set, settings, runtime)
 
         return call
@@ -221,7 +210,7 @@ def _commands(
     @app.command(name="predict")
     def predict_command(
         run: Positional[Path],
-        path: Positional[Path],
+        data: Positional[str],
         /,
         *,
         out: Path,
@@ -234,9 +223,11 @@ def _commands(
 
         Args:
             run: the folder of a finished run
-            path: a file or a folder, of what the run was trained on: images or videos
+            data: a file, a folder or WebDataset shards (a folder of .tar files,
+                part-{000..012}.tar, or an address as s3://bucket/part-{000..012}.tar), of
+                what the run was trained on: images or videos
             out: the table to write, .csv or .parquet
-            copy_to: also sort the files into one folder per category here
+            copy_to: also sort the files into one folder per category here; not those of shards
             link: with --copy-to, links instead of copies
             quiet: print nothing but errors
         """
@@ -244,11 +235,11 @@ def _commands(
         def call() -> None:
             write, speed = _table_writer(out), make_runtime(**asdict(machine))
             if copy_to is not None:
-                check_unused(copy_to)
+                check_can_sort(data, copy_to)
             elif link:
                 raise InputError("--link goes with --copy-to; say where the links are to lie")
             with Progress(quiet=quiet) as progress:
-                prediction = predict(RunFolder(run), path, speed, progress)
+                prediction = predict(RunFolder(run), data, speed, progress)
                 write(prediction.table)
                 if copy_to is not None:
                     sort_files(prediction, copy_to, "link" if link else "copy")

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel
 from tyro.conf import arg
 
 from newfound.config import PRESETS, Config, kind_of, make_config
-from newfound.data.catalogue import Catalogue, Truth
+from newfound.data.catalogue import Catalogue, Truth, open_catalogue
 from newfound.data.source import Kind
+from newfound.distributed import is_writer
 from newfound.errors import InputError
+from newfound.progress import NEW_SHARDS, Progress
 
 Call = Callable[[], None]
 """What a parsed command line asks for, not done yet."""
@@ -32,8 +34,25 @@ class Problem:
     unlabelled: Path | None = None
     """a folder of unlabelled items, instead of DATA"""
     labelled_classes: int | None = None
-    """DATA has class folders: so many in name order are labelled, the others are treated as
+    """DATA has class folders, or shards with a label for every item: so many
+    classes in name order are labelled, the others are treated as
     unlabelled and scored at the end"""
+
+
+def open_named(data: str | None, problem: Problem, quiet: bool, **more: Any) -> Opened:
+    """The data that a command line names; the reading of new shards is shown.
+
+    more: for `open_catalogue`.
+    """
+    with Progress(quiet=quiet or not is_writer()) as progress:
+        return open_catalogue(
+            data,
+            labelled=problem.labelled,
+            unlabelled=problem.unlabelled,
+            labelled_classes=problem.labelled_classes,
+            on_progress=progress.reading(NEW_SHARDS),
+            **more,
+        )
 
 
 def defaults_of(preset: str | None, kind: Kind, method: str | None = None) -> Config:

@@ -11,9 +11,9 @@ from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
-from newfound.cli_flags import Call, Opened, Problem, check_kind, defaults_of, flags_of
+from newfound.cli_flags import Call, Opened, Problem, check_kind, defaults_of, flags_of, open_named
 from newfound.config import PRESETS, Runtime, make_runtime
-from newfound.data.catalogue import Catalogue, open_catalogue
+from newfound.data.catalogue import Catalogue
 from newfound.data.rehearsal import pretend
 from newfound.discovery import choose_preset
 from newfound.progress import Progress
@@ -67,19 +67,13 @@ def tune_commands(
         The same command again continues; with more candidates only those are new.
 
         Args:
-            data: as in `discover images`
+            data: as in `discover images`: a folder, a table, shards or a built-in set
             download: let torchvision fetch cifar10 or cifar100
         """
 
         def call() -> None:
             check_kind(preset, "images")
-            data_set = opened or open_catalogue(
-                data,
-                labelled=task.labelled,
-                unlabelled=task.unlabelled,
-                labelled_classes=task.labelled_classes,
-                download=download,
-            )
+            data_set = opened or open_named(data, task, task.quiet, download=download)
             if preset is None:
                 chosen = choose_preset(pretend(data_set[0], task.num_novel)[0])
                 if chosen != settings.preset:
@@ -109,22 +103,14 @@ def tune_commands(
         The same command again continues; with more candidates only those are new.
 
         Args:
-            data: as in `discover videos`
+            data: as in `discover videos`: a folder, a table, shards or a published set
             csv: as in `discover videos`
             videos: as in `discover videos`
         """
 
         def call() -> None:
             check_kind(preset, "videos")
-            catalogue, _ = open_catalogue(
-                data,
-                labelled=task.labelled,
-                unlabelled=task.unlabelled,
-                labelled_classes=task.labelled_classes,
-                kind="videos",
-                csv=csv,
-                videos=videos,
-            )
+            catalogue, _ = open_named(data, task, task.quiet, kind="videos", csv=csv, videos=videos)
             _tune(task, catalogue, candidates, settings, runtime)
 
         return call

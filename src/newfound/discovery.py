@@ -19,7 +19,7 @@ from newfound.embedding import read_embedding
 from newfound.errors import InputError, RunFolderError, Stopped
 from newfound.evaluate import assessment
 from newfound.predict import predict
-from newfound.progress import Progress
+from newfound.progress import NEW_SHARDS, Progress
 from newfound.report import write_report
 from newfound.run import Job, run
 from newfound.run_folder import RunFolder
@@ -72,11 +72,11 @@ class Discovery:
     def predict(self, data: str | os.PathLike[str], **machine: Any) -> pd.DataFrame:
         """Known and discovered categories of new files; unreadable ones have no row.
 
-        data: a file or a folder.  machine: device, threads and workers, as in
-        `newfound.Runtime`.
+        data: a file, a folder, or shards as for `newfound.open_catalogue`.  machine: device,
+        threads and workers, as in `newfound.Runtime`.
         """
         with Progress(quiet=True) as progress:
-            return predict(self.folder, Path(data), make_runtime(**machine), progress).table
+            return predict(self.folder, data, make_runtime(**machine), progress).table
 
     def evaluate(self, truth: dict[str, str]) -> dict[str, Any]:
         """ACC, NMI, ARI, per category, against true class names by the table's paths.
@@ -153,23 +153,26 @@ def discover(
 
     Raises InputError for what cannot be used, Stopped when the user interrupts.
     """
-    catalogue, truth = open_catalogue(
-        data,
-        labelled=labelled,
-        unlabelled=unlabelled,
-        labelled_classes=labelled_classes,
-        download=download,
-        kind="images" if preset == "auto" else kind_of(preset),
-        csv=csv,
-        videos=videos,
-    )
+    quiet = quiet or not is_writer()
+    with Progress(quiet=quiet) as progress:
+        catalogue, truth = open_catalogue(
+            data,
+            labelled=labelled,
+            unlabelled=unlabelled,
+            labelled_classes=labelled_classes,
+            download=download,
+            kind="images" if preset == "auto" else kind_of(preset),
+            csv=csv,
+            videos=videos,
+            on_progress=progress.reading(NEW_SHARDS),
+        )
     config = make_config(choose_preset(catalogue) if preset == "auto" else preset, **settings)
     temporary = tempfile.TemporaryDirectory(prefix="newfound-") if out is None else None
     folder = RunFolder(Path(temporary.name if temporary else str(out)))
     speed = runtime or Runtime()
     job = Job(folder, catalogue, truth, num_novel, config, speed, compare_labelled_only)
     try:
-        with Progress(quiet=quiet or not is_writer()) as progress:
+        with Progress(quiet=quiet) as progress:
             run(job, progress)
     except Stopped:
         if temporary is None:

@@ -10,7 +10,8 @@ from newfound.data.clip_loader import CENTRE, NO_SOUND, ClipDecoding, Place, cli
 from newfound.data.clips import ClipFiles, evenly
 from newfound.data.decoding import AHEAD, Chunk, Decoding, decoded
 from newfound.data.images import ImageSource
-from newfound.data.loader import ImageDecoding, OnProgress, Skipped, image_requests
+from newfound.data.loader import ImageDecoding, Skipped, image_requests
+from newfound.data.source import OnProgress
 
 Decoded = tuple[Media | None, list[Skipped]]
 """The usable items of a chunk, if any, and the others."""

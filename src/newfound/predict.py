@@ -1,5 +1,6 @@
 """What a finished run says of new files."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -12,17 +13,18 @@ import pandas as pd
 
 from newfound.answer import one_answer
 from newfound.config import Machine, kind_of
+from newfound.data.addresses import as_shown
 from newfound.data.catalogue import files_in
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
-from newfound.data.shards import ShardImages
+from newfound.data.shard_names import are_shards
 from newfound.data.source import printable
 from newfound.device import choose_device, choose_workers, compute_threads
 from newfound.errors import InputError
 from newfound.inference import answers_to
 from newfound.model_file import load_model
 from newfound.one_pass import OnePass
-from newfound.progress import Progress
+from newfound.progress import NEW_SHARDS, Progress
 from newfound.run_folder import RunFolder
 from newfound.tables import category_names
 from newfound.two_best import TwoBest
@@ -33,19 +35,19 @@ class Prediction:
     """Answers for new files.
 
     table: one row per readable file: path, category, kind (known or novel), confidence (0..1),
-    second, margin (0..1).  skipped: path and reason of the others.  files: (n,) full paths of
+    second, margin (0..1).  skipped: path and reason of the others.  files: (n,) what is in
     the table's rows.
     """
 
     table: pd.DataFrame
     skipped: pd.DataFrame
-    files: FileImages | ShardImages | ClipFiles
+    files: FileImages | ClipFiles
 
 
 def predict(
-    folder: RunFolder, data: str | Path, machine: Machine, progress: Progress
+    folder: RunFolder, data: str | os.PathLike[str], machine: Machine, progress: Progress
 ) -> Prediction:
-    """The category, known or discovered, of one file or of every file below a folder.
+    """The category, known or discovered, of one file, of all files below a folder or of shards.
 
     Raises InputError if there is nothing to read, RunFolderError if the run has not ended.
     """
@@ -55,7 +57,7 @@ def predict(
     device = choose_device(machine.device)
     workers = choose_workers(machine.workers)
     kind = kind_of(config.preset)
-    names, files = files_in(data, kind)
+    names, files = files_in(data, kind, progress.reading(NEW_SHARDS))
 
     progress.stage("Predicting", len(files))
     pin = device.type == "cuda"
@@ -75,8 +77,13 @@ def predict(
     return Prediction(table, skipped, files.subset(rows))
 
 
-def check_unused(into: Path) -> None:
-    """Raises InputError if `sort_files` could mix its files with others there."""
+def check_can_sort(data: str | os.PathLike[str], into: Path) -> None:
+    """Raises InputError for shards, and if `sort_files` could mix its files with others there."""
+    if are_shards(data):
+        raise InputError(
+            f"what is in {as_shown(os.fspath(data))!r} lies in shards, so it cannot be copied or "
+            "linked to; leave --copy-to out, or unpack the shards"
+        )
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise InputError(f"{into} is not empty; give a new folder to --copy-to")
 

@@ -16,6 +16,7 @@ from newfound.data.clip_loader import CENTRE, ClipDecoding, Place
 from newfound.data.clips import ClipFiles, ClipShape
 from newfound.data.decoding import decoded
 from newfound.data.loader import decode_all
+from newfound.data.stored import Files
 from newfound.spectrogram import FLOOR_DB, LogMel, Sounds
 
 THUMBNAIL_PX = 64
@@ -44,7 +45,8 @@ def make_thumbnails(
 
     row: (m,) int64.  pixels: (m, H, 64, 3) uint8, H = 64; of videos that are both seen and heard
     H = 96, a poster above the spectrogram of its sound.  For videos also link: (m,) str, URLs of
-    their files, and where sound is heard also heard: (m,) bool, False for a video without sound.
+    their files, "" for one in a shard, and where sound is heard also heard: (m,) bool, False for
+    a video without sound.
 
     A file that has gone since training began has none.
     """
@@ -136,11 +138,13 @@ def _coloured(loudness: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def _link(videos: ClipFiles, i: int) -> str:
-    """A URL of the file from which a browser plays item i, percent-encoded ASCII.
+    """A URL of the file from which a browser plays item i, percent-encoded ASCII; "" in a shard.
 
     The folder is resolved, as a browser takes ".." for the folder in the name; the file is not,
     as a browser tells by its name what it is.
     """
+    if not isinstance(videos.files, Files):
+        return ""
     file = Path(videos.path(i))
     url = (file.parent.resolve() / file.name).as_uri()
     start, end = (_plain(seconds[i]) for seconds in (videos.start_seconds, videos.end_seconds))

@@ -270,6 +270,9 @@ def test_empty_and_missing_places(tmp_path: Path) -> None:
         open_catalogue(tmp_path / "no/such/place")
     with pytest.raises(InputError, match="cannot be opened"):
         open_catalogue(tmp_path / ("x" * 300))
+    for there in ("s3://bucket/known", Path("s3://bucket/known")):
+        with pytest.raises(InputError, match=r"known' is an address, .* only shards are read"):
+            open_catalogue(None, labelled=there, unlabelled=tmp_path)
 
 
 def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

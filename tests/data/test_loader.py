@@ -82,10 +82,10 @@ def test_a_forbidden_file_is_skipped_and_listed(
     paths = write_images(tmp_path, 3)
     really = Image.open
 
-    def refuse_one(path: str) -> Any:
-        if str(path) == str(paths[1]):
-            raise PermissionError(13, "Permission denied", path)
-        return really(path)
+    def refuse_one(file: Any) -> Any:
+        if file.name == str(paths[1]):
+            raise PermissionError(13, "Permission denied", file.name)
+        return really(file)
 
     monkeypatch.setattr(Image, "open", refuse_one)
     assert check_all(FileImages(paths), 8, 1, 0) == [Skipped(1, "permission denied")]

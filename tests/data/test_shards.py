@@ -1,4 +1,4 @@
-"""Images in tar files are those that tarfile extracts, and nothing in a shard is trusted."""
+"""Items in tar files are those that tarfile extracts, and nothing in a shard is trusted."""
 
 import bz2
 import gzip
@@ -21,16 +21,22 @@ from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 from newfound.data import addresses
+from newfound.data import members as members_module
 from newfound.data import shards as module
+from newfound.data import videos as video_module
 from newfound.data.catalogue import files_in, open_catalogue
+from newfound.data.clip_loader import ClipDecoding, Place
+from newfound.data.clips import Clip, ClipFiles, ClipShape
+from newfound.data.decoding import decoded
 from newfound.data.images import ArrayImages, FileImages
 from newfound.data.loader import decode_all
 from newfound.data.shard_names import are_shards, shard_addresses
 from newfound.data.shards import Shards, read_shards
-from newfound.data.source import UnreadableError
+from newfound.data.source import Kind, UnreadableError
 from newfound.errors import InputError
 from newfound.predict import Prediction, sort_files
 from support.made_shards import picture, samples, shard, write_shards
+from support.made_videos import Picture, Sound, steady, tone, write_bad_videos, write_video
 
 TICK_SECONDS = 0.02
 PX = 8
@@ -48,13 +54,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def scanned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the shards whose headers are really read."""
     names: list[str] = []
-    really = module._images_in
+    really = module._members_in
 
-    def note(address: str) -> Any:
+    def note(address: str, kind: Kind) -> Any:
         names.append(address.rpartition("/")[2])
-        return really(address)
+        return really(address, kind)
 
-    monkeypatch.setattr(module, "_images_in", note)
+    monkeypatch.setattr(module, "_members_in", note)
     return names
 
 
@@ -75,11 +81,14 @@ def one_shard(folder: Path, *members: tuple[str, bytes], **form: int) -> Path:
 def labelled(read: Shards) -> dict[str, str]:
     """Name -> label, "" for none."""
     texts = (*read.class_names, "")
-    return {name: texts[number] for name, number in zip(read.images.names, read.labels)}
+    return {name: texts[number] for name, number in zip(read.members.names, read.labels)}
 
 
 def pixels(read: Shards) -> list[int]:
-    return [int(read.images.load(i, PX, 1).max()) for i in range(len(read.images))]
+    return [
+        int(FileImages(read.members).load(i, PX, 1).max())
+        for i in range(len(FileImages(read.members)))
+    ]
 
 
 # What is read
@@ -98,11 +107,13 @@ def test_images_are_those_that_tarfile_extracts(tmp_path: Path) -> None:
     with tarfile.open(path) as tar:
         tar.extractall(tmp_path / "out", filter="data")
     read, files = read_shards(path), FileImages([tmp_path / "out" / name for name in kinds])
-    assert read.images.names.tolist() == [f"one.tar/{name}" for name in kinds]
-    assert len(read.images) == len(files) and np.array_equal(read.images.stamps(), files.stamps())
+    assert read.members.names.tolist() == [f"one.tar/{name}" for name in kinds]
+    assert len(FileImages(read.members)) == len(files) and np.array_equal(
+        FileImages(read.members).stamps(), files.stamps()
+    )
     for i in range(len(files)):
-        assert torch.equal(read.images.load(i, 16, 3), files.load(i, 16, 3))
-        assert read.images.shorter_side(i) == files.shorter_side(i) == 30
+        assert torch.equal(FileImages(read.members).load(i, 16, 3), files.load(i, 16, 3))
+        assert FileImages(read.members).shorter_side(i) == files.shorter_side(i) == 30
 
 
 def test_labels_are_text_or_numbers_beside_the_image(tmp_path: Path) -> None:
@@ -166,7 +177,7 @@ def test_long_and_odd_names_in_every_format(tmp_path: Path, form: int) -> None:
         names.append("x" * 300 + ".png")
     path = one_shard(tmp_path, *((n, picture(i)) for i, n in enumerate(names)), form=form)
     read = read_shards(path)
-    assert read.images.names.tolist() == [f"one.tar/{name}" for name in names]
+    assert read.members.names.tolist() == [f"one.tar/{name}" for name in names]
     assert pixels(read) == [*range(len(names))]
     assert [*open_names(path)] == [f"one.tar/{n}".replace("\udce9", "\\xe9") for n in names]
 
@@ -205,7 +216,11 @@ def test_what_of_a_shard_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "one.tar").write_bytes(file.getvalue())
     before = sorted(tmp_path.rglob("*"))
     read = read_shards(tmp_path / "one.tar")
-    assert read.images.names.tolist() == ["one.tar/a.png", "one.tar/etc/b.png", "one.tar/a.d/c.png"]
+    assert read.members.names.tolist() == [
+        "one.tar/a.png",
+        "one.tar/etc/b.png",
+        "one.tar/a.d/c.png",
+    ]
     assert pixels(read) == [1, 2, 3]
     assert [p for p in sorted(tmp_path.rglob("*")) if "cache" not in str(p)] == before
 
@@ -220,7 +235,117 @@ def test_a_key_may_come_again_in_another_shard(tmp_path: Path) -> None:
     for number, name in enumerate("ab"):
         (tmp_path / f"{name}.tar").write_bytes(shard([("0.png", picture(number))]))
     read = read_shards(tmp_path)
-    assert read.images.names.tolist() == ["a.tar/0.png", "b.tar/0.png"] and pixels(read) == [0, 1]
+    assert read.members.names.tolist() == ["a.tar/0.png", "b.tar/0.png"] and pixels(read) == [0, 1]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of videos of several formats and lengths, two of them with sound."""
+    folder = tmp_path_factory.mktemp("videos")
+    (folder / "b").mkdir()
+    write_video(folder / "a.mp4", Picture(steady(2)), Sound(tone(2)))
+    write_video(folder / "b/a.MKV", Picture(steady(1), 48, 64), Sound(tone(1, 800)))
+    write_video(folder / "c.ts", Picture(steady(1.5), split=True))
+    return folder
+
+
+VIDEOS = ("a.mp4", "b/a.MKV", "c.ts")
+PLACES = [(row, at) for row in range(len(VIDEOS)) for at in (0.0, 0.4, 1.0)]
+
+
+def same_clip(one: Clip, other: Clip) -> bool:
+    assert one.pixels is not None and other.pixels is not None
+    assert one.sound is not None and other.sound is not None
+    return (
+        torch.equal(one.pixels, other.pixels)
+        and torch.equal(one.sound, other.sound)
+        and one.heard == other.heard
+    )
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_clips_of_videos_are_those_of_the_files(
+    tmp_path: Path, videos: Path, memory: MemoryFileSystem, where: str
+) -> None:
+    """Bit for bit, in workers and by copies, too."""
+    members = [(name, (videos / name).read_bytes()) for name in VIDEOS]
+    path = one_shard(tmp_path, members[0], ("a.txt", b"a caption"), *members[1:])
+    memory.pipe("/b/one.tar", path.read_bytes())
+    read = read_shards(path if where == "here" else "memory://b/one.tar", "videos")
+    assert read.members.names.tolist() == [f"one.tar/{name}" for name in VIDEOS]
+    source, files = ClipFiles(read.members), ClipFiles([videos / name for name in VIDEOS])
+    assert np.array_equal(source.stamps(), files.stamps())
+    shape = ClipShape(clip_seconds=0.5, frames=3, side=16, sound_seconds=0.4)
+    expected = [files.load_clip(row, at, 0.5, shape) for row, at in PLACES]
+    copy = pickle.loads(pickle.dumps(source))
+    backwards = source.subset(np.array([2, 1, 0]))
+    for same, rows in ((source, [0, 1, 2]), (copy, [0, 1, 2]), (backwards, [2, 1, 0])):
+        clips = [same.load_clip(rows[row], at, 0.5, shape) for row, at in PLACES]
+        assert all(map(same_clip, clips, expected))
+    requests = [[Place(row, at, 0.5)] for row, at in PLACES]
+    chunks = [*decoded(ClipDecoding(source, shape), requests, workers=2, pin=False)]
+    for chunk, clip in zip(chunks, expected, strict=True):
+        assert chunk.media is not None and chunk.media.pixels is not None
+        assert torch.equal(chunk.media.pixels[0], clip.pixels)
+
+
+def test_of_a_clip_from_a_shard_here_little_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the whole of a long video."""
+    sound = Sound(tone(30), codec="pcm_s16le")  # of 3 MB
+    content = write_video(tmp_path / "a.mkv", Picture(steady(30)), sound).read_bytes()
+    source = ClipFiles(read_shards(one_shard(tmp_path, ("a.mkv", content)), "videos").members)
+    n_read, original = 0, members_module._Window.readinto
+
+    def counted(window: Any, buffer: memoryview) -> int:
+        nonlocal n_read
+        n_read += (n := original(window, buffer))
+        return n
+
+    monkeypatch.setattr(members_module._Window, "readinto", counted)
+    clip = source.load_clip(0, 0.5, 0.5, ClipShape("visual", frames=2, side=16))
+    assert clip.pixels is not None and 0 < n_read < len(content) / 3
+
+
+def test_damaged_videos_are_left_out_with_the_reason(tmp_path: Path) -> None:
+    reasons = write_bad_videos(tmp_path)
+    contents = [(name, (tmp_path / name).read_bytes()) for name in reasons]
+    source = ClipFiles(read_shards(one_shard(tmp_path, *contents), "videos").members)
+    for i, (name, reason) in enumerate(reasons.items()):
+        with pytest.raises(UnreadableError) as error:
+            source.load_clip(i, 0.0, 0.5, ClipShape(frames=2, side=16))
+        assert (error.value.path, error.value.reason) == (f"{tmp_path}/one.tar/{name}", reason)
+
+
+def test_a_video_that_takes_too_long_is_told(
+    tmp_path: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = one_shard(tmp_path, ("a.mp4", (videos / "a.mp4").read_bytes()))
+    source, now = ClipFiles(read_shards(path, "videos").members), 0.0
+    original = members_module._Window.readinto
+
+    def slow(window: Any, buffer: memoryview) -> int:
+        nonlocal now
+        now += video_module.MAX_SECONDS + 1
+        return original(window, buffer)
+
+    monkeypatch.setattr(video_module, "monotonic", lambda: now)
+    monkeypatch.setattr(members_module._Window, "readinto", slow)
+    with pytest.raises(UnreadableError, match=r"one\.tar/a\.mp4: it takes longer than 60 s"):
+        source.load_clip(0, 0.0, 0.5, ClipShape(frames=2, side=16))
+
+
+def test_what_is_known_of_images_is_not_taken_for_videos(
+    tmp_path: Path, scanned: list[str]
+) -> None:
+    both = [("0.png", picture(0)), ("0.mp4", b"film"), ("1.mp4", b"film"), ("0.cls", b"x")]
+    path = one_shard(tmp_path, *both)
+    time.sleep(2 * TICK_SECONDS)
+    for _ in range(2):
+        assert labelled(read_shards(path)) == {"one.tar/0.png": "x"}
+        assert labelled(read_shards(path, "videos")) == {"one.tar/0.mp4": "x", "one.tar/1.mp4": ""}
+    assert scanned == ["one.tar", "one.tar"], "once for each kind"
 
 
 # Where shards are
@@ -231,7 +356,7 @@ def test_a_folder_a_pattern_and_a_list_are_the_same_data(tmp_path: Path) -> None
     (tmp_path / "d/README.md").write_text("shards of numbers")
     (tmp_path / "d/.part-009.tar").write_bytes(b"")
     folder = read_shards(tmp_path / "d")
-    assert folder.images.names[5] == "part-001.tar/0005.png" and pixels(folder) == [*range(12)]
+    assert folder.members.names[5] == "part-001.tar/0005.png" and pixels(folder) == [*range(12)]
     for way in ("part-{000..002}.tar", "part-00{0,1,2}.tar"):
         same = read_shards(tmp_path / "d" / way)
         assert labelled(same) == labelled(folder) and same.class_names == folder.class_names
@@ -247,7 +372,7 @@ def test_a_folder_a_pattern_and_a_list_are_the_same_data(tmp_path: Path) -> None
 def test_shards_of_several_folders_are_told_apart(tmp_path: Path) -> None:
     for part in ("train", "val"):
         write_shards(tmp_path / part, [2])
-    names = read_shards(tmp_path / "{train,val}/part-000.tar").images.names.tolist()
+    names = read_shards(tmp_path / "{train,val}/part-000.tar").members.names.tolist()
     assert names[::2] == ["train/part-000.tar/0000.png", "val/part-000.tar/0000.png"]
 
 
@@ -288,9 +413,9 @@ def test_secrets_of_an_address_are_not_shown(tmp_path: Path, cache: Path) -> Non
     fsspec.register_implementation("signed", Signed, clobber=True)
     time.sleep(2 * TICK_SECONDS)
     read = read_shards("signed://me:secret@host/part.tar?sign=secret")
-    assert read.source == "signed://host/part.tar" and read.images.names[0] == "part.tar/0000.png"
+    assert read.source == "signed://host/part.tar" and read.members.names[0] == "part.tar/0000.png"
     with pytest.raises(UnreadableError) as error:
-        read.images.load(0, PX, 1)
+        FileImages(read.members).load(0, PX, 1)
     assert error.value.path == "signed://host/part.tar/0000.png"
     assert [*cache.iterdir()] and not any(b"secret" in p.read_bytes() for p in cache.iterdir())
 
@@ -308,9 +433,9 @@ def test_only_new_and_changed_shards_are_read_again(
         scanned.clear()
         read = read_shards(data)
         now = scanned.copy()
-        tables = [module._images_in(address) for address in shard_addresses(data)]
+        tables = [module._members_in(address, "images") for address in shard_addresses(data)]
         expected = [name for table in tables for name in table.column("name").to_pylist()]
-        names = [name.split("/")[1] for name in read.images.names]
+        names = [name.split("/")[1] for name in read.members.names]
         assert names == [name.decode() for name in expected]
         assert pixels(read) == [int(Path(name).stem) for name in names]
         return now
@@ -331,6 +456,24 @@ def test_only_new_and_changed_shards_are_read_again(
     monkeypatch.setattr(addresses, "SETTLED_SECONDS", TICK_SECONDS)
     time.sleep(2 * TICK_SECONDS)
     assert scanned_now() == all_three and scanned_now() == []
+
+
+def test_new_shards_are_counted_while_they_are_read(tmp_path: Path) -> None:
+    paths = write_shards(tmp_path / "d", [4, 4, 4])
+    time.sleep(2 * TICK_SECONDS)
+    told: list[tuple[int, int]] = []
+
+    def follow(done: int, total: int) -> None:
+        told.append((done, total))
+
+    open_catalogue(tmp_path / "d", on_progress=follow)
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    told.clear()
+    files_in(tmp_path / "d", on_progress=follow)
+    assert told == []
+    paths[1].write_bytes(shard(samples(range(4, 9))))
+    files_in(tmp_path / "d", on_progress=follow)
+    assert told == [(0, 1), (1, 1)]
 
 
 def test_a_changed_tag_at_an_address_is_noticed(
@@ -360,18 +503,20 @@ def test_what_was_read_before_an_error_is_kept(tmp_path: Path, scanned: list[str
 def test_marks_change_with_a_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_shards(tmp_path / "d", [4, 4])
     monkeypatch.setattr(addresses, "SETTLED_SECONDS", 60)
-    assert not read_shards(tmp_path / "d").images.marks().any(), "they changed just now"
+    assert not FileImages(read_shards(tmp_path / "d").members).marks().any(), (
+        "they changed just now"
+    )
     monkeypatch.setattr(addresses, "SETTLED_SECONDS", TICK_SECONDS)
     time.sleep(2 * TICK_SECONDS)
-    before = read_shards(tmp_path / "d").images.marks()
+    before = FileImages(read_shards(tmp_path / "d").members).marks()
     assert before.dtype == np.uint64 and len({*before.tolist(), 0}) == 9
-    again = read_shards(tmp_path / "d").images
+    again = FileImages(read_shards(tmp_path / "d").members)
     assert np.array_equal(again.marks(), before)
     rows = np.array([5, 0])
     assert np.array_equal(again.subset(rows).marks(), before[rows])
     paths[1].write_bytes(paths[1].read_bytes())
     time.sleep(2 * TICK_SECONDS)
-    after = read_shards(tmp_path / "d").images.marks()
+    after = FileImages(read_shards(tmp_path / "d").members).marks()
     assert np.array_equal(after[:4], before[:4]) and not np.isin(after[4:], before).any()
 
 
@@ -484,8 +629,8 @@ def test_places_that_are_no_shards(tmp_path: Path, memory: MemoryFileSystem) -> 
         open_catalogue("nosuch://x.tar")
     with pytest.raises(InputError, match=r"holds no images: .* png"):
         open_catalogue(one_shard(tmp_path, ("a.mp4", b"film")))
-    with pytest.raises(InputError, match="newfound reads videos from files alone"):
-        open_catalogue(tmp_path / "one.tar", kind="videos")
+    with pytest.raises(InputError, match=r"holds no videos: .* mp4"):
+        open_catalogue(one_shard(tmp_path, ("a.png", b"picture")), kind="videos")
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -511,24 +656,15 @@ def test_damaged_images_are_left_out_with_the_reason(tmp_path: Path) -> None:
     )
     read = read_shards(path)
     for workers in (0, 2):
-        decoded, skipped = decode_all(read.images, PX, 1, workers)
+        decoded, skipped = decode_all(FileImages(read.members), PX, 1, workers)
         assert decoded[:, 0, 0, 0].tolist() == [0, 4]
         assert [bad.index for bad in skipped] == [1, 2, 3]
         assert skipped[0].reason == "empty file"
         assert skipped[1].reason == "not an image that Pillow reads"
         assert "truncated" in skipped[2].reason
     with pytest.raises(UnreadableError) as error:
-        read.images.shorter_side(1)
+        FileImages(read.members).shorter_side(1)
     assert error.value.path == f"{tmp_path}/one.tar/1.png"
-
-
-def test_an_image_too_long_to_be_one_is_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read = read_shards(one_shard(tmp_path, ("0.png", picture(0))))
-    monkeypatch.setattr(module, "MAX_BYTES", 10)
-    with pytest.raises(UnreadableError, match="more than 10 bytes"):
-        read.images.load(0, PX, 1)
 
 
 def test_a_shard_that_is_gone_or_shorter_is_told(tmp_path: Path) -> None:
@@ -536,10 +672,10 @@ def test_a_shard_that_is_gone_or_shorter_is_told(tmp_path: Path) -> None:
     read = read_shards(path)
     path.write_bytes(path.read_bytes()[:1600])
     with pytest.raises(UnreadableError, match=r"one\.tar/1\.png: its shard ends before it"):
-        read.images.load(1, PX, 1)
+        FileImages(read.members).load(1, PX, 1)
     path.unlink()
     with pytest.raises(UnreadableError, match=r"one\.tar/0\.png: no such file"):
-        read.images.load(0, PX, 1)
+        FileImages(read.members).load(0, PX, 1)
 
 
 class Failing(MemoryFileSystem):
@@ -573,7 +709,7 @@ def test_secrets_in_the_words_of_others_are_not_shown_either(
 ) -> None:
     fsspec.register_implementation("failing", Failing, clobber=True)
     memory.pipe("/b/0.tar", GOOD)
-    images = read_shards("failing://b/0.tar").images
+    images = FileImages(read_shards("failing://b/0.tar").members)
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise RuntimeError("403, url='https://me:secret@host/b/0.tar?sign=secret' (secret.txt)")
@@ -590,7 +726,7 @@ def test_a_server_that_knows_no_parts_is_told(memory: MemoryFileSystem) -> None:
     fsspec.register_implementation("whole", Whole, clobber=True)
     memory.pipe("/b/0.tar", GOOD)
     with pytest.raises(UnreadableError, match="its server sends the whole shard where a part"):
-        read_shards("whole://b/0.tar").images.load(0, PX, 1)
+        FileImages(read_shards("whole://b/0.tar").members).load(0, PX, 1)
 
 
 def test_from_afar_an_image_is_asked_for_again(
@@ -598,7 +734,7 @@ def test_from_afar_an_image_is_asked_for_again(
 ) -> None:
     fsspec.register_implementation("failing", Failing, clobber=True)
     memory.pipe("/b/0.tar", GOOD)
-    images = read_shards("failing://b/0.tar").images
+    images = FileImages(read_shards("failing://b/0.tar").members)
     assert [int(images.load(i, PX, 1).max()) for i in range(6)] == [*range(6)]
     assert Failing.failures == 18
     monkeypatch.setattr(addresses, "_SECONDS_TO_WAIT", (0.0,))
@@ -612,7 +748,7 @@ def test_from_afar_an_image_is_asked_for_again(
 
 def test_workers_and_copies_read_the_same(tmp_path: Path) -> None:
     write_shards(tmp_path / "d", [20, 25])
-    images = read_shards(tmp_path / "d").images
+    images = FileImages(read_shards(tmp_path / "d").members)
     expected = [*range(45)]
     for source in (images, pickle.loads(pickle.dumps(images))):
         decoded, skipped = decode_all(source, PX, 1, workers=2)

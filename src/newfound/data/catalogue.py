@@ -7,6 +7,7 @@ classes, those are in a separate `Truth`, which training never receives.
 import difflib
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -34,8 +35,8 @@ from newfound.data.images import ArrayImages, FileImages, ImageSource
 from newfound.data.index import Listings
 from newfound.data.manifest import read_manifest
 from newfound.data.shard_names import are_shards
-from newfound.data.shards import ShardImages, read_shards
-from newfound.data.source import Kind, printable
+from newfound.data.shards import Shards, read_shards
+from newfound.data.source import Kind, OnProgress, printable
 from newfound.data.texts import Texts
 from newfound.data.video_protocols import PROTOCOLS, read_protocol
 from newfound.errors import InputError
@@ -47,12 +48,16 @@ newfound reads
   DATA/<class>/** with --labelled-classes N (the first N in name order are labelled)
   a .csv or .parquet table with the columns path and label (empty = unlabelled)"""
 
+_LAYOUTS_OF_SHARDS = """\
+  WebDataset shards: a folder of .tar files, part-{000..012}.tar, or such an address, as in
+  s3://bucket/part-{000..012}.tar"""
+
 LAYOUTS: dict[Kind, str] = {
     "images": f"{_LAYOUTS_OF_FILES}\n"
-    "  WebDataset shards: a folder of .tar files, part-{000..012}.tar, or such an address, as in\n"
-    "  s3://bucket/part-{000..012}.tar\n"
+    f"{_LAYOUTS_OF_SHARDS}\n"
     "  the built-in sets digits, cifar10, cifar100",
     "videos": f"{_LAYOUTS_OF_FILES}, and start_seconds and\n  end_seconds for parts of files\n"
+    f"{_LAYOUTS_OF_SHARDS}\n"
     "  kinetics400 and vggsound with --csv TABLES and --videos DIR",
 }
 """What a user is told about the data that there may be."""
@@ -161,6 +166,7 @@ def open_catalogue(
     kind: Kind = "images",
     csv: str | os.PathLike[str] | None = None,
     videos: str | os.PathLike[str] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> tuple[Catalogue, Truth | None]:
     """The items of a folder, a manifest, shards, a built-in set, arrays or a catalogue.
 
@@ -178,6 +184,7 @@ def open_catalogue(
     csv, videos: with `kinetics400` and `vggsound`, the built-in names of videos: the published
     table, or the folder of the tables, and the folder that the videos lie in or below (see
     `video_protocols.read_protocol`).
+    on_progress: called with (done, total) shards while new ones are read, from 0 on.
 
     Raises InputError if there is nothing to read or it is of another kind, less than two labelled
     classes, or no unlabelled item.
@@ -202,7 +209,7 @@ def open_catalogue(
     if data is None:
         raise InputError(f"no data given\n{LAYOUTS[kind]}")
     if isinstance(data, str | os.PathLike) and data not in BUILT_IN[kind]:
-        return _from_path(data, labelled_classes, kind)
+        return _from_path(data, labelled_classes, kind, on_progress)
     if labelled_classes is not None:
         raise InputError(
             "labelled_classes goes with class folders or shards alone; leave it out here"
@@ -255,16 +262,17 @@ def digits_catalogue() -> tuple[Catalogue, Truth]:
 
 
 def files_in(
-    path: str | os.PathLike[str], kind: Kind = "images"
-) -> tuple[Texts, FileImages | ShardImages | ClipFiles]:
-    """The names and contents of all files in and below a folder, of one file, or of the images in
-    shards, labels or not.
+    path: str | os.PathLike[str], kind: Kind = "images", on_progress: OnProgress | None = None
+) -> tuple[Texts, FileImages | ClipFiles]:
+    """The names and contents of all files in and below a folder, of one file, or of the images or
+    videos in shards, labels or not.
 
-    Names are made like a catalogue's. Raises InputError if there is none.
+    on_progress: see `open_catalogue`. Names are made like a catalogue's. Raises InputError if
+    there is none.
     """
     if are_shards(path):
-        images = read_shards(path, kind).images
-        return _names(images.names), images
+        members = read_shards(path, kind, on_progress).members
+        return _names(members.names), _FILES[kind](members)
     place = _existing(path, kind)
     if not place.is_dir():
         return _names(Texts([place.name])), _FILES[kind]([place])
@@ -343,10 +351,13 @@ def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
 
 
 def _from_path(
-    data: str | os.PathLike[str], labelled_classes: int | None, kind: Kind
+    data: str | os.PathLike[str],
+    labelled_classes: int | None,
+    kind: Kind,
+    on_progress: OnProgress | None,
 ) -> tuple[Catalogue, Truth | None]:
     if are_shards(data):
-        return _from_shards(data, labelled_classes, kind)
+        return _of_shards(read_shards(data, kind, on_progress), labelled_classes, kind)
     path = _existing(data, kind)
     shown = printable(str(path))
     if not path.is_dir():
@@ -437,20 +448,20 @@ def _files_by_class(folder: Path, listed: Listings) -> dict[str, Texts]:
     }
 
 
-def _from_shards(
-    data: str | os.PathLike[str], labelled_classes: int | None, kind: Kind
+def _of_shards(
+    shards: Shards, labelled_classes: int | None, kind: Kind
 ) -> tuple[Catalogue, Truth | None]:
-    """The images of shards, labelled where they have a label."""
-    shards = read_shards(data, kind)
-    names, class_names = _names(shards.images.names), shards.class_names
+    """The images or videos of shards, labelled where they have a label."""
+    names, items = _names(shards.members.names), _FILES[kind](shards.members)
+    class_names = shards.class_names
     if labelled_classes is None:
-        whole = _catalogue(names, shards.labels, class_names, shards.images, shards.source)
+        whole = _catalogue(names, shards.labels, class_names, items, shards.source)
         return _checked(whole), None
     n_unlabelled = int((shards.labels == UNLABELLED).sum())
     if n_unlabelled or not 2 <= labelled_classes <= len(class_names) - 2:
         raise InputError(
             f"labelled_classes is {labelled_classes}, and {shards.source!r} has {len(names)} "
-            f"images, {n_unlabelled} of them without a label, of {len(class_names)} classes "
+            f"{kind}, {n_unlabelled} of them without a label, of {len(class_names)} classes "
             f"({some(class_names)}); all must have one, at least two classes must be labelled and "
             "at least two left to discover"
         )
@@ -459,7 +470,7 @@ def _from_shards(
         classes=shards.labels,
         class_names=class_names,
         known=labelled_classes,
-        items=shards.images,
+        items=items,
         source=shards.source,
     )
 
@@ -598,6 +609,8 @@ def _existing(path: str | os.PathLike[str], kind: Kind) -> Path:
         raise InputError(
             f"{shown!r} cannot be opened ({error.strerror}); give a path that can be read"
         ) from error
+    if re.match("[a-z0-9+]{2,}:/", shown):
+        raise InputError(f"{shown!r} is an address, and of these only shards are read, as DATA")
     near = difflib.get_close_matches(place.name, [*sorted(neighbours), *BUILT_IN[kind]], n=1)
     cure = f"did you mean {printable(near[0])!r}?" if near else "see how it is spelt"
     raise InputError(f"{shown!r} does not exist; {cure}")

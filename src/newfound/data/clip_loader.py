@@ -9,9 +9,11 @@ between them is the crop, the colours, the piece of the sound and SpecAugment's 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import chain, islice
 from typing import NamedTuple
 
+import av
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,9 +22,11 @@ from newfound.batch import Media
 from newfound.config import Cache, VideoConfig
 from newfound.data.clips import Clip, ClipFiles, ClipShape, evenly
 from newfound.data.decoding import AHEAD, Bad, Chunk, Decoding, decoded, usable
-from newfound.data.loader import Draw, Items, OnProgress, Room, Skipped, choose_cache
+from newfound.data.index import About
+from newfound.data.known_readable import KnownReadable
+from newfound.data.loader import Draw, Items, Room, Skipped, choose_cache, without_unusable
 from newfound.data.sound import SAMPLE_RATE
-from newfound.data.source import UnreadableError, printable
+from newfound.data.source import OnProgress, UnreadableError
 from newfound.errors import InputError
 
 CENTRE = 0.5
@@ -160,34 +164,56 @@ def read_clips(
 
     With a set number of places all clips are decoded here, and kept where there is room: wherever
     they lie, the same videos can be used. Otherwise the last clip of each video is decoded, to
-    know which can be read. A video without sound is left out, goes without, or is an error, as
-    `missing_audio` says. Raises InputError.
+    know which can be read. Of many that are streamed, those that were found usable before are not
+    decoded again until they change. A video without sound is left out, goes without, or is an
+    error, as `missing_audio` says. Raises InputError.
     """
     shape, at = clip_shape(config), tried_places(config)
     room: Room = "none"
     if config.places is not None:
         room = choose_cache(len(source), len(at) * bytes_per_clip(shape), device, cache)
-    dataset = ClipDecoding(source, shape)
-    requests = [[Place(row, place, CENTRE) for place in at] for row in range(len(source))]
-    skipped: list[Skipped] = []
 
-    def to_keep() -> Iterator[Media]:
-        for row, chunk in enumerate(decoded(dataset, requests, workers, pin=False)):
-            left_out = _left_out(chunk, source, row, config)
-            if left_out is not None:
-                skipped.append(left_out)
-            elif room != "none":
+    def looked_at(part: ClipFiles, skipped: list[Skipped]) -> Iterator[Media]:
+        """The clips of each usable video; the others are added to `skipped`."""
+        requests = [[Place(row, place, CENTRE) for place in at] for row in range(len(part))]
+        chunks = decoded(ClipDecoding(part, shape), requests, workers, pin=False)
+        for row, chunk in enumerate(chunks):
+            left_out = _left_out(chunk, part, row, config)
+            if left_out is None:
                 assert chunk.media is not None
                 yield chunk.media
+            else:
+                skipped.append(left_out)
             if on_progress is not None:
-                on_progress(row + 1, len(source))
+                on_progress(row + 1, len(part))
 
-    kept = Media.joined(to_keep(), at_most=len(source) * len(at))
-    if kept is not None:
-        return KeptClips(kept.to(device) if room == "device" else kept, config), skipped
-    unusable = [item.index for item in skipped]
-    usable_ones = source.subset(np.delete(np.arange(len(source)), unusable))
-    return StreamedClips(usable_ones, config, workers, pin=device.type == "cuda"), skipped
+    def unusable(part: ClipFiles) -> list[Skipped]:
+        skipped: list[Skipped] = []
+        for _ in looked_at(part, skipped):
+            pass
+        return skipped
+
+    pin = device.type == "cuda"
+    if room == "none":
+        known = KnownReadable(source, _usability(shape, at, config))
+        usable_ones, skipped = without_unusable(source, known, unusable)
+        return StreamedClips(usable_ones, config, workers, pin), skipped
+    skipped = []
+    kept = Media.joined(looked_at(source, skipped), at_most=len(source) * len(at))
+    if kept is None:
+        nothing = source.subset(np.zeros(0, dtype=np.int64))
+        return StreamedClips(nothing, config, workers, pin), skipped
+    return KeptClips(kept.to(device) if room == "device" else kept, config), skipped
+
+
+def _usability(shape: ClipShape, at: list[float], config: VideoConfig) -> About:
+    """What decides which videos can be used, see `KnownReadable`."""
+    return {
+        "clips": asdict(shape),
+        "at": at,
+        "missing_audio": config.missing_audio,
+        "ffmpeg": [av.__version__, av.ffmpeg_version_info],
+    }
 
 
 def _left_out(chunk: Chunk, source: ClipFiles, row: int, config: VideoConfig) -> Skipped | None:
@@ -203,7 +229,7 @@ def _left_out(chunk: Chunk, source: ClipFiles, row: int, config: VideoConfig) ->
         return None
     if config.missing_audio == "error":
         raise InputError(
-            f"{printable(source.path(row))!r} has no sound; remove it, or leave such videos out "
+            f"{source.name(row)!r} has no sound; remove it, or leave such videos out "
             "with --missing-audio skip, or keep them with --missing-audio zeros"
         )
     return Skipped(row, NO_SOUND, by_choice=True)
@@ -237,7 +263,7 @@ class ClipDecoding(Decoding):
 
     def name(self, place: Place) -> str:
         """See Decoding."""
-        return printable(self.source.path(place.row))
+        return self.source.name(place.row)
 
 
 def _media(clips: Sequence[Clip]) -> Media:

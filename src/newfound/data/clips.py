@@ -1,9 +1,11 @@
-"""Clips of videos in files: a second of frames, and the sound around it."""
+"""Clips of videos in files or shards: a second of frames, and the sound around it."""
 
+import hashlib
 import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -11,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from newfound.data.images import FileImages
 from newfound.data.sound import SAMPLE_RATE, is_silent
-from newfound.data.source import Kind, UnreadableError, printable
+from newfound.data.source import Kind, UnreadableError
+from newfound.data.stored import Stored, stored
 from newfound.data.videos import Video, opened
 from newfound.errors import InputError
 
@@ -57,7 +59,7 @@ class Clip:
 
 
 class ClipFiles:
-    """Videos in files, each whole or from one second to another.
+    """Videos in files, of their own or within shards, each whole or from one second to another.
 
     start_seconds, end_seconds: (n,) seconds of the file's clock between which each item lies, as
     Kinetics-400's and VGG-Sound's tables have them; NaN, or None for all, is the file's own end.
@@ -69,11 +71,11 @@ class ClipFiles:
 
     def __init__(
         self,
-        paths: Iterable[str | bytes | os.PathLike[str]],
+        files: Stored | Iterable[str | bytes | os.PathLike[str]],
         start_seconds: NDArray[np.float64] | None = None,
         end_seconds: NDArray[np.float64] | None = None,
     ) -> None:
-        self.files = FileImages(paths)
+        self.files = stored(files)
         self.start_seconds = _seconds_or_nan(start_seconds, len(self.files))
         self.end_seconds = _seconds_or_nan(end_seconds, len(self.files))
         self._check_spans()
@@ -102,7 +104,7 @@ class ClipFiles:
         """
         begin_seconds: float | None = None
         try:
-            with opened(self.path(i)) as video:
+            with opened(self.name(i), partial(self.files.open, i)) as video:
                 start_seconds, end_seconds = self._span(i, video)
                 latest = max(end_seconds - start_seconds - shape.clip_seconds, 0.0)
                 begin_seconds = start_seconds + at * latest
@@ -136,21 +138,36 @@ class ClipFiles:
             stamps[i] = zlib.crc32(spans[i].tobytes(), stamps[i] & 0xFFFFFFFF)
         return stamps
 
+    def marks(self) -> NDArray[np.uint64]:
+        """See Marked: of the files, mixed with the span if any."""
+        marks = self.files.marks()
+        spans = np.stack([self.start_seconds, self.end_seconds], axis=1)
+        for i in np.flatnonzero(~np.isnan(spans).all(axis=1) & (marks != 0)):
+            whole = hashlib.blake2b(spans[i].tobytes() + marks[i].tobytes(), digest_size=8)
+            marks[i] = int.from_bytes(whole.digest())
+        return marks
+
+    def place(self) -> str:
+        """See Marked."""
+        return self.files.place()
+
     def subset(self, rows: NDArray[np.int64]) -> "ClipFiles":
         """The items of these rows, in their order."""
-        return ClipFiles(
-            self.files.paths.subset(rows), self.start_seconds[rows], self.end_seconds[rows]
-        )
+        return ClipFiles(self.files.subset(rows), self.start_seconds[rows], self.end_seconds[rows])
+
+    def name(self, i: int) -> str:
+        """Where video i lies, printable."""
+        return self.files.name(i)
 
     def path(self, i: int) -> str:
-        """The path to open; bytes that are not UTF-8 appear as surrogates."""
+        """See Stored. Raises InputError for a video in a shard."""
         return self.files.path(i)
 
     def _check_spans(self) -> None:
         is_wrong = (self.start_seconds < 0) | (self.end_seconds <= np.fmax(self.start_seconds, 0))
         for i in np.flatnonzero(is_wrong)[:1]:
             raise InputError(
-                f"{printable(self.path(i))} is to be used from second {self.start_seconds[i]:g} "
+                f"{self.name(i)} is to be used from second {self.start_seconds[i]:g} "
                 f"to {self.end_seconds[i]:g}; start_seconds has to be 0 or more and end_seconds "
                 "later than that; leave either empty for the file's own"
             )
@@ -162,7 +179,7 @@ class ClipFiles:
         if start_seconds >= file_end_seconds > 0:
             raise UnreadableError(
                 f"it is to start at second {start_seconds:g}, but ends at {file_end_seconds:g}",
-                printable(self.path(i)),
+                self.name(i),
             )
         return start_seconds, float(np.fmin(self.end_seconds[i], file_end_seconds))
 

@@ -26,7 +26,7 @@ def sizes(paths: Texts) -> NDArray[np.int64]:
 
 
 def marks(paths: Texts) -> NDArray[np.uint64]:
-    """(n,) hashes of path, size and times of change, see `images.ImageSource.marks`.
+    """(n,) hashes of path, size and times of change, see `source.Marked.marks`.
 
     0 where there is no file, or one that changed just now.
     """

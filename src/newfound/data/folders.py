@@ -20,7 +20,9 @@ from newfound.errors import InputError
 
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 
-_VIDEO_ENDINGS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
+VIDEO_ENDINGS = {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
+VIDEO_ENDINGS |= {".mts", ".ogv", ".ts", ".webm", ".wmv"}
+"""What the names of videos end in, in any case."""
 
 
 @dataclass(frozen=True)
@@ -196,8 +198,8 @@ def _has_image_ending(name: str) -> bool:
 
 @cache
 def _image_endings() -> frozenset[str]:
-    return frozenset(Image.registered_extensions().keys() - _VIDEO_ENDINGS)
+    return frozenset(Image.registered_extensions().keys() - VIDEO_ENDINGS)
 
 
 def _has_video_ending(name: str) -> bool:
-    return Path(name).suffix.lower() in _VIDEO_ENDINGS
+    return Path(name).suffix.lower() in VIDEO_ENDINGS

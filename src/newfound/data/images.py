@@ -1,12 +1,10 @@
 """Images of any kind to uint8 squares: one path from a file or an array to pixels."""
 
 import os
-import stat
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Protocol
 
 import numpy as np
@@ -16,10 +14,9 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from newfound.data.file_status import marks, sizes
 from newfound.data.folders import other_kind_in_words
-from newfound.data.source import Kind, UnreadableError, printable
-from newfound.data.texts import Texts
+from newfound.data.source import Kind, Marked, UnreadableError, printable
+from newfound.data.stored import Stored, stored
 from newfound.errors import InputError
 
 MAX_PIXELS = 178_956_970
@@ -36,12 +33,10 @@ _REASONS: dict[type[Exception], str] = {
 }
 
 
-class ImageSource(Protocol):
+class ImageSource(Marked, Protocol):
     """Images by row, wherever they lie. Rows count from 0."""
 
     kind: Kind
-
-    def __len__(self) -> int: ...
 
     def load(self, i: int, px: int, channels: int) -> Tensor:
         """(channels, S, S) uint8 with S = `decode_side(px)`. Raises UnreadableError."""
@@ -55,73 +50,61 @@ class ImageSource(Protocol):
         """(n,) numbers that change with an image's content: file sizes, or checksums."""
         ...
 
-    def marks(self) -> NDArray[np.uint64]:
-        """(n,) hashes of where each image lies and when it last changed; 0 where that is unsure.
-
-        Of equal marks other than 0 are images that cannot differ.
-        """
-        ...
-
-    def place(self) -> str:
-        """What all images lie below, or "" for none: by it they are found in the index."""
-        ...
-
     def name(self, i: int) -> str:
         """Where image i lies, printable."""
         ...
 
-    def subset(self, rows: NDArray[np.int64]) -> "ImageSource":
-        """The images of these rows, in their order."""
-        ...
-
 
 class FileImages:
-    """Images in files, in any format that Pillow reads."""
+    """Images in files, of their own or within shards, in any format that Pillow reads."""
 
     kind: Kind = "images"
 
-    def __init__(self, paths: Iterable[str | bytes | os.PathLike[str]]) -> None:
-        self.paths = paths if isinstance(paths, Texts) else Texts(paths)
+    def __init__(self, files: Stored | Iterable[str | bytes | os.PathLike[str]]) -> None:
+        self.files = stored(files)
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.files)
 
     def load(self, i: int, px: int, channels: int) -> Tensor:
         """See ImageSource."""
-        path = self.path(i)
-        with readable(path), _opened(path) as image:
+        with self._opened(i) as image:
             return upright_square(image, px, channels)
 
     def shorter_side(self, i: int) -> int:
         """See ImageSource."""
-        path = self.path(i)
-        with readable(path), _opened(path) as image:
+        with self._opened(i) as image:
             return min(image.size)
 
     def stamps(self) -> NDArray[np.int64]:
         """See ImageSource: sizes in bytes, -1 where there is no file."""
-        return sizes(self.paths)
+        return self.files.stamps()
 
     def marks(self) -> NDArray[np.uint64]:
         """See ImageSource."""
-        return marks(self.paths)
+        return self.files.marks()
 
     def place(self) -> str:
-        """See ImageSource: their common folder."""
-        folders = [os.path.abspath(folder) for folder in self.paths.beginnings]  # noqa: PTH100
-        return os.path.commonpath([min(folders), max(folders)]) if folders else ""
+        """See ImageSource."""
+        return self.files.place()
 
     def name(self, i: int) -> str:
         """See ImageSource."""
-        return printable(self.path(i))
+        return self.files.name(i)
 
     def subset(self, rows: NDArray[np.int64]) -> "FileImages":
         """See ImageSource."""
-        return FileImages(self.paths.subset(rows))
+        return FileImages(self.files.subset(rows))
 
     def path(self, i: int) -> str:
-        """The path to open; bytes that are not UTF-8 appear as surrogates."""
-        return self.paths[i]
+        """See Stored. Raises InputError for an image in a shard."""
+        return self.files.path(i)
+
+    @contextmanager
+    def _opened(self, i: int) -> Iterator[Image.Image]:
+        """An image with only its header read; what goes wrong raises UnreadableError."""
+        with _readable(self.name(i)), self.files.open(i) as file, _header_read(file) as image:
+            yield image
 
 
 class ArrayImages:
@@ -182,21 +165,21 @@ class ArrayImages:
 
 
 @contextmanager
-def readable(path: str) -> Iterator[None]:
+def _readable(path: str) -> Iterator[None]:
     """What goes wrong with an image raises UnreadableError, and nothing is warned of.
 
     path: where it lies, for the error.
     """
     try:
-        # Pillow warns of odd metadata, and of sizes that `header_read` judges itself.
+        # Pillow warns of odd metadata, and of sizes that `_header_read` judges itself.
         with warnings.catch_warnings(action="ignore"):
             yield
     except Exception as error:  # Pillow's parsers raise nearly anything on damaged files
         raise UnreadableError(_reason(error), printable(path)) from error
 
 
-def header_read(file: str | IO[bytes]) -> Image.Image:
-    """An image with only its header read. Raises what `readable` can put in words."""
+def _header_read(file: IO[bytes]) -> Image.Image:
+    """An image with only its header read. Raises what `_readable` can put in words."""
     image = Image.open(file)
     if image.width * image.height > MAX_PIXELS:
         image.close()
@@ -284,16 +267,6 @@ def _has_colour(source: ImageSource, i: int) -> bool:
     except UnreadableError:
         return False
     return not (torch.equal(red, green) and torch.equal(green, blue))
-
-
-def _opened(path: str) -> Image.Image:
-    """The header of an image in a file; see `header_read`."""
-    status = Path(path).stat()
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-        raise OSError("not a regular file")
-    if status.st_size == 0:
-        raise OSError("empty file")
-    return header_read(path)
 
 
 def _reason(error: Exception) -> str:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
+import PIL
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -18,7 +19,7 @@ from newfound.data.decoding import Bad, Chunk, Decoding, decoded, usable
 from newfound.data.folders import other_kind_in_words
 from newfound.data.images import ImageSource, decode_side
 from newfound.data.known_readable import KnownReadable
-from newfound.data.source import Kind, UnreadableError
+from newfound.data.source import Kind, Marked, OnProgress, UnreadableError
 from newfound.data.texts import Texts
 from newfound.device import local_processes
 from newfound.distributed import agreed, count, everyones, rank
@@ -26,9 +27,6 @@ from newfound.errors import InputError
 
 Room = Literal["device", "memory", "none"]
 """Where decoded items are kept."""
-
-OnProgress = Callable[[int, int], None]
-"""Called with (done, total) images."""
 
 IMAGES_AT_ONCE = 16
 """Images that a worker decodes at a time: enough to hide the hand-over."""
@@ -241,19 +239,42 @@ def read_images(
     if place != "none":
         pixels, skipped = decode_all(source, px, channels, workers, on_progress)
         return CachedPixels(pixels.to(device) if place == "device" else pixels), skipped
-    known = KnownReadable(source, px, channels)
-    doubtful = agreed(known.doubtful)
-    own = doubtful[rank() :: count()]  # several processes of a run share the work
-    checked = []
-    if len(own):
-        part = source.subset(own) if len(own) < len(source) else source
-        checked = check_all(part, px, channels, workers, on_progress)
-    of_all = everyones([replace(bad, index=int(own[bad.index])) for bad in checked])
-    skipped = sorted(chain(*of_all), key=lambda bad: bad.index)
-    known.keep(np.array([bad.index for bad in skipped], dtype=np.int64))
-    readable = source.subset(np.delete(np.arange(len(source)), [bad.index for bad in skipped]))
+    known = KnownReadable(source, {"px": px, "channels": channels, "pillow": PIL.__version__})
+    readable, skipped = without_unusable(
+        source, known, lambda part: check_all(part, px, channels, workers, on_progress)
+    )
     pin = device.type == "cuda"
     return StreamedPixels(readable, px, channels, workers, pin), skipped
+
+
+_Source = TypeVar("_Source", bound=Marked)
+
+
+def without_unusable(
+    source: _Source, known: KnownReadable, check: Callable[[_Source], list[Skipped]]
+) -> tuple[_Source, list[Skipped]]:
+    """The usable items of a source, and the others, which `check` finds in a part of it.
+
+    Those that are known to be usable are not checked. Several processes of a run share the work,
+    and what one of them raises, all raise once they are through.
+    """
+    doubtful = agreed(known.doubtful)
+    own = doubtful[rank() :: count()]
+    checked: list[Skipped] = []
+    error: InputError | None = None
+    try:
+        if len(own):
+            checked = check(source.subset(own) if len(own) < len(source) else source)
+    except InputError as raised:
+        error = raised
+    found = [replace(bad, index=int(own[bad.index])) for bad in checked]
+    of_all, errors = zip(*everyones((found, error)))
+    for of_one in filter(None, errors):
+        raise of_one
+    skipped = sorted(chain(*of_all), key=lambda bad: bad.index)
+    unusable = np.array([bad.index for bad in skipped], dtype=np.int64)
+    known.keep(unusable)
+    return source.subset(np.delete(np.arange(len(source)), unusable)), skipped
 
 
 def choose_cache(

@@ -13,7 +13,8 @@ from newfound.data.clip_loader import (
 )
 from newfound.data.clips import ClipFiles
 from newfound.data.images import decode_side
-from newfound.data.loader import Items, OnProgress, Skipped, read_images
+from newfound.data.loader import Items, Skipped, read_images
+from newfound.data.source import OnProgress
 
 
 def read_items(

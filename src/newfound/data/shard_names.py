@@ -13,7 +13,7 @@ from newfound.errors import InputError
 
 MAX_SHARDS = 1_000_000
 
-UNPACK = "newfound reads images from anywhere in a shard: unpack it to a plain .tar, as by gunzip"
+UNPACK = "newfound reads from anywhere in a shard: unpack it to a plain .tar, as by gunzip"
 """What is to be done with compressed ones."""
 
 _TAR = re.compile(r"\.tar$", re.IGNORECASE)

@@ -1,26 +1,25 @@
-"""WebDataset shards: images and labels in tar files, here or at any address that fsspec knows.
+"""WebDataset shards: images or videos in tar files, here or at any address that fsspec knows.
 
 The files of one sample share a key, their path up to the first dot of the name: `dog/0001.jpg` is
-an image, `dog/0001.cls` or "label" in `dog/0001.json` its label. Nothing is ever extracted: the
-headers of a shard are read once, and an image is then read by where it lies in its shard.
+an image, `dog/0001.mp4` a video, `dog/0001.cls` or "label" in `dog/0001.json` its label. Nothing is
+ever extracted: the headers of a shard are read once, and an item is then read by where it lies in
+its shard (`members`).
 """
 
-import hashlib
-import io
 import json
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from torch import Tensor
 
 from newfound.batch import UNLABELLED
 from newfound.data.addresses import (
@@ -29,129 +28,33 @@ from newfound.data.addresses import (
     errors_in_words,
     is_remote,
     open_file,
-    read_part,
     stamp_of,
 )
-from newfound.data.images import header_read, readable, upright_square
+from newfound.data.folders import VIDEO_ENDINGS
 from newfound.data.index import About, keep_table, read_table
+from newfound.data.members import Members
 from newfound.data.shard_names import UNPACK, shard_addresses
-from newfound.data.source import Kind, printable
+from newfound.data.source import Kind, OnProgress, printable
 from newfound.data.texts import BYTES, Texts, column, decoded
 from newfound.errors import InputError
 
-IMAGE_ENDINGS = {"avif", "bmp", "gif", "jfif", "jp2", "jpeg", "jpg", "webp"}
-IMAGE_ENDINGS |= {"pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff"}
-"""What follows the key and its dot in the name of an image, in any case."""
+_IMAGE_ENDINGS = {"avif", "bmp", "gif", "jfif", "jp2", "jpeg", "jpg", "webp"}
+_IMAGE_ENDINGS |= {"pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff"}
 
-MAX_BYTES = 2**30
-"""Longer images are refused unread: of `images.MAX_PIXELS` pixels, few formats make as many."""
+ENDINGS: dict[Kind, set[str]] = {
+    "images": _IMAGE_ENDINGS,
+    "videos": {ending.removeprefix(".") for ending in VIDEO_ENDINGS},
+}
+"""What follows the key and its dot in the name of an item, in any case."""
 
 MAX_LABEL_BYTES = 2**24
-
 
 _THREADS = 16  # that wait for answers from afar
 
 _MEMBERS = pa.schema(
     [("name", BYTES), ("offset", pa.int64()), ("size", pa.int64()), ("label", BYTES)]
 )
-"""One row for each image of a shard, in their order; an empty label is none."""
-
-
-class ShardImages:
-    """Images in tar files, see `images.ImageSource`.
-
-    Only columns are held: a shard is opened for each image that is read, and what keeps a
-    connection is fsspec's own, anew in each process.
-    """
-
-    kind: Kind = "images"
-
-    def __init__(
-        self,
-        addresses: Sequence[str],
-        stamps: Sequence[str],
-        names: Texts,
-        shard_of: NDArray[np.int32],
-        offsets: NDArray[np.int64],
-        sizes: NDArray[np.int64],
-    ) -> None:
-        """addresses: of the shards.  stamps: what changes with a shard, "" = unknown.
-
-        names: n names to know the images by.  shard_of: (n,) int32.  offsets, sizes: (n,) int64
-        bytes in the shard.
-        """
-        self.addresses = tuple(addresses)
-        self.shard_stamps = tuple(stamps)
-        self.names = names
-        self.shard_of = shard_of
-        self.offsets = offsets
-        self.sizes = sizes
-        self._folder = common_folder(self.addresses)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def load(self, i: int, px: int, channels: int) -> Tensor:
-        """See ImageSource."""
-        with readable(self.name(i)), header_read(self._content(i)) as image:
-            return upright_square(image, px, channels)
-
-    def shorter_side(self, i: int) -> int:
-        """See ImageSource."""
-        with readable(self.name(i)), header_read(self._content(i)) as image:
-            return min(image.size)
-
-    def stamps(self) -> NDArray[np.int64]:
-        """See ImageSource: sizes in bytes."""
-        return self.sizes.copy()
-
-    def marks(self) -> NDArray[np.uint64]:
-        """See ImageSource."""
-        of_shards = np.array(
-            [_hash(pair) if pair[1] else 0 for pair in zip(self.addresses, self.shard_stamps)],
-            dtype=np.uint64,
-        )[self.shard_of]
-        spread = self.offsets.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # no two alike
-        return np.where(of_shards == 0, np.uint64(0), of_shards ^ spread)
-
-    def place(self) -> str:
-        """See ImageSource: the folder of the shards."""
-        return self._folder
-
-    def name(self, i: int) -> str:
-        """See ImageSource: the shard's address, and the name in it."""
-        return printable(self._folder + self.names[i])
-
-    def subset(self, rows: NDArray[np.int64]) -> "ShardImages":
-        """See ImageSource."""
-        return ShardImages(
-            self.addresses,
-            self.shard_stamps,
-            self.names.subset(rows),
-            self.shard_of[rows],
-            self.offsets[rows],
-            self.sizes[rows],
-        )
-
-    def path(self, i: int) -> str:
-        """Raises InputError: an image in a shard has no path of its own."""
-        raise InputError(
-            f"{self.name(i)!r} lies in a shard, so it cannot be copied or linked to; leave "
-            "--copy-to out, or unpack the shards"
-        )
-
-    def _content(self, i: int) -> io.BytesIO:
-        start, size = int(self.offsets[i]), int(self.sizes[i])
-        if size == 0:
-            raise OSError("empty file")
-        if size > MAX_BYTES:
-            raise OSError(f"more than {MAX_BYTES:,} bytes")
-        content = read_part(self.addresses[self.shard_of[i]], start, start + size)
-        if len(content) > size:
-            raise OSError("its server sends the whole shard where a part of it was asked for")
-        if len(content) < size:
-            raise OSError("its shard ends before it")
-        return io.BytesIO(content)
+"""One row for each item of a shard, in their order; an empty label is none."""
 
 
 @dataclass(frozen=True)
@@ -161,43 +64,41 @@ class Shards:
     Class names are in their order: of whole numbers if all are such, else of text.
     """
 
-    images: ShardImages
+    members: Members
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     source: str
 
 
-def read_shards(data: str | os.PathLike[str], kind: Kind = "images") -> Shards:
-    """The images of shards, in the order of the shards and of what is in them.
+def read_shards(
+    data: str | os.PathLike[str], kind: Kind = "images", on_progress: OnProgress | None = None
+) -> Shards:
+    """The images or videos of shards, in the order of the shards and of what is in them.
 
     data: see `shard_addresses`. A shard whose size, time or tag is what it was is not read again.
+    on_progress: is told of the others, if there are any, from 0 on.
 
-    Of a sample with several images the first counts, of a member that is there twice the last. A
+    Of a sample with several items the first counts, of a member that is there twice the last. A
     label is text or a whole number; a sample is unlabelled if its label is empty, -1, null or not
     there, and `.cls` counts before `.json`. Hidden members, links and all others are left out.
 
     Raises InputError if there are none, a shard is damaged, compressed or cannot be read, or a
-    label makes no sense; and for videos, which are not read from shards.
+    label makes no sense.
     """
     source = as_shown(os.fspath(data))
-    if kind == "videos":
-        raise InputError(
-            f"{source!r} are shards, and newfound reads videos from files alone; unpack them into "
-            "folders"
-        )
     addresses = shard_addresses(data)
-    stamps, members = _indexed(addresses)
-    table = pa.concat_tables([_MEMBERS.empty_table(), *members]).combine_chunks()
+    stamps, tables = _indexed(addresses, kind, on_progress or (lambda _done, _total: None))
+    table = pa.concat_tables([_MEMBERS.empty_table(), *tables]).combine_chunks()
     if not len(table):
         raise InputError(
-            f"{source!r} holds no images: of the files of a sample, an image is one that ends in "
-            f"{', '.join(sorted(IMAGE_ENDINGS))}"
+            f"{source!r} holds no {kind}: of the files of a sample these are those that end in "
+            f"{', '.join(sorted(ENDINGS[kind]))}"
         )
     names, offsets, sizes, labels = (whole.combine_chunks() for whole in table.columns)
-    shard_of = np.repeat(np.arange(len(members), dtype=np.int32), [len(part) for part in members])
+    shard_of = np.repeat(np.arange(len(tables), dtype=np.int32), [len(part) for part in tables])
     folder = common_folder(addresses)
     beginnings = column(as_shown(address).removeprefix(folder) + "/" for address in addresses)
-    images = ShardImages(
+    members = Members(
         addresses,
         stamps,
         Texts.composed(beginnings, shard_of, names),
@@ -205,7 +106,7 @@ def read_shards(data: str | os.PathLike[str], kind: Kind = "images") -> Shards:
         offsets.to_numpy(),
         sizes.to_numpy(),
     )
-    return Shards(images, *_numbered(labels), source)
+    return Shards(members, *_numbered(labels), source)
 
 
 def _numbered(labels: pa.LargeBinaryArray) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -222,12 +123,14 @@ def _numbered(labels: pa.LargeBinaryArray) -> tuple[NDArray[np.int64], tuple[str
     return numbers[encoded.indices.to_numpy()], tuple(classes)
 
 
-def _indexed(addresses: list[str]) -> tuple[list[str], list[pa.Table]]:
-    """The stamp of each shard, and its images.
+def _indexed(
+    addresses: list[str], kind: Kind, on_progress: OnProgress
+) -> tuple[list[str], list[pa.Table]]:
+    """The stamp of each shard, and its items.
 
     Shards of one folder are kept together. What was read is kept even if a shard cannot be.
     """
-    about: About = {"shards": common_folder(addresses), "format": 1}
+    about: About = {"shards": common_folder(addresses), "of": kind, "format": 2}
     known = _known(about)
     members: dict[str, pa.Table] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -238,8 +141,12 @@ def _indexed(addresses: list[str]) -> tuple[list[str], list[pa.Table]]:
         new = [address for address in addresses if address not in members]
         # Threads help where a network is slow; to read headers is the interpreter's own work.
         at_once = pool.map if any(map(is_remote, new)) else map
+        if new:
+            on_progress(0, len(new))
         try:
-            members.update(zip(new, at_once(_images_in, new)))
+            for n_read, table in enumerate(at_once(partial(_members_in, kind=kind), new), 1):
+                members[new[n_read - 1]] = table
+                on_progress(n_read, len(new))
         finally:
             read = {a: (s, members[a]) for a, s in zip(addresses, stamps) if a in members}
             if not read.keys().isdisjoint(new):
@@ -248,7 +155,7 @@ def _indexed(addresses: list[str]) -> tuple[list[str], list[pa.Table]]:
 
 
 def _known(about: About) -> dict[str, tuple[str, pa.Table]]:
-    """The stamps and images of shards that were read before, by their address as it is shown."""
+    """The stamps and items of shards that were read before, by their address as it is shown."""
     found = read_table(about, _MEMBERS)
     if found is None:
         return {}
@@ -265,9 +172,9 @@ def _keep(about: About, known: dict[str, tuple[str, pa.Table]]) -> None:
     keep_table(about, pa.concat_tables([table for _, table in known.values()]), shards)
 
 
-def _images_in(address: str) -> pa.Table:
-    """The images of one shard, see `_MEMBERS`, by one pass over its headers."""
-    images: dict[str, tuple[str, int, int]] = {}
+def _members_in(address: str, kind: Kind) -> pa.Table:
+    """The items of one shard, see `_MEMBERS`, by one pass over its headers."""
+    items: dict[str, tuple[str, int, int]] = {}
     labels: dict[str, dict[str, str]] = {"cls": {}, "json": {}}
     with (
         errors_in_words(address),
@@ -282,17 +189,17 @@ def _images_in(address: str) -> pa.Table:
             if re.search(r"(^|/)\.", name) or not stem:
                 continue
             key, ending = f"{folder}/{stem}", ending.lower()
-            if ending in IMAGE_ENDINGS:
-                if images.setdefault(key, (name, 0, 0))[0] == name:
-                    images[key] = (name, member.offset_data, member.size)
+            if ending in ENDINGS[kind]:
+                if items.setdefault(key, (name, 0, 0))[0] == name:
+                    items[key] = (name, member.offset_data, member.size)
             elif ending in labels:
                 labels[ending][key] = _label(tar, member, f"{as_shown(address)}/{name}")
     return pa.Table.from_arrays(
         [
-            column(name for name, _, _ in images.values()),
-            pa.array([offset for _, offset, _ in images.values()], pa.int64()),
-            pa.array([size for _, _, size in images.values()], pa.int64()),
-            column(labels["cls"].get(key) or labels["json"].get(key, "") for key in images),
+            column(name for name, _, _ in items.values()),
+            pa.array([offset for _, offset, _ in items.values()], pa.int64()),
+            pa.array([size for _, _, size in items.values()], pa.int64()),
+            column(labels["cls"].get(key) or labels["json"].get(key, "") for key in items),
         ],
         schema=_MEMBERS,
     )
@@ -344,16 +251,12 @@ def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str) -> str:
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{printable(shown)!r} cannot be read as a label: {error}; mend it, or leave it out "
-            "for an unlabelled image"
+            "for an unlabelled item"
         ) from error
     if isinstance(label, bool) or not isinstance(label, str | int | None):
         raise InputError(
             f"{printable(shown)!r} has the label {label!r:.100}; give text or a whole number, or "
-            "leave it out for an unlabelled image"
+            "leave it out for an unlabelled item"
         )
     text = "" if label is None else str(label).strip()
     return "" if text == "-1" else text.encode("utf-8", "backslashreplace").decode()
-
-
-def _hash(what: tuple[str, str]) -> int:
-    return int.from_bytes(hashlib.blake2b(repr(what).encode(), digest_size=8).digest())

@@ -4,16 +4,13 @@ Times are seconds by one clock, whose 0 is the first time stamp of the picture (
 file without a picture). Time stamps decide everything; frame rates play no part.
 """
 
-import io
 import math
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from itertools import chain, dropwhile, takewhile
-from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import av
 import numpy as np
@@ -27,6 +24,7 @@ from torch import Tensor
 
 from newfound.data.sound import SAMPLE_RATE, is_silent, placed, resampled
 from newfound.data.source import UnreadableError, printable
+from newfound.data.stored import Files
 
 FORMATS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg")
 """The containers that are opened, whatever the file is called: mp4 is "mov", webm "matroska", wmv
@@ -84,18 +82,19 @@ class _UnusableError(Exception):
 
 
 @contextmanager
-def opened(path: str) -> Iterator["Video"]:
+def opened(path: str, open_it: Callable[[], IO[bytes]] | None = None) -> Iterator["Video"]:
     """A video to read from; what goes wrong while it is open raises UnreadableError, too.
+
+    path: a file; or the name alone of what `open_it` opens, which ends as a file of its kind does.
 
     Only regular files are opened, and nothing that they may refer to.
     """
     allowance = _Allowance()
     try:
-        _check_is_a_full_file(path)
         with (
-            _TimedFile(path, allowance) as file,
+            open_it() if open_it else Files([path]).open(0) as file,
             av.open(
-                file,
+                _TimedFile(file, path, allowance),
                 mode="r",
                 options=_DECODER_OPTIONS,
                 container_options=_CONTAINER_OPTIONS,
@@ -343,27 +342,24 @@ class _Allowance:
         return monotonic() > self._until_seconds
 
 
-class _TimedFile(io.FileIO):
-    """A file that seems to end when the time is over, in whatever search of FFmpeg's.
+class _TimedFile:
+    """An open file that seems to end when the time is over, in whatever search of FFmpeg's.
 
     An error instead would be printed by PyAV, each time that FFmpeg tries again. av.open's own
     time-out is not heeded for a file that is handed over open.
+
+    name: without folders: FFmpeg goes by its ending, too, where the content leaves a doubt.
     """
 
-    def __init__(self, path: str, allowance: _Allowance) -> None:
-        super().__init__(path)
+    def __init__(self, file: IO[bytes], path: str, allowance: _Allowance) -> None:
+        self.name = path.rpartition("/")[2]
+        self.seek = file.seek
+        self.tell = file.tell
+        self._read = file.read
         self._allowance = allowance
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        return b"" if self._allowance.is_over() else super().read(size)
-
-
-def _check_is_a_full_file(path: str) -> None:
-    status = Path(path).stat()
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-        raise _UnusableError("not a regular file")
-    if status.st_size == 0:
-        raise _UnusableError("empty file")
+    def read(self, size: int) -> bytes:
+        return b"" if self._allowance.is_over() else self._read(size)
 
 
 def _has_decoder(stream: Stream) -> bool:
