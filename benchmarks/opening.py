@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from newfound.data.catalogue import Catalogue, open_catalogue
+from newfound.data.catalogue import Catalogue
+from newfound.data.opening import open_catalogue
 from newfound.device import begin_peak_memory, peak_memory
 
 

@@ -10,7 +10,7 @@ import torch
 
 import newfound.dry_run as module
 from newfound.config import Runtime, make_config
-from newfound.data.catalogue import open_catalogue
+from newfound.data.opening import open_catalogue
 from newfound.dry_run import PROBE, try_out
 from newfound.errors import InputError
 from newfound.progress import Progress

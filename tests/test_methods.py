@@ -15,7 +15,8 @@ import torch
 
 from newfound import stage as stage_module
 from newfound.config import Runtime
-from newfound.data.catalogue import Truth, from_arrays
+from newfound.data.catalogue import Truth
+from newfound.data.opening import from_arrays
 from newfound.progress import Progress
 from newfound.run import Job, run
 from newfound.run_folder import RunFolder

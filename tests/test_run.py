@@ -24,7 +24,8 @@ from newfound import run as run_module
 from newfound import stage as stage_module
 from newfound.checkpoint import load_checkpoint
 from newfound.config import Runtime
-from newfound.data.catalogue import Catalogue, Truth, from_arrays
+from newfound.data.catalogue import Catalogue, Truth
+from newfound.data.opening import from_arrays
 from newfound.files import write_atomically
 from newfound.mu_search import CANDIDATES
 from newfound.progress import Progress

@@ -21,8 +21,9 @@ from newfound import stage as stage_module
 from newfound.batch import Batch
 from newfound.checkpoint import load_checkpoint
 from newfound.config import Runtime, make_config
-from newfound.data.catalogue import Truth, open_catalogue
+from newfound.data.catalogue import Truth
 from newfound.data.clips import Clip, ClipFiles
+from newfound.data.opening import open_catalogue
 from newfound.progress import Progress
 from newfound.run_folder import RunFolder
 from newfound.train import Training

@@ -11,7 +11,8 @@ from newfound.version import __version__
 
 if TYPE_CHECKING:
     from newfound.config import PRESETS, Config, Runtime, VideoConfig
-    from newfound.data.catalogue import Catalogue, Truth, from_arrays, open_catalogue
+    from newfound.data.catalogue import Catalogue, Truth
+    from newfound.data.opening import from_arrays, open_catalogue
     from newfound.discovery import Discovery, discover, load
     from newfound.errors import InputError, NonFiniteLossError, RunFolderError, Stopped
     from newfound.evaluate import clustering_accuracy
@@ -30,9 +31,9 @@ _HOME = {
     "VideoConfig": "config",
     "clustering_accuracy": "evaluate",
     "discover": "discovery",
-    "from_arrays": "data.catalogue",
+    "from_arrays": "data.opening",
     "load": "discovery",
-    "open_catalogue": "data.catalogue",
+    "open_catalogue": "data.opening",
 }
 
 __all__ = [

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from tyro.conf import arg
 
 from newfound.config import PRESETS, Config, kind_of, make_config
-from newfound.data.catalogue import Catalogue, Truth, open_catalogue
+from newfound.data.catalogue import Catalogue, Truth
+from newfound.data.opening import open_catalogue
 from newfound.data.source import Kind
 from newfound.distributed import is_writer
 from newfound.errors import InputError

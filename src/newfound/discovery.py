@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from newfound.config import Runtime, kind_of, make_config, make_runtime
-from newfound.data.catalogue import Catalogue, open_catalogue
+from newfound.data.catalogue import Catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import all_grey, image_sides
+from newfound.data.opening import open_catalogue
 from newfound.distributed import is_writer
 from newfound.embedding import read_embedding
 from newfound.errors import InputError, RunFolderError, Stopped

@@ -14,9 +14,9 @@ import pandas as pd
 from newfound.answer import one_answer
 from newfound.config import Machine, kind_of
 from newfound.data.addresses import as_shown
-from newfound.data.catalogue import files_in
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
+from newfound.data.opening import files_in
 from newfound.data.shard_names import are_shards
 from newfound.data.source import printable
 from newfound.device import choose_device, choose_workers, compute_threads

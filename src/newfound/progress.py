@@ -23,7 +23,7 @@ SIGN_OF_LIFE_SECONDS = 60.0
 """A stage that prints nothing else says how far it is this often."""
 
 NEW_SHARDS = "new shards"
-"""What `Progress.reading` is told of by `data.catalogue.open_catalogue`."""
+"""What `Progress.reading` is told of by `data.opening.open_catalogue`."""
 
 FIGURES = {  # what is shown of a record, with its name and format
     "total": ("loss", ".3f"),

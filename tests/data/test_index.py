@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from newfound.data import index
-from newfound.data.catalogue import Catalogue, open_catalogue
+from newfound.data.catalogue import Catalogue
 from newfound.data.folders import Listing, files_below, list_folder
 from newfound.data.index import Listings, cache_folder, keep_table, read_table
+from newfound.data.opening import open_catalogue
 from newfound.errors import InputError
 from support.made_trees import change_tree, make_tree
 

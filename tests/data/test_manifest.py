@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from newfound.data.catalogue import Catalogue, open_catalogue
+from newfound.data.catalogue import Catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
 from newfound.data.manifest import Listed, read_manifest
+from newfound.data.opening import open_catalogue
 from newfound.data.source import printable
 from newfound.errors import InputError
 

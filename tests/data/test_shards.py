@@ -24,12 +24,12 @@ from newfound.data import addresses
 from newfound.data import members as members_module
 from newfound.data import shards as module
 from newfound.data import videos as video_module
-from newfound.data.catalogue import files_in, open_catalogue
 from newfound.data.clip_loader import ClipDecoding, Place
 from newfound.data.clips import Clip, ClipFiles, ClipShape
 from newfound.data.decoding import decoded
 from newfound.data.images import ArrayImages, FileImages
 from newfound.data.loader import decode_all
+from newfound.data.opening import files_in, open_catalogue
 from newfound.data.shard_names import are_shards, shard_addresses
 from newfound.data.shards import Shards, read_shards
 from newfound.data.source import Kind, UnreadableError

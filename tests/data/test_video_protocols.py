@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from newfound.data.catalogue import Catalogue, Truth, open_catalogue
+from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.clips import ClipFiles, ClipShape
+from newfound.data.opening import open_catalogue
 from newfound.errors import InputError
 from support.made_videos import Picture, Sound, clicks, steady, write_video
 

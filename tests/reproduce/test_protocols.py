@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from scipy.io import savemat
 
-from newfound.data.catalogue import Catalogue, Truth, open_catalogue
+from newfound.data.catalogue import Catalogue, Truth
+from newfound.data.opening import open_catalogue
 from newfound.errors import InputError
 from newfound.reproduce.protocols import (
     few_of_each,

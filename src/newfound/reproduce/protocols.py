@@ -18,9 +18,10 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from newfound.batch import UNLABELLED
-from newfound.data.catalogue import Catalogue, Truth, open_catalogue
+from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.folders import class_folders, files_below, folders_in, some
 from newfound.data.images import ArrayImages, FileImages
+from newfound.data.opening import open_catalogue
 from newfound.data.source import Kind, printable
 from newfound.data.texts import Texts
 from newfound.errors import InputError

@@ -1,0 +1,508 @@
+"""Each way to give data ends in the same columns, and each mistake in words that cure it."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import ndimage
+from sklearn.datasets import load_digits
+
+from newfound.data import digits as digits_module
+from newfound.data.catalogue import Catalogue
+from newfound.data.digits import placed_digits
+from newfound.data.images import ArrayImages, FileImages
+from newfound.data.opening import _names, digits_catalogue, files_in, from_arrays, open_catalogue
+from newfound.data.source import Kind
+from newfound.data.texts import Texts
+from newfound.errors import InputError
+from support.made_layouts import LAYOUT_NAMES, ODD_NAMES, made_of, write_image, write_layout
+
+
+def write_classes(root: Path, *names: str, images: int = 2) -> Path:
+    for name in names:
+        for i in range(images):
+            write_image(root / name / f"{i}.png")
+    return root
+
+
+def columns(catalogue: Catalogue) -> dict[str, int]:
+    return dict(zip(catalogue.names.tolist(), catalogue.labels.tolist()))
+
+
+# Folders
+
+
+def test_a_folder_of_labelled_and_unlabelled(tmp_path: Path) -> None:
+    catalogue, truth = open_catalogue(write_layout(tmp_path))
+    assert truth is None
+    assert catalogue.names.tolist() == LAYOUT_NAMES
+    assert catalogue.labels.tolist() == [0, 0, 1, 1, -1, -1, -1]
+    assert catalogue.class_names == ("cat", "dog")
+    assert catalogue.labels.dtype == np.int64
+    assert catalogue.labelled.tolist() == [0, 1, 2, 3]
+    assert catalogue.unlabelled.tolist() == [4, 5, 6]
+    assert not catalogue.held_out.any()
+    for i in range(len(catalogue)):
+        catalogue.items.load(i, 8, 1)
+
+
+def test_two_folders_of_any_place_make_the_same_catalogue(tmp_path: Path) -> None:
+    write_layout(tmp_path / "data")
+    whole, _ = open_catalogue(str(tmp_path / "data"))
+    fingerprint = whole.fingerprint()
+    (tmp_path / "data/labelled").rename(tmp_path / "known")
+    (tmp_path / "data/unlabelled").rename(tmp_path / "heap")
+    apart, truth = open_catalogue(None, labelled=tmp_path / "known", unlabelled=tmp_path / "heap")
+    assert truth is None and columns(apart) == columns(whole)
+    assert apart.fingerprint() == fingerprint
+
+
+def test_class_folders_become_a_protocol_whose_truth_is_apart(tmp_path: Path) -> None:
+    write_classes(tmp_path, "d", "b", "a", "c")
+    catalogue, truth = open_catalogue(tmp_path, labelled_classes=2)
+    assert truth is not None
+    assert catalogue.class_names == ("a", "b")
+    assert catalogue.labels.tolist() == [0, 0, 1, 1, -1, -1, -1, -1]
+    assert truth.class_names == ("c", "d")
+    assert truth.labels.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("test_part", ["test", "val"])
+def test_train_and_test_hold_out_the_known_classes_of_the_second(
+    tmp_path: Path, test_part: str
+) -> None:
+    write_classes(tmp_path / "train", "a", "b", "c", "d", images=2)
+    write_classes(tmp_path / test_part, "a", "b", "c", "d", images=1)
+    catalogue, truth = open_catalogue(tmp_path, labelled_classes=2)
+    assert truth is not None
+    held_out = np.flatnonzero(catalogue.held_out)
+    assert catalogue.names[held_out].tolist() == [f"{test_part}/a/0.png", f"{test_part}/b/0.png"]
+    assert catalogue.labels[held_out].tolist() == [0, 1]
+    assert len(catalogue.labelled) == 4 and len(truth.labels) == len(catalogue.unlabelled) == 4
+    assert set(catalogue.trainable) == set(range(len(catalogue))) - set(held_out)
+
+
+def test_a_class_that_is_called_train_is_a_class(tmp_path: Path) -> None:
+    write_classes(tmp_path, "bus", "car", "train", "tram")
+    catalogue, truth = open_catalogue(tmp_path, labelled_classes=2)
+    assert truth is not None
+    assert catalogue.class_names == ("bus", "car") and truth.class_names == ("train", "tram")
+
+
+def test_hidden_and_system_files_are_ignored_and_all_others_kept(tmp_path: Path) -> None:
+    write_layout(tmp_path)
+    for name in (".DS_Store", "._a.png", "Thumbs.db", ".git/x.png", "desktop.ini"):
+        write_image(tmp_path / "unlabelled" / name)
+        write_image(tmp_path / "labelled/cat" / name)
+    (tmp_path / "labelled/notes.txt").write_text("no image, so not a mistake")
+    (tmp_path / "unlabelled/notes.txt").write_text("skipped and listed when decoded")
+    (tmp_path / "labelled/empty").mkdir()
+    catalogue, _ = open_catalogue(tmp_path)
+    assert sorted(catalogue.names) == sorted([*LAYOUT_NAMES, "unlabelled/notes.txt"])
+    assert catalogue.class_names == ("cat", "dog")
+
+
+def test_loops_of_links_neither_hang_nor_duplicate(tmp_path: Path) -> None:
+    write_layout(tmp_path)
+    (tmp_path / "unlabelled/up").symlink_to(tmp_path)
+    (tmp_path / "unlabelled/again").symlink_to("deeper")
+    (tmp_path / "unlabelled/aa").symlink_to(".")
+    (tmp_path / "labelled/a-cat").symlink_to("cat")
+    (tmp_path / "labelled/cat/loop").symlink_to("..")
+    (tmp_path / "labelled/cat/dogs").symlink_to("../dog/more")
+    (tmp_path / "unlabelled/self").symlink_to("self")
+    catalogue, _ = open_catalogue(tmp_path)
+    assert set(catalogue.names) == {*LAYOUT_NAMES, "unlabelled/self"}
+    assert catalogue.class_names == ("cat", "dog")
+
+
+def test_labelled_folders_may_lie_inside_the_unlabelled_one(tmp_path: Path) -> None:
+    write_layout(tmp_path)
+    catalogue, _ = open_catalogue(None, labelled=tmp_path / "labelled", unlabelled=tmp_path)
+    n_labelled = sum(name.startswith("labelled/") for name in catalogue.names)
+    assert len(catalogue) == len(LAYOUT_NAMES) and n_labelled == len(catalogue.labelled) == 4
+
+
+def test_links_to_folders_elsewhere_are_followed(tmp_path: Path) -> None:
+    write_layout(tmp_path / "data")
+    write_image(tmp_path / "elsewhere/z.png")
+    (tmp_path / "data/unlabelled/link").symlink_to(tmp_path / "elsewhere")
+    catalogue, _ = open_catalogue(tmp_path / "data")
+    assert "unlabelled/link/z.png" in catalogue.names
+
+
+def test_odd_names_survive(tmp_path: Path) -> None:
+    write_layout(tmp_path)
+    for name in ODD_NAMES:
+        write_image(tmp_path / "unlabelled" / os.fsdecode(name))
+    (tmp_path / "labelled/dog").rename(tmp_path / "labelled" / os.fsdecode(b"h\xe9 n"))
+    catalogue, _ = open_catalogue(tmp_path)
+    expected = {"unlabelled/" + name.decode("utf-8", "backslashreplace") for name in ODD_NAMES}
+    assert expected <= set(catalogue.names)
+    assert catalogue.class_names == ("cat", "h\\xe9 n")
+    assert len(catalogue.fingerprint()) == 16
+    for i in range(len(catalogue)):
+        catalogue.items.load(i, 8, 1)
+
+
+def test_names_stay_unique_when_one_spells_out_another(tmp_path: Path) -> None:
+    write_layout(tmp_path)
+    for name in (b"\xff.png", b"\\xff.png"):
+        write_image(tmp_path / "unlabelled" / os.fsdecode(name))
+    catalogue, _ = open_catalogue(tmp_path)
+    assert len(set(catalogue.names)) == len(LAYOUT_NAMES) + 2
+
+
+@pytest.mark.parametrize("missing", ["labelled", "unlabelled"])
+def test_half_a_layout_names_the_layouts_and_the_flag(tmp_path: Path, missing: str) -> None:
+    write_layout(tmp_path)
+    (tmp_path / missing).rename(tmp_path / "other")
+    with pytest.raises(InputError, match=rf"but no {missing}/.*--labelled(?s:.*)newfound reads"):
+        open_catalogue(tmp_path)
+
+
+def test_class_folders_alone_name_the_flag(tmp_path: Path) -> None:
+    write_classes(tmp_path, "a", "b", "c", "d")
+    with pytest.raises(InputError, match=r"'a', 'b', 'c' and 1 more.*--labelled-classes N"):
+        open_catalogue(tmp_path)
+
+
+@pytest.mark.parametrize("given", [-1, 0, 1, 3, 4, 9])
+def test_labelled_classes_out_of_range(tmp_path: Path, given: int) -> None:
+    write_classes(tmp_path, "a", "b", "c", "d")
+    with pytest.raises(InputError, match=f"labelled_classes is {given}, .* 4 class folders"):
+        open_catalogue(tmp_path, labelled_classes=given)
+
+
+def test_images_outside_class_folders_are_not_lost_in_silence(tmp_path: Path) -> None:
+    write_layout(tmp_path)
+    write_image(tmp_path / "labelled/stray.png")
+    with pytest.raises(InputError, match=r"'stray\.png'; put each into a folder"):
+        open_catalogue(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("remove", "message"),
+    [
+        (["labelled/cat", "labelled/dog"], "at least two labelled classes.* has none"),
+        (["labelled/cat"], "at least two labelled classes.* has only 'dog'"),
+        (["unlabelled"], "no unlabelled image.*nothing to discover"),
+    ],
+)
+def test_too_little_of_either_kind(tmp_path: Path, remove: list[str], message: str) -> None:
+    write_layout(tmp_path)
+    for name in remove:
+        for file in sorted((tmp_path / name).rglob("*.png")):
+            file.unlink()
+    with pytest.raises(InputError, match=message):
+        open_catalogue(tmp_path)
+
+
+def test_empty_and_missing_places(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no folders of images"):
+        open_catalogue(tmp_path)
+    for part in ("labelled", "unlabelled"):
+        (tmp_path / part).mkdir()
+    with pytest.raises(InputError, match="holds no images"):
+        open_catalogue(tmp_path)
+    with pytest.raises(InputError, match="does not exist; did you mean 'labelled'"):
+        open_catalogue(tmp_path / "labeled")
+    with pytest.raises(InputError, match="does not exist; did you mean 'digits'"):
+        open_catalogue("digit")
+    with pytest.raises(InputError, match="does not exist"):
+        open_catalogue(tmp_path / "no/such/place")
+    with pytest.raises(InputError, match="cannot be opened"):
+        open_catalogue(tmp_path / ("x" * 300))
+    for there in ("s3://bucket/known", Path("s3://bucket/known")):
+        with pytest.raises(InputError, match=r"known' is an address, .* only shards are read"):
+            open_catalogue(None, labelled=there, unlabelled=tmp_path)
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_layout(tmp_path)
+    really = os.scandir
+
+    def refuse_deeper(path: str) -> Any:
+        if str(path).endswith("deeper"):
+            raise PermissionError(13, "Permission denied", path)
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", refuse_deeper)
+    with pytest.raises(InputError, match=r"deeper' cannot be listed \(Permission denied\)"):
+        open_catalogue(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        (None, {}, "no data given"),
+        (None, {"labelled": "a"}, "go together"),
+        ("a", {"labelled": "a", "unlabelled": "b"}, "replace DATA"),
+        ("digits", {"labelled_classes": 3}, "leave it out"),
+    ],
+)
+def test_options_that_do_not_fit_together(
+    data: str | None, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        open_catalogue(data, **options)
+
+
+def test_labelled_classes_is_refused_where_labels_are_given(tmp_path: Path) -> None:
+    write_layout(tmp_path)
+    with pytest.raises(InputError, match="leave --labelled-classes out"):
+        open_catalogue(tmp_path, labelled_classes=2)
+
+
+# Manifests
+
+
+def write_manifest(root: Path, rows: Sequence[tuple[str, object]], kind: str) -> Path:
+    for name, _ in rows:
+        write_image(root / name)
+    table = pd.DataFrame(rows, columns=["path", "label"])
+    path = root / f"items{kind}"
+    table.to_csv(path, index=False) if kind == ".csv" else table.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", [".csv", ".parquet"])
+def test_a_manifest_gives_labels_as_text(tmp_path: Path, kind: str) -> None:
+    rows = [("i/1.png", "007"), ("i/2.png", "NA"), ("i/3.png", ""), ('i/"4,\n.png', None)]
+    catalogue, truth = open_catalogue(write_manifest(tmp_path, rows, kind))
+    assert truth is None and catalogue.class_names == ("007", "NA")
+    assert columns(catalogue) == {"i/1.png": 0, "i/2.png": 1, "i/3.png": -1, 'i/"4,\n.png': -1}
+    assert isinstance(catalogue.items, FileImages)
+    for i in range(len(catalogue)):
+        catalogue.items.load(i, 8, 1)
+
+
+def test_parquet_labels_may_be_whole_numbers(tmp_path: Path) -> None:
+    path = write_manifest(tmp_path, [("1.png", 10), ("2.png", 9), ("3.png", 0)], ".parquet")
+    labels = pd.array([10, 9, None], dtype="Int64")
+    pd.DataFrame({"path": ["1.png", "2.png", "3.png"], "label": labels}).to_parquet(path)
+    catalogue, _ = open_catalogue(path)
+    assert catalogue.class_names == ("10", "9") and catalogue.labels.tolist() == [0, 1, -1]
+
+
+def test_a_manifest_may_hold_bytes_that_are_not_utf8_and_absolute_paths(tmp_path: Path) -> None:
+    write_image(tmp_path / os.fsdecode(b"\xe9.png"))
+    for name in ("elsewhere/b.png", "c.png"):
+        write_image(tmp_path / name)
+    absolute = os.fsencode(tmp_path / "elsewhere/b.png")
+    content = b"\xef\xbb\xbfpath,label\n\xe9.png,x\n" + absolute + b",y\n./c.png,\n"
+    (tmp_path / "items.csv").write_bytes(content)
+    catalogue, _ = open_catalogue(tmp_path / "items.csv")
+    assert catalogue.names.tolist() == ["\\xe9.png", os.fsdecode(absolute), "./c.png"]
+    for i in range(3):
+        catalogue.items.load(i, 8, 1)
+
+
+def test_the_same_row_twice_counts_once(tmp_path: Path) -> None:
+    rows = [("1.png", "a"), ("./1.png", "a"), ("2.png", "b"), ("3.png", "")]
+    catalogue, _ = open_catalogue(write_manifest(tmp_path, rows, ".csv"))
+    assert catalogue.names.tolist() == ["1.png", "2.png", "3.png"]
+
+
+@pytest.mark.parametrize("second", ["b", ""])
+def test_one_path_under_two_labels(tmp_path: Path, second: str) -> None:
+    rows = [("1.png", "a"), ("2.png", "b"), ("x/../1.png", second), ("x/3.png", "")]
+    with pytest.raises(InputError, match=rf"under two labels, 'a' and '{second}'"):
+        open_catalogue(write_manifest(tmp_path, rows, ".csv"))
+
+
+def test_paths_that_do_not_exist_are_counted_and_some_named(tmp_path: Path) -> None:
+    lines = ["path,label", *(f"gone{i}.png,a" for i in range(5)), "items.csv,"]
+    (tmp_path / "items.csv").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"5 of 6 .*'gone0.png', 'gone1.png', .* and 2 more"):
+        open_catalogue(tmp_path / "items.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "file,class\na,b\n",
+            "no column path and no column label; its columns are 'file', 'class'",
+        ),
+        ("path;label\na;b\n", "its columns are 'path;label'"),
+        ("path,label\n", "has no rows"),
+        ("", "cannot be read as a table"),
+        ("path,label\nitems.csv,-1\n", "leave it empty for unlabelled"),
+        ("path,label\nitems.csv,a,b\n", "cannot be read as a table"),
+    ],
+)
+def test_tables_that_are_no_manifest(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "items.csv").write_text(content)
+    with pytest.raises(InputError, match=message):
+        open_catalogue(tmp_path / "items.csv")
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "not_named"),
+    [("images", "cifar100", "kinetics400"), ("videos", "kinetics400", "digits")],
+)
+def test_layouts_are_those_of_the_kind(
+    tmp_path: Path, kind: Kind, named: str, not_named: str
+) -> None:
+    wrong: list[Path | None] = [None, tmp_path, write_image(tmp_path / "a.png")]
+    for data in wrong:
+        with pytest.raises(InputError, match="newfound reads") as error:
+            open_catalogue(data, kind=kind)
+        assert named in str(error.value) and not_named not in str(error.value)
+        assert ("start_seconds" in str(error.value)) == (kind == "videos")
+
+
+def test_other_files_are_no_tables(tmp_path: Path) -> None:
+    (tmp_path / "items.parquet").write_bytes(b"no parquet")
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        open_catalogue(tmp_path / "items.parquet")
+    with pytest.raises(InputError, match=r"neither a folder nor a table(?s:.*)newfound reads"):
+        open_catalogue(write_image(tmp_path / "a.png"))
+    (tmp_path / "items.csv").write_text("path,label\n")
+    with pytest.raises(InputError, match="leave --labelled-classes out"):
+        open_catalogue(tmp_path / "items.csv", labelled_classes=2)
+
+
+# Arrays
+
+
+def test_arrays_with_whole_labels() -> None:
+    pixels = np.arange(5, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
+    catalogue = from_arrays(pixels, np.array([10, -1, 9, 10, -1]))
+    assert catalogue.class_names == ("9", "10")
+    assert catalogue.labels.tolist() == [1, -1, 0, 1, -1]
+    assert [int(catalogue.items.load(i, 8, 1).max()) for i in range(5)] == [0, 1, 2, 3, 4]
+    again, truth = open_catalogue((pixels, [10, -1, 9, 10, -1]))
+    assert truth is None and again.fingerprint() == catalogue.fingerprint()
+
+
+@pytest.mark.parametrize("blank", ["", None])
+def test_arrays_with_text_labels(blank: str | None) -> None:
+    catalogue = made_of(["cat", blank, "ant", blank])
+    assert catalogue.class_names == ("ant", "cat")
+    assert catalogue.labels.tolist() == [1, -1, 0, -1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1, -1], "4 images and 3 labels"),
+        ([0.0, 1.0, -1.0, -1.0], "labels hold 0.0"),
+        ([[0], [1], [2], [-1]], r"shape \(4, 1\)"),
+        ([0, 1, None, None], "labels hold 0"),
+        ([0, 1, 2, 3], "no unlabelled image"),
+        ([0, 0, -1, -1], "only '0'"),
+        ([-1, -1, -1, -1], "has none"),
+    ],
+)
+def test_labels_that_do_not_fit(labels: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        from_arrays(np.zeros((4, 8, 8), np.uint8), labels)
+
+
+# Built-in sets
+
+
+def test_digits() -> None:
+    catalogue, truth = open_catalogue("digits")
+    assert truth is not None
+    target = load_digits().target
+    assert catalogue.class_names == ("0", "1", "2", "3", "4")
+    assert truth.class_names == ("5", "6", "7", "8", "9")
+    assert np.array_equal(catalogue.labels, np.where(target < 5, target, -1))
+    assert np.array_equal(truth.labels, target[target >= 5] - 5)
+    assert isinstance(catalogue.items, ArrayImages)
+    pixels = catalogue.items.pixels
+    assert pixels.shape == (1797, 16, 16) and pixels.dtype == np.uint8
+
+
+def test_digits_are_placed_within_their_frames() -> None:
+    pixels, _ = placed_digits()
+    ink = pixels.reshape(len(pixels), -1).sum(axis=1).astype(float)
+    as_bundled = load_digits().images.reshape(len(pixels), -1).sum(axis=1)
+    # A digit 10 to 14 px wide holds 1.25^2 to 1.75^2 the ink of one 8 px wide, 255/16 as black.
+    growth = ink / as_bundled * 16 / 255
+    assert growth.min() > 1.25**2 * 0.9 and growth.max() < 1.75**2 * 1.1
+    places = [ndimage.center_of_mass(image) for image in pixels]
+    assert np.ptp(places, axis=0).min() > 4, "digits lie at different spots"
+    assert np.array_equal(pixels, placed_digits()[0]), "drawn once and for all"
+
+
+def test_nothing_in_a_catalogue_tells_the_unlabelled_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest, _ = digits_catalogue()
+    digits = load_digits()
+    novel = digits.target >= 5
+    digits.target[novel] = np.random.default_rng(0).permutation(digits.target[novel])
+    monkeypatch.setattr(digits_module, "load_digits", lambda: digits)
+    scrambled, _ = digits_catalogue()
+    assert scrambled.fingerprint() == honest.fingerprint()
+    for name, column in vars(honest).items():
+        if name != "items":
+            assert np.array_equal(column, getattr(scrambled, name))
+    assert isinstance(honest.items, ArrayImages) and isinstance(scrambled.items, ArrayImages)
+    assert np.array_equal(honest.items.pixels, scrambled.items.pixels)
+
+
+class FakeCifar:
+    """Stands for torchvision's: ten classes, two training images and one test image of each."""
+
+    def __init__(self, root: Path, train: bool, download: bool) -> None:
+        assert root == Path("data") and download
+        self.targets = list(range(10)) * (2 if train else 1)
+        self.data = np.zeros((len(self.targets), 32, 32, 3), np.uint8)
+        self.data[:, 0, 0, 0] = np.arange(len(self.targets)) + (0 if train else 100)
+        self.classes = [f"class {i}" for i in range(10)]
+
+
+def test_cifar10_holds_out_the_known_classes_of_its_test_split(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torchvision.datasets.CIFAR10", FakeCifar)
+    catalogue, truth = open_catalogue("cifar10", download=True)
+    assert truth is not None
+    assert catalogue.class_names == tuple(f"class {i}" for i in range(5))
+    assert truth.class_names == tuple(f"class {i}" for i in range(5, 10))
+    assert truth.labels.tolist() == [0, 1, 2, 3, 4] * 2
+    held_out = np.flatnonzero(catalogue.held_out)
+    assert catalogue.labels[held_out].tolist() == [0, 1, 2, 3, 4]
+    assert catalogue.names[held_out].tolist() == [f"test/{i:02}" for i in range(5)]
+    assert isinstance(catalogue.items, ArrayImages)
+    assert catalogue.items.pixels[held_out, 0, 0, 0].tolist() == [100, 101, 102, 103, 104]
+    assert len(catalogue.trainable) == 20
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_cifar_is_not_fetched_unasked(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="pass --download"):
+        open_catalogue(name, root=tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+# Catalogues, and files without labels
+
+
+def test_a_catalogue_is_taken_as_it_is() -> None:
+    catalogue = made_of([0, 1, -1])
+    assert open_catalogue(catalogue) == (catalogue, None)
+
+
+def test_names_that_are_made_unique_stay_so() -> None:
+    names = _names(Texts(["\udcff", "\\xff", "\\xff (0)", "\\xff (1)", "a"]))
+    assert names.are_unique and names.is_utf8 and names[4] == "a"
+    assert _names(Texts(["x", "y"])).tolist() == ["x", "y"]
+
+
+def test_files_to_predict_need_no_labels(tmp_path: Path) -> None:
+    write_layout(tmp_path)
+    names, images = files_in(tmp_path)
+    assert names.tolist() == LAYOUT_NAMES and len(images) == 7
+    names, images = files_in(tmp_path / "unlabelled/a.png")
+    assert names.tolist() == ["a.png"] and images.path(0) == str(tmp_path / "unlabelled/a.png")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="holds no files"):
+        files_in(tmp_path / "none")
