@@ -197,7 +197,8 @@ class Config(_Frozen):
         self._stages_fit_together()
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
-                f"warmup_epochs is {self.warmup_epochs} of {self.epochs} epochs; make it shorter"
+                f"warmup_epochs is {self.warmup_epochs:g} of {self.epochs} epochs; give fewer, as "
+                f"--warmup-epochs {self.epochs / 10:g}"
             )
         return self
 
