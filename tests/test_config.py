@@ -73,7 +73,10 @@ def test_a_count_of_1_is_no_fraction() -> None:
         ({"crop_scale": (0.5, 1.4)}, "crop_scale ends at 1.4; a crop is at most 1"),
         ({"blur_sigma": (0.0, 1.0)}, "blur_sigma is"),
         ({"width": 4, "window": 33}, "window is 33, more than the 32 features of width 4"),
-        ({"epochs": 5, "warmup_epochs": 5}, "warmup_epochs is 5 of 5 epochs; give fewer, as --warmup-epochs 0.5"),
+        (
+            {"epochs": 5, "warmup_epochs": 5},
+            "warmup_epochs is 5 of 5 epochs; give fewer, as --warmup-epochs 0.5",
+        ),
         ({"pairs": "rank", "rank_top": 513}, "rank_top is 513, more than the 512 features"),
         ({"pairs": "rank", "mu": "heldout"}, "these are pairs rank of method ours"),
         ({"mu": "sharp"}, "mu: "),
