@@ -450,7 +450,7 @@ def test_settings_out_of_range_are_refused_in_a_line(
         ("epochs", 0): ["epochs", "greater than or equal to 1", "given: 0"],
         ("lr", "nan"): ["lr", "finite", "given: nan"],
         ("crop_scale", (0.9, 0.5)): ["crop_scale is (0.9, 0.5)", "least <= largest"],
-        ("warmup_epochs", 3): ["warmup_epochs is 3.0 of 3 epochs", "shorter"],
+        ("warmup_epochs", 3): ["warmup_epochs is 3 of 3 epochs", "--warmup-epochs 0.3"],
         ("window", 40): ["window is 40", "the 32 features of width 4"],
         ("preset", "tiny"): ["no preset is named 'tiny'", ", ".join(package.PRESETS)],
         ("device", "abacus"): ["device 'abacus'", "give auto, cpu, cuda"],

@@ -700,6 +700,18 @@ class TestWarnings:
         found = self.warnings(*SOUND, epochs=[{"epoch": 1, "entropy": 0.31}])
         assert len(found) == 1 and "collapsed" in found[0] and "0.31" in found[0]
 
+    def test_pairs_of_which_most_are_wrong(self):
+        def found(right, share, **of_run):
+            pairs = {"pairs_precision": right, "pairs_labelled_share": share}
+            sound = {"epoch": 1, "pairs_precision": 0.9, "pairs_labelled_share": 0.12}
+            return self.warnings(*SOUND, epochs=[sound, {"epoch": 2, **pairs}], **of_run)
+
+        (ours,) = found(0.414, 0.11)
+        assert "only 41% are of one class" in ours and "--method kcl" in ours
+        (theirs,) = found(0.414, 0.11, method="rs", noun="video")
+        assert "labelled videos" in theirs and "--method kcl" not in theirs
+        assert found(0.5, 0.11) == found(0.2, 0.009) == found(None, 0.0) == []
+
     def test_few_confident(self):
         unsure = [(c, n, 0.5, s, 0.9) for c, n, _, s, _ in SOUND]
         found = self.warnings(*unsure)

@@ -20,6 +20,10 @@ RESTLESS = 0.1  # share of items that change category in an epoch
 RISING = 1.5  # times the churn of the stretch before
 STILL = 0.02  # churn below this is rest, however it rose
 FALLEN = 0.03  # accuracy
+MOSTLY_WRONG = (
+    0.5  # of the pairs taken for one category; see "what decides the order" in docs/LOG.md
+)
+SOME_PAIRS = 0.01  # of all pairs
 
 NAMED = 10
 """A warning is about at most so many categories or pairs by name, and counts the others."""
@@ -43,6 +47,7 @@ def find_warnings(
         *_nearly_empty(items, categories, noun),
         *_twins(items, categories, noun),
         *_collapse(epochs, method),
+        *_wrong_pairs(epochs, noun, method),
         *_few_sure(items, noun),
         *_restless(epochs, noun, method),
         *_fallen(epochs, method),
@@ -113,6 +118,24 @@ def _collapse(epochs: Sequence[Mapping[str, Any]], method: Method) -> Iterator[s
             f"The result has collapsed into few categories: the evenness of the predictions is "
             f"{entropy:.2f}, where 1 is an even split and 0 a single category. {advice}"
         )
+
+
+def _wrong_pairs(epochs: Sequence[Mapping[str, Any]], noun: str, method: Method) -> Iterator[str]:
+    """How the pairs of labelled items would have been judged, whose classes are known."""
+    last = epochs[-1] if epochs else {}
+    right, share = last.get("pairs_precision"), last.get("pairs_labelled_share")
+    if right is None or share is None or share < SOME_PAIRS or right >= MOSTLY_WRONG:
+        return
+    advice = (
+        "Train for more --epochs; if that does not help, --method kcl rests on the labels instead."
+        if method == "ours"
+        else "Another --pretraining or --method may do better."
+    )
+    yield (
+        f"Of the pairs of labelled {noun}s that would have been taken for one category, only "
+        f"{right:.0%} are of one class, so that the new categories were probably taught by pairs "
+        f"most of which are wrong. {advice}"
+    )
 
 
 def _few_sure(items: pd.DataFrame, noun: str) -> Iterator[str]:
