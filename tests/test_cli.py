@@ -253,7 +253,7 @@ def test_predict_takes_shards_wherever_they_are(
     for data, out in ((place, tmp_path / "a.csv"), (tmp_path / "photos", tmp_path / "b.csv")):
         assert newfound("predict", finished, data, "--out", out, "--workers", 0) == 0
         answers.append(pd.read_csv(out))
-    assert capsys.readouterr().err.count("Reading 1 new shards ...\n") == 1
+    assert capsys.readouterr().err.count("Reading 1 new shard ...\n") == 1
     answers[0]["path"] = answers[0]["path"].str.removeprefix("one.tar/")
     pd.testing.assert_frame_equal(*answers)
     pd.testing.assert_frame_equal(

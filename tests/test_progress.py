@@ -42,12 +42,11 @@ def stream():
 class TestPlainLines:
     def test_what_is_read_is_counted_once_it_begins(self, clock, stream):
         with Progress(stream=stream, clock=clock) as progress:
-            follow = progress.reading("new shards")
             assert stream.getvalue() == ""
-            follow(0, 1200)
+            progress.new_shards(0, 1200)
             for done in range(1, 1201):
                 clock.now += 0.125
-                follow(done, 1200)
+                progress.new_shards(done, 1200)
         assert stream.getvalue().splitlines() == [
             "Reading 1,200 new shards ...",
             "Reading 1,200 new shards 480/1,200  1 min 30 s left",

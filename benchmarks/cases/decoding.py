@@ -23,6 +23,7 @@ from newfound.config import VideoConfig, make_config
 from newfound.data.clip_loader import CENTRE, clip_shape
 from newfound.data.clips import ClipFiles, ClipShape
 from newfound.data.sound import SAMPLE_RATE
+from newfound.data.stored import Files
 from newfound.data.videos import opened
 from newfound.device import compute_threads
 
@@ -96,5 +97,5 @@ def measured(what: str, paths: list[Path], shape: ClipShape, rounds: int) -> Row
 
 
 def _duration_seconds(path: Path) -> float:
-    with opened(str(path)) as video:
+    with opened(Files([path]), 0) as video:
         return video.duration_seconds()

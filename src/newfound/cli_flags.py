@@ -14,7 +14,7 @@ from newfound.data.opening import open_catalogue
 from newfound.data.source import Kind
 from newfound.distributed import is_writer
 from newfound.errors import InputError
-from newfound.progress import NEW_SHARDS, Progress
+from newfound.progress import Progress
 
 Call = Callable[[], None]
 """What a parsed command line asks for, not done yet."""
@@ -51,7 +51,7 @@ def open_named(data: str | None, problem: Problem, quiet: bool, **more: Any) -> 
             labelled=problem.labelled,
             unlabelled=problem.unlabelled,
             labelled_classes=problem.labelled_classes,
-            on_progress=progress.reading(NEW_SHARDS),
+            on_progress=progress.new_shards,
             **more,
         )
 

@@ -20,7 +20,7 @@ from newfound.embedding import read_embedding
 from newfound.errors import InputError, RunFolderError, Stopped
 from newfound.evaluate import assessment
 from newfound.predict import predict
-from newfound.progress import NEW_SHARDS, Progress
+from newfound.progress import Progress
 from newfound.report import write_report
 from newfound.run import Job, run
 from newfound.run_folder import RunFolder
@@ -165,7 +165,7 @@ def discover(
             kind="images" if preset == "auto" else kind_of(preset),
             csv=csv,
             videos=videos,
-            on_progress=progress.reading(NEW_SHARDS),
+            on_progress=progress.new_shards,
         )
     config = make_config(choose_preset(catalogue) if preset == "auto" else preset, **settings)
     temporary = tempfile.TemporaryDirectory(prefix="newfound-") if out is None else None

@@ -24,7 +24,7 @@ from newfound.errors import InputError
 from newfound.inference import answers_to
 from newfound.model_file import load_model
 from newfound.one_pass import OnePass
-from newfound.progress import NEW_SHARDS, Progress
+from newfound.progress import Progress
 from newfound.run_folder import RunFolder
 from newfound.tables import category_names
 from newfound.two_best import TwoBest
@@ -57,7 +57,7 @@ def predict(
     device = choose_device(machine.device)
     workers = choose_workers(machine.workers)
     kind = kind_of(config.preset)
-    names, files = files_in(data, kind, progress.reading(NEW_SHARDS))
+    names, files = files_in(data, kind, progress.new_shards)
 
     progress.stage("Predicting", len(files))
     pin = device.type == "cuda"

@@ -22,9 +22,6 @@ EPOCH_LINE_SECONDS = 5.0
 SIGN_OF_LIFE_SECONDS = 60.0
 """A stage that prints nothing else says how far it is this often."""
 
-NEW_SHARDS = "new shards"
-"""What `Progress.reading` is told of by `data.opening.open_catalogue`."""
-
 FIGURES = {  # what is shown of a record, with its name and format
     "total": ("loss", ".3f"),
     "ce": ("ce", ".3f"),
@@ -200,15 +197,11 @@ class Progress:
         """Show that `done` units of the stage are done."""
         self.advance(done - self._current().done)
 
-    def reading(self, what: str) -> Callable[[int, int], None]:
-        """What begins a stage when it is called with (0, total), and follows with (done, total)."""
-
-        def follow(done: int, total: int) -> None:
-            if done == 0:
-                self.stage(f"Reading {total:,} {what}", total)
-            self.follow(done, total)
-
-        return follow
+    def new_shards(self, done: int, total: int) -> None:
+        """Show how many new shards are read: the stage of doing so begins with 0 of them."""
+        if done == 0:
+            self.stage(f"Reading {total:,} new shard{'s' if total > 1 else ''}", total)
+        self.follow(done, total)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Show an epoch's record of the log."""

@@ -85,10 +85,8 @@ def labelled(read: Shards) -> dict[str, str]:
 
 
 def pixels(read: Shards) -> list[int]:
-    return [
-        int(FileImages(read.members).load(i, PX, 1).max())
-        for i in range(len(FileImages(read.members)))
-    ]
+    images = FileImages(read.members)
+    return [int(images.load(i, PX, 1).max()) for i in range(len(images))]
 
 
 # What is read
@@ -108,12 +106,11 @@ def test_images_are_those_that_tarfile_extracts(tmp_path: Path) -> None:
         tar.extractall(tmp_path / "out", filter="data")
     read, files = read_shards(path), FileImages([tmp_path / "out" / name for name in kinds])
     assert read.members.names.tolist() == [f"one.tar/{name}" for name in kinds]
-    assert len(FileImages(read.members)) == len(files) and np.array_equal(
-        FileImages(read.members).stamps(), files.stamps()
-    )
+    images = FileImages(read.members)
+    assert len(images) == len(files) and np.array_equal(images.stamps(), files.stamps())
     for i in range(len(files)):
-        assert torch.equal(FileImages(read.members).load(i, 16, 3), files.load(i, 16, 3))
-        assert FileImages(read.members).shorter_side(i) == files.shorter_side(i) == 30
+        assert torch.equal(images.load(i, 16, 3), files.load(i, 16, 3))
+        assert images.shorter_side(i) == files.shorter_side(i) == 30
 
 
 def test_labels_are_text_or_numbers_beside_the_image(tmp_path: Path) -> None:
@@ -503,20 +500,18 @@ def test_what_was_read_before_an_error_is_kept(tmp_path: Path, scanned: list[str
 def test_marks_change_with_a_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_shards(tmp_path / "d", [4, 4])
     monkeypatch.setattr(addresses, "SETTLED_SECONDS", 60)
-    assert not FileImages(read_shards(tmp_path / "d").members).marks().any(), (
-        "they changed just now"
-    )
+    assert not read_shards(tmp_path / "d").members.marks().any(), "they changed just now"
     monkeypatch.setattr(addresses, "SETTLED_SECONDS", TICK_SECONDS)
     time.sleep(2 * TICK_SECONDS)
-    before = FileImages(read_shards(tmp_path / "d").members).marks()
+    before = read_shards(tmp_path / "d").members.marks()
     assert before.dtype == np.uint64 and len({*before.tolist(), 0}) == 9
-    again = FileImages(read_shards(tmp_path / "d").members)
+    again = read_shards(tmp_path / "d").members
     assert np.array_equal(again.marks(), before)
     rows = np.array([5, 0])
     assert np.array_equal(again.subset(rows).marks(), before[rows])
     paths[1].write_bytes(paths[1].read_bytes())
     time.sleep(2 * TICK_SECONDS)
-    after = FileImages(read_shards(tmp_path / "d").members).marks()
+    after = read_shards(tmp_path / "d").members.marks()
     assert np.array_equal(after[:4], before[:4]) and not np.isin(after[4:], before).any()
 
 

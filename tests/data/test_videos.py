@@ -22,6 +22,7 @@ from PIL import Image
 from newfound.data import videos
 from newfound.data.sound import is_silent
 from newfound.data.source import UnreadableError
+from newfound.data.stored import Files
 from newfound.data.videos import Video, opened
 from support.made_videos import (
     ONLY_FRAME_SECONDS,
@@ -583,12 +584,12 @@ def test_every_look_has_its_own_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
         Video.duration_seconds,
     ]
     monkeypatch.setattr(videos, "monotonic", lambda: now)
-    with opened(str(path)) as video:
+    with opened(Files([path]), 0) as video:
         for look in looks * 2:
             look(video)
             now += videos.MAX_SECONDS * 0.9
     for look in looks:
-        with pytest.raises(UnreadableError, match="60 s"), opened(str(path)) as video:
+        with pytest.raises(UnreadableError, match="60 s"), opened(Files([path]), 0) as video:
             now += videos.MAX_SECONDS + 1
             look(video)
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from newfound.data.stored import Files
 from newfound.data.videos import opened
 
 
@@ -18,7 +19,7 @@ class VideoInfo:
 
 def probe(path: str) -> VideoInfo:
     """What is in a file, whose first frame is decoded."""
-    with opened(path) as video:
+    with opened(Files([path]), 0) as video:
         if video.picture:
             video.frames(0.0, 0.0, 1, 8)
         return VideoInfo(
@@ -35,11 +36,11 @@ def read_frames(
     across: float = 0.5,
 ) -> Tensor:
     """See `Video.frames`."""
-    with opened(path) as video:
+    with opened(Files([path]), 0) as video:
         return video.frames(start_seconds, clip_seconds, frames, side, across)
 
 
 def read_sound(path: str, start_seconds: float, seconds: float) -> NDArray[np.int16]:
     """See `Video.sound`."""
-    with opened(path) as video:
+    with opened(Files([path]), 0) as video:
         return video.sound(start_seconds, seconds)

@@ -5,7 +5,6 @@ import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -104,7 +103,7 @@ class ClipFiles:
         """
         begin_seconds: float | None = None
         try:
-            with opened(self.name(i), partial(self.files.open, i)) as video:
+            with opened(self.files, i) as video:
                 start_seconds, end_seconds = self._span(i, video)
                 latest = max(end_seconds - start_seconds - shape.clip_seconds, 0.0)
                 begin_seconds = start_seconds + at * latest

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from newfound.data.sound import SAMPLE_RATE, is_silent, placed, resampled
 from newfound.data.source import UnreadableError, printable
-from newfound.data.stored import Files
+from newfound.data.stored import Stored
 
 FORMATS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg")
 """The containers that are opened, whatever the file is called: mp4 is "mov", webm "matroska", wmv
@@ -82,19 +82,17 @@ class _UnusableError(Exception):
 
 
 @contextmanager
-def opened(path: str, open_it: Callable[[], IO[bytes]] | None = None) -> Iterator["Video"]:
-    """A video to read from; what goes wrong while it is open raises UnreadableError, too.
-
-    path: a file; or the name alone of what `open_it` opens, which ends as a file of its kind does.
+def opened(files: Stored, i: int) -> Iterator["Video"]:
+    """Video i, to read from; what goes wrong while it is open raises UnreadableError, too.
 
     Only regular files are opened, and nothing that they may refer to.
     """
     allowance = _Allowance()
     try:
         with (
-            open_it() if open_it else Files([path]).open(0) as file,
+            files.open(i) as file,
             av.open(
-                _TimedFile(file, path, allowance),
+                _TimedFile(file, files.name(i), allowance),
                 mode="r",
                 options=_DECODER_OPTIONS,
                 container_options=_CONTAINER_OPTIONS,
@@ -104,7 +102,7 @@ def opened(path: str, open_it: Callable[[], IO[bytes]] | None = None) -> Iterato
             yield Video(container, allowance)
     except (_UnusableError, OSError, ValueError, MemoryError, av.FFmpegError) as error:
         reason = _TOO_SLOW if allowance.is_over() else _reason(error)
-        raise UnreadableError(reason, printable(path)) from error
+        raise UnreadableError(reason, files.name(i)) from error
 
 
 class Video:
@@ -351,8 +349,8 @@ class _TimedFile:
     name: without folders: FFmpeg goes by its ending, too, where the content leaves a doubt.
     """
 
-    def __init__(self, file: IO[bytes], path: str, allowance: _Allowance) -> None:
-        self.name = path.rpartition("/")[2]
+    def __init__(self, file: IO[bytes], name: str, allowance: _Allowance) -> None:
+        self.name = name.rpartition("/")[2]
         self.seek = file.seek
         self.tell = file.tell
         self._read = file.read
