@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from newfound import distributed
 from newfound.batch import Media
 from newfound.cli import run_command_line
-from newfound.config import VideoConfig, make_config
+from newfound.config import Runtime, VideoConfig, make_config
 from newfound.data.clip_loader import read_clips
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
@@ -528,7 +528,15 @@ def test_settings_of_batch_norm_are_kept_apart(tmp_path: Path) -> None:
 
     def steps() -> dict[str, Any]:
         on, items = image_ground()
-        on = Ground(on.network, on.config, on.labels, on.trainable, on.threshold, on.device, False)
+        on = Ground(
+            on.network,
+            on.config,
+            on.labels,
+            on.trainable,
+            on.threshold,
+            on.device,
+            Runtime(sync_batch_norm=False),
+        )
         return state_after(begin_ours(on), items, 3)
 
     first, second = in_processes(2, tmp_path, steps)

@@ -106,7 +106,7 @@ def test_it_tells_what_a_run_of_videos_would_be(
     text = capsys.readouterr().out
     for part in (
         "14 items; 2 of them cannot be used",
-        "warning: 8% cannot be used, the first as: not a video that FFmpeg reads, or cut short; if "
+        "warning: 7% cannot be used, the first as: not a video that FFmpeg reads, or cut short; if "
         "that is so of all, the run stops at more than --max-bad 0.05",
         "4 items, each pixels (3, 2, 9, 9) uint8 and sound (24000,) int16",
         "8, each pixels (3, 2, 8, 8) float32 and spectrogram (1, 16, 99) float32",

@@ -70,7 +70,9 @@ def test_a_match_adds_up(pair: tuple[np.ndarray, np.ndarray]) -> None:
     truth, predicted = pair
     matched = match(truth, predicted, 4, 5)
     assert matched.counts.sum() == len(truth)
-    assert matched.correct / len(truth) == pytest.approx(clustering_accuracy(truth, predicted))
+    assert matched.counts[matched.truth, matched.category].sum() / len(truth) == pytest.approx(
+        clustering_accuracy(truth, predicted)
+    )
     assert len(set(matched.category)) == len(matched.category) == 4
 
 

@@ -267,7 +267,7 @@ class TestWhatThePageSays:
         assert "94.2% of the pictures are in the category that matches" in text
         assert "k-means on the same features 85.3% 0.800 0.750" in text
         assert "k-means on the plain pixels 61.1%" in text
-        assert "k-means on features learned from the labelled pictures only 70.0%" in text
+        assert "k-means on features learnt from the labelled pictures only 70.0%" in text
         assert "novel-5 is empty." in text
         assert "training 1 min 23 s, 1 min 41 s in all" in text
         assert "Every file was read." in text
@@ -377,7 +377,7 @@ class TestVideos:
         _, page = write(made)
         text = squeezed(page.text)
         assert "200 videos fell into 5 new categories" in text
-        assert "learned from the labelled videos only" in text
+        assert "learnt from the labelled videos only" in text
         assert "Choose one to play its file" in text
         assert "picture" not in text.lower()
         figures = payload((made.path / "report.html").read_text())["figures"]

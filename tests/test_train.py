@@ -12,7 +12,7 @@ from benchmarks.trainings import noise
 from newfound import train as train_module
 from newfound.augment import two_views
 from newfound.batch import Batch, Media, Seen
-from newfound.config import Config, make_config
+from newfound.config import Config, Runtime, make_config
 from newfound.data.loader import CachedPixels
 from newfound.errors import NonFiniteLossError
 from newfound.models.network import make_network
@@ -369,7 +369,7 @@ def test_nothing_in_a_step_waits_for_the_device(
         (media,) = pixels.batches([index])
         batch = Batch(media, before.labels[index], index)
         before.take_step(batch)  # the optimiser makes its state at the first
-        if before.optimiser == "adam":  # which counts its steps on the host if it is on a CPU
+        if before.optimiser_name == "adam":  # which counts its steps on the host if it is on a CPU
             monkeypatch.setattr(before.optimizer, "step", lambda: None)
         with torch.profiler.profile() as profile:
             before.take_step(batch)
@@ -418,7 +418,7 @@ def test_a_compiled_network_takes_the_same_steps() -> None:
             np.arange(len(labels)),
             14.1,
             torch.device("cpu"),
-            compile_network=compiled,
+            Runtime(compile_network=compiled),
         )
 
         def after_step(state: Training, into: list[float] = of_steps) -> bool:

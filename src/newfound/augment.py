@@ -132,8 +132,9 @@ def draw_crops(views: Views, count: int, generator: Generator) -> Crops:
 
     The area is uniform in crop_scale, the ratio log-uniform among those of crop_ratio at which
     such an area fits the image. (torchvision draws both again, up to ten times, until they fit,
-    which makes large crops rarer.) A shift widens the range of places either way, beyond the edge
-    too, by whole pixels of the view: between them it would blur. Whole images, shifted, are the
+    which makes large crops rarer.) Crops of one size alone are cut at whole pixels of an image of
+    which they are px: between them they would be blurred. A shift widens the range of places
+    either way, beyond the edge too, by whole pixels of the view. Whole images, shifted, are the
     weak views of AutoNovel's code.
     """
     area, ratio, left, top, flip, turn = _uniform(6, count, generator)
@@ -145,11 +146,15 @@ def draw_crops(views: Views, count: int, generator: Generator) -> Crops:
     log_ratio = torch.lerp(lowest, highest, ratio)
     width = ((log_area + log_ratio) / 2).exp()
     height = ((log_area - log_ratio) / 2).exp()
+    place_x, place_y = left * (1 - width), top * (1 - height)
+    if views.crop_scale[0] == views.crop_scale[1]:
+        place_x = _whole_pixels(place_x / width, views.px) * width
+        place_y = _whole_pixels(place_y / height, views.px) * height
     return Crops(
         width=width,
         height=height,
-        left=left * (1 - width) + _whole_pixels((2 * left - 1) * views.shift, views.px),
-        top=top * (1 - height) + _whole_pixels((2 * top - 1) * views.shift, views.px),
+        left=place_x + _whole_pixels((2 * left - 1) * views.shift, views.px),
+        top=place_y + _whole_pixels((2 * top - 1) * views.shift, views.px),
         mirror=1 - 2 * (flip < views.flip).float(),
         turn=(2 * turn - 1) * math.radians(views.rotate_degrees),
     )

@@ -57,8 +57,9 @@ def run_command_line(arguments: Sequence[str]) -> int:
     """Run `newfound` with these arguments. Returns the exit code; errors go to stderr."""
     debug = "--debug" in arguments
     try:
+        arguments = [a for a in arguments if a != "--debug"]
         _check_processes(arguments)
-        _parse([a for a in arguments if a != "--debug"])()
+        _parse(arguments)()
         sys.stdout.flush()
     except BrokenPipeError:  # as of `| head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -109,7 +110,8 @@ def _parse(arguments: Sequence[str], opened: Opened | None = None) -> Call:
     known, others = named.parse_known_args(arguments)
     preset: str | None = known.preset
     if preset == "auto":  # as in Python: the same as none
-        preset, arguments = None, others
+        method = ["--method", known.method] if known.method else []
+        preset, arguments = None, [*others, *method]
     call: Call = _commands(arguments, preset, known.method, opened).cli(
         prog="newfound",
         description="Novel category discovery: sort images or videos into new categories.",

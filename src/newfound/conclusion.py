@@ -110,7 +110,9 @@ def conclude(finding: Finding, progress: Progress) -> None:
         | {"sorting": finding.seconds["sorting"] + time.monotonic() - began},
         "memory_bytes": peak_memory(finding.device),
         "baselines": baselines,
-        "warnings": find_warnings(items, categories.names, folder.epochs(), noun, config.method),
+        "warnings": find_warnings(
+            items, categories.names, folder.epochs(), noun, config.method, config.pairs
+        ),
         **_quality(finding, categories, labelled, measured),
     }
     result["seconds"]["total"] = sum(result["seconds"].values())

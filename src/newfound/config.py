@@ -1,11 +1,12 @@
 """What decides a run's result (`Config`), what does not (`Runtime`), and the named presets.
 
 Every field of `Config` is written to `RUN/config.json`, and a run is only continued with the
-same values. `Runtime` may differ from one start to the next: it decides speed, not meaning.
+same values. `Runtime` may differ from one start to the next: it decides speed, not meaning,
+but for `sync_batch_norm`.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +14,7 @@ from newfound.errors import InputError
 
 Mu = int | float | Literal["share", "heldout"]
 Cache = Literal["auto", "device", "memory", "none"]
+Pairs = Literal["wta", "rank", "cosine", "nearest"]
 Method = Literal["ours", "kmeans", "kcl", "mcl", "dtc", "rs", "rs-ll"]
 Pretraining = Literal["auto", "none", "labels", "rotnet", "cl", "simclr"]
 
@@ -89,7 +91,9 @@ class Config(_Frozen):
         None, ge=4, description="baselines: batch of all stages but cl and simclr; unset = batch"
     )
     own_epochs: int | None = Field(
-        None, ge=1, description="baselines: T of the stages after pretraining; unset = epochs"
+        None,
+        ge=1,
+        description="baselines: T of the stages after pretraining and labels; unset = epochs",
     )
     own_weight_decay: float | None = Field(
         None, ge=0, description="baselines: weight decay of the last stage; unset = weight_decay"
@@ -110,7 +114,7 @@ class Config(_Frozen):
     temperature: float = Field(0.1, gt=0, description="tau of Eqs. 1, 2, 4 and 5")
     hashes: int = Field(512, ge=1, description="H, the number of WTA permutations")
     window: int = Field(4, ge=2, description="k, the elements each WTA hash compares")
-    pairs: Literal["wta", "rank", "cosine", "nearest"] = Field(
+    pairs: Pairs = Field(
         "wta",
         description="which pairs are positive (Table 7): by WTA hashing (Eq. 6), by ranking "
         "statistics, the same greatest features, by cosine similarity, or nearest neighbours",
@@ -367,7 +371,10 @@ class Machine(_Frozen):
 
 
 class Runtime(Machine):
-    """What decides how fast a run goes and when it stops, not what it finds."""
+    """What decides how fast a run goes and when it stops, not what it finds.
+
+    All but `sync_batch_norm`, where several processes share a run.
+    """
 
     cache: Cache = Field(
         "auto",
@@ -555,9 +562,21 @@ def complete_config(settings: dict[str, Any]) -> Config:
 
 def make_runtime(**settings: Any) -> Runtime:
     """Runtime settings; None leaves the default. Raises InputError like `make_config`."""
+    return _made(Runtime, settings)
+
+
+def make_machine(**settings: Any) -> Machine:
+    """Of these the ones that prediction has, too. Raises InputError like `make_config`."""
+    return _made(Machine, settings)
+
+
+_OfMachine = TypeVar("_OfMachine", bound=Machine)
+
+
+def _made(kind: type[_OfMachine], settings: dict[str, Any]) -> _OfMachine:
     given = {name: value for name, value in settings.items() if value is not None}
     try:
-        return Runtime.model_validate(given)
+        return kind.model_validate(given)
     except ValidationError as error:
         raise InputError(explain(error)) from None
 

@@ -1,5 +1,6 @@
 """The main job as one call, and what it found as one object."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from newfound.config import Runtime, kind_of, make_config, make_runtime
+from newfound.config import Runtime, kind_of, make_config, make_machine
 from newfound.data.catalogue import Catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import all_grey, image_sides
@@ -51,8 +52,12 @@ class Discovery:
         return self._items.copy()
 
     def categories(self) -> pd.DataFrame:
-        """One row per category: category, size, mean_confidence, typical, doubtful members."""
-        return pd.read_csv(self.folder.categories)
+        """One row per category: category, size, mean_confidence, typical and doubtful members.
+
+        The last two are lists of paths.
+        """
+        of_json = {"typical": json.loads, "doubtful": json.loads}
+        return pd.read_csv(self.folder.categories, converters=of_json)
 
     @property
     def labels_(self) -> np.ndarray:
@@ -74,10 +79,10 @@ class Discovery:
         """Known and discovered categories of new files; unreadable ones have no row.
 
         data: a file, a folder, or shards as for `newfound.open_catalogue`.  machine: device,
-        threads and workers, as in `newfound.Runtime`.
+        threads and workers, as in `newfound.Runtime`.  Raises InputError for anything else.
         """
         with Progress(quiet=True) as progress:
-            return predict(self.folder, data, make_runtime(**machine), progress).table
+            return predict(self.folder, data, make_machine(**machine), progress).table
 
     def evaluate(self, truth: dict[str, str]) -> dict[str, Any]:
         """ACC, NMI, ARI, per category, against true class names by the table's paths.

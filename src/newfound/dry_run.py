@@ -58,27 +58,27 @@ def try_out(job: Job, progress: Progress) -> list[str]:
         steps = _Steps(job, rows, media, device)
         progress.stage("Measuring steps", 1)
         needed, free = steps.memory_needed(), _free_memory(device)
-        batch = job.config.batch if needed <= free else PROBE
-        step_seconds = steps.seconds(batch) * job.config.batch / batch
+        batch = steps.batch if needed <= free else PROBE
+        step_seconds = steps.seconds(batch) * steps.batch / batch
         hardware = describe(device)
     items = _shapes(pixels=media.pixels, sound=media.sound)
     parameters = sum(parameter.numel() for parameter in steps.training.network.parameters())
     facts = {
         "data": _counts(job),
         "looked at": f"{len(rows) + len(skipped):,} items; {len(skipped)} of them cannot be used",
-        "batch": f"{job.config.batch:,} items, each {items}",
-        "views": f"{2 * job.config.batch:,}, each {steps.view_shapes()}",
+        "batch": f"{steps.batch:,} items, each {items}",
+        "views": f"{2 * steps.batch:,}, each {steps.view_shapes()}",
         "network": f"{parameters:,} parameters, {job.config.precision}, {hardware}",
         "decoded items": _kept(place, bytes_each, len(job.catalogue)),
         "peak memory": f"{_size(peak_memory(device))} while measuring a batch of {batch:,}",
         "a step": f"{step_seconds:.3g} s" + (f", by steps of {PROBE}" if needed > free else ""),
-        "time": _time(job, steps.count, read_seconds, step_seconds, is_kept=place != "none"),
+        "time": _time(job, steps, read_seconds, step_seconds, is_kept=place != "none"),
     }
     lines = [f"{name:<15}{text}" for name, text in facts.items()]
     lines += [f"warning: {text}" for text in warnings + _too_many_bad(job, rows, skipped)]
     if needed > free:
         lines.append(
-            f"warning: this machine is too small: a step of {job.config.batch:,} items needs at "
+            f"warning: this machine is too small: a step of {steps.batch:,} items needs at "
             f"least {_size(needed)}, and {_size(free)} are free; give a smaller --batch, --px or "
             "--width, or take a larger machine"
         )
@@ -88,7 +88,7 @@ def try_out(job: Job, progress: Progress) -> list[str]:
 class _Steps:
     """Steps of the run's last stage, or of its only one, on the items of the sample.
 
-    count: of all stages.
+    count: of all stages.  batch: the items of one of the last stage, which may be its own number.
     """
 
     def __init__(
@@ -97,7 +97,9 @@ class _Steps:
         config, catalogue = job.config, job.catalogue
         network = make_network(config, len(catalogue.class_names), job.num_novel)
         fixed = None if config.mu == "heldout" else fixed_threshold(config)
-        ground = Ground(network, config, catalogue.labels, catalogue.trainable, fixed, device)
+        ground = Ground(
+            network, config, catalogue.labels, catalogue.trainable, fixed, device, job.runtime
+        )
         before: Training | None = None
         self.count = begin_labels_alone(ground).total_steps if job.compare_labelled_only else 0
         for plan in stages(config):
@@ -105,16 +107,23 @@ class _Steps:
             self.count += before.total_steps
         assert before is not None, "every method has a stage"
         self.training = before
+        self.batch = before.config.batch
         self.training.network.train()
         self.training.objective.train()
         of_stage = np.flatnonzero(np.isin(rows, self.training.trainable))
+        if not len(of_stage):
+            raise InputError(
+                f"none of the {catalogue.items.kind} that were looked at and can be used is one "
+                f"that the last stage of {config.method} trains on, the unlabelled ones; see what "
+                "is wrong with these"
+            )
         self.rows = torch.from_numpy(rows[of_stage])
         self.media, self.device = media.select(torch.from_numpy(of_stage)), device
 
     def memory_needed(self) -> int:
         """The least that a whole batch needs: what is kept of it for the backward pass."""
         half, whole = self._saved_bytes(PROBE // 2), self._saved_bytes(PROBE)
-        return whole + (self.training.config.batch - PROBE) * (whole - half) // (PROBE // 2)
+        return whole + (self.batch - PROBE) * (whole - half) // (PROBE // 2)
 
     def seconds(self, size: int) -> float:
         """Mean time of a step on a batch of this size, after one to warm up."""
@@ -196,8 +205,9 @@ def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _too_many_bad(job: Job, rows: NDArray[np.int64], skipped: list[Skipped]) -> list[str]:
     """A warning if so many are unusable among those looked at that the run would stop."""
+    looked_at = len(rows) + len(skipped)
     skipped = [item for item in skipped if not item.by_choice]
-    share = len(skipped) / (len(rows) + len(skipped))
+    share = len(skipped) / looked_at
     if share <= job.runtime.max_bad:
         return []
     return [
@@ -229,21 +239,23 @@ def _kept(place: Room, bytes_each: int | None, n_items: int) -> str:
             return f"kept on the device, {size}"
 
 
-def _time(job: Job, steps: int, read_seconds: float, step_seconds: float, *, is_kept: bool) -> str:
+def _time(
+    job: Job, steps: _Steps, read_seconds: float, step_seconds: float, *, is_kept: bool
+) -> str:
     """Of each stage and in all. Workers decode while the network computes."""
     catalogue, config = job.catalogue, job.config
     decode_seconds = 0.0 if is_kept else read_seconds / clips_tried(config)
-    both = (config.batch * decode_seconds, step_seconds)
-    steps += _search_steps(job)
+    both = (steps.batch * decode_seconds, step_seconds)
+    count = steps.count + _search_steps(job)
     clips = config.clips if isinstance(config, VideoConfig) else 1
-    view_seconds = step_seconds / config.batch / 6  # of two, forward and twice as long backward
+    view_seconds = step_seconds / steps.batch / 6  # of two, forward and twice as long backward
     n_sorted = len(catalogue.unlabelled) + len(rows_to_calibrate_on(catalogue))
     reading = len(catalogue) * read_seconds
-    training = steps * (max(both) if decoding_workers(job) else sum(both))
+    training = count * (max(both) if decoding_workers(job) else sum(both))
     sorting = n_sorted * clips * (decode_seconds + view_seconds)
     return (
         f"about {duration(reading + training + sorting)} in all: reading {duration(reading)}, "
-        f"training {duration(training)} ({steps:,} steps), sorting {duration(sorting)}"
+        f"training {duration(training)} ({count:,} steps), sorting {duration(sorting)}"
     )
 
 

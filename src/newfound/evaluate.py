@@ -20,11 +20,6 @@ class Match:
     category: np.ndarray
     counts: np.ndarray
 
-    @property
-    def correct(self) -> int:
-        """Items whose category is matched to their class."""
-        return int(self.counts[self.truth, self.category].sum())
-
 
 def match(truth: np.ndarray, predicted: np.ndarray, classes: int, categories: int) -> Match:
     """The matching that makes most items correct, over all items at once.

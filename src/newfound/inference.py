@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from newfound import distributed
 from newfound.batch import Media, Outputs
@@ -14,6 +14,7 @@ from newfound.config import Config
 from newfound.data.loader import Items
 from newfound.errors import NonFiniteLossError
 from newfound.look import Look
+from newfound.models.heads import NearestCentre
 from newfound.models.network import Network
 
 HELD_BATCHES = 32
@@ -49,7 +50,7 @@ def ask(
     """One forward pass over the given rows of `items`, in their order, in evaluation mode.
 
     A video's answer is the mean over its clips: of the features, and of the heads' probabilities,
-    whose logarithms are given as logits.
+    whose logarithms are given as logits; of k-means the nearest centre to the mean features.
 
     The answers take 4 (d + C_l + C_u) bytes an item, and little else is kept. Several processes
     share the rows, and all get all the answers.
@@ -113,7 +114,7 @@ def answers_to(
     held: list[Answered] = []
     for media in batches:
         outputs = look.plain(media.to(device, non_blocking=True))
-        held.append(_over_clips(outputs, clips))
+        held.append(_over_clips(outputs, clips, network.novel))
         advance(len(media) // clips)
         if len(held) == HELD_BATCHES:
             yield _fetched(held)
@@ -136,7 +137,7 @@ def _fetched(held: list[Answered]) -> Answers:
     return Answers(*(part.cpu().float().numpy() for part in parts))
 
 
-def _over_clips(outputs: Outputs, clips: int) -> Answered:
+def _over_clips(outputs: Outputs, clips: int, novel_head: nn.Module) -> Answered:
     """Of the items, whose `clips` rows follow one another."""
     fused, known, novel = outputs.fused, outputs.known, outputs.novel
     if clips > 1:
@@ -145,4 +146,6 @@ def _over_clips(outputs: Outputs, clips: int) -> Answered:
             (logits.log_softmax(dim=1).unflatten(0, (-1, clips)).logsumexp(dim=1) - math.log(clips))
             for logits in (known, novel)
         )
+        if isinstance(novel_head, NearestCentre):  # whose centres are those of such means
+            novel = novel_head(fused)
     return fused, known, novel

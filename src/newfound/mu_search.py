@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from newfound.batch import UNLABELLED
-from newfound.config import Config
+from newfound.config import Config, Runtime
 from newfound.data.loader import Items
 from newfound.data.rehearsal import hidden_classes
 from newfound.evaluate import clustering_accuracy
@@ -69,6 +69,7 @@ def rehearse(
     config: Config,
     device: torch.device,
     after_step: Callable[[Training], bool],
+    runtime: Runtime,
 ) -> float | None:
     """Train on the rehearsal with mu = `fraction` of H; ACC on the pretended-unlabelled items.
 
@@ -83,7 +84,8 @@ def rehearse(
         }
     )
     mu = fraction * config.hashes
-    training = begin_ours(Ground(network, shorter, rehearsal.labels, rehearsal.rows, mu, device))
+    ground = Ground(network, shorter, rehearsal.labels, rehearsal.rows, mu, device, runtime)
+    training = begin_ours(ground)
     if not train(training, items, after_step=after_step):
         return None
     answers = ask(

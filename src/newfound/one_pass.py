@@ -6,7 +6,7 @@ from typing import Any
 from newfound.batch import Media
 from newfound.config import Config, VideoConfig
 from newfound.data.catalogue import Source
-from newfound.data.clip_loader import CENTRE, NO_SOUND, ClipDecoding, Place, clip_shape
+from newfound.data.clip_loader import CENTRE, ClipDecoding, Place, clip_shape, left_out
 from newfound.data.clips import ClipFiles, evenly
 from newfound.data.decoding import AHEAD, Chunk, Decoding, decoded
 from newfound.data.images import ImageSource
@@ -92,18 +92,9 @@ def _videos(source: ClipFiles, config: VideoConfig, workers: int, batch: int) ->
         [Place(row, at, CENTRE) for at in evenly(config.clips)] for row in range(len(source))
     ]
     for row, chunk in enumerate(_a_batch_ahead(dataset, requests, workers, batch)):
-        skipped = _left_out(row, chunk, config)
+        # Of new videos not even one without sound is an error: it stops no answer to the others.
+        skipped = left_out(row, chunk, config)
         yield (None, [skipped]) if skipped else (chunk.media, [])
-
-
-def _left_out(row: int, chunk: Chunk, config: VideoConfig) -> Skipped | None:
-    """Of new videos not even one without sound is an error: it stops no answer to the others."""
-    if chunk.bad:
-        return Skipped(row, chunk.bad[0].reason)
-    assert chunk.media is not None, "its clips were decoded"
-    if chunk.media.heard is None or chunk.media.heard[-1] or config.missing_audio == "zeros":
-        return None
-    return Skipped(row, NO_SOUND, by_choice=True)
 
 
 def _a_batch_ahead(

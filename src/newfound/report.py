@@ -35,7 +35,7 @@ CONFUSION_SIDE = 100  # classes and categories; of a thousand the table would ta
 
 KMEANS = {
     "kmeans_features": "k-means on the same features",
-    "kmeans_labelled_only": "k-means on features learned from the labelled {noun}s only",
+    "kmeans_labelled_only": "k-means on features learnt from the labelled {noun}s only",
     "kmeans_pixels": "k-means on the plain pixels",
 }
 FITTED_ON_A_SAMPLE = "{method}, its centres found on {sample:,} of the {noun}s"

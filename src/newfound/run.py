@@ -147,8 +147,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
         catalogue.trainable,
         mu,
         device,
-        job.runtime.sync_batch_norm,
-        job.runtime.compile_network,
+        job.runtime,
     )
     check_method(job.config, job.num_novel, len(ground.unlabelled), network.fused_size)
     seconds |= train_in_stages(ground, catalogue, truth, items, job.folder, job.runtime, progress)
@@ -274,7 +273,7 @@ def _try_mu(
             progress.advance()
             return not distributed.any_process(stop())
 
-        acc = rehearse(rehearsal, fraction, items, job.config, device, after_step)
+        acc = rehearse(rehearsal, fraction, items, job.config, device, after_step, job.runtime)
     if acc is None:
         raise Stopped(
             f"stopped; {job.folder.path} holds the trials of mu that were complete. The same "
@@ -312,8 +311,11 @@ def _cluster_features(ground: Ground, items: Items, progress: Progress) -> None:
     head = ground.network.novel
     assert isinstance(head, NearestCentre), "as make_network makes it for k-means"
     labels = kmeans(answers.features, head.out_features, ground.config.seed)
+    _, labels = np.unique(labels, return_inverse=True)  # some are empty where too few items differ
     centres, variance = centres_and_variance(answers.features, labels)
-    head.place(torch.from_numpy(centres), variance)
+    # The last centre stands in for the empty ones: of equal distances arg max takes the first.
+    missing = head.out_features - len(centres)
+    head.place(torch.from_numpy(np.pad(centres, ((0, missing), (0, 0)), mode="edge")), variance)
 
 
 def _labelled_only_features(
@@ -325,7 +327,9 @@ def _labelled_only_features(
     Returns (n_unlabelled, d), and the seconds it took.
     """
     network = make_network(job.config, len(catalogue.class_names), job.num_novel)
-    ground = Ground(network, job.config, catalogue.labels, catalogue.trainable, None, device)
+    ground = Ground(
+        network, job.config, catalogue.labels, catalogue.trainable, None, device, job.runtime
+    )
     training = begin_labels_alone(ground)
     name = "Training on labels alone"
     every, data = job.runtime.checkpoint_seconds, catalogue.fingerprint()

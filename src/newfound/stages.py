@@ -11,7 +11,7 @@ a copy of the run's. Which rates, drops and decays are whose is said in `docs/me
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -31,7 +31,7 @@ from newfound.baselines.objectives import (
     Similarity,
 )
 from newfound.baselines.ranking_statistics import widened_head
-from newfound.config import Config
+from newfound.config import Config, Runtime
 from newfound.data.loader import class_balanced_batches
 from newfound.errors import InputError
 from newfound.look import Look
@@ -58,9 +58,8 @@ class Ground:
     """What all stages of a run stand on.
 
     labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  trainable: rows that training may
-    see.  threshold: of pairs, as `fixed` of `PseudoLabels`.  sync_batch_norm: whether BatchNorm's
-    statistics are of the whole batch where several processes share it.  compile_network: see
-    `Look`.
+    see.  threshold: of pairs, as `fixed` of `PseudoLabels`.  runtime: for whether BatchNorm's
+    statistics are of the whole batch where several processes share it, and whether to compile.
     """
 
     network: Network
@@ -69,8 +68,7 @@ class Ground:
     trainable: np.ndarray
     threshold: float | None
     device: torch.device
-    sync_batch_norm: bool = True
-    compile_network: bool = False
+    runtime: Runtime = field(default_factory=Runtime)
 
     @property
     def labelled(self) -> np.ndarray:
@@ -397,10 +395,10 @@ def _training(
         fitting["unlabelled_share"] = None
     config = config.model_copy(update=fitting)
     network = ground.network.to(ground.device)
-    if ground.sync_batch_norm and distributed.count() > 1:
+    if ground.runtime.sync_batch_norm and distributed.count() > 1:
         share_statistics(network, ground.device)
     labels = torch.from_numpy(ground.labels).to(ground.device)
-    look = Look(network, config, ground.device, ground.compile_network)
+    look = Look(network, config, ground.device, ground.runtime.compile_network)
     objective = make_objective(look, config, labels)
     return Training(
         network,

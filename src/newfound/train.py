@@ -97,7 +97,7 @@ class Training:
         self.config, self.device = config, device
         self.labels, self.trainable = labels.to(device), trainable
         self.objective = objective.to(device)
-        self.optimiser, self._draw_batches = optimiser, draw_batches or self._epoch_batches
+        self.optimiser_name, self._draw_batches = optimiser, draw_batches or self._epoch_batches
         self.steps_per_epoch = len(trainable) // config.batch
         assert self.steps_per_epoch > 0, "check_counts lets no batch be larger than the set"
         losses = _Losses(self.network, self.objective)
@@ -191,7 +191,7 @@ class Training:
         )
 
     def _cure(self) -> str:
-        if self.optimiser == "adam":  # whose rate is not the user's to choose
+        if self.optimiser_name == "adam":  # whose rate is not the user's to choose
             return "Set --precision float32"
         return f"Lower --lr (now {self.config.lr:g}) or set --precision float32"
 

@@ -7,7 +7,7 @@ of those before: Table 5, then Table 6. The unlabelled items of the data set tak
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -41,7 +41,7 @@ class Candidates:
     """of the number of epochs; none: the preset's. One, to make every trial shorter"""
 
 
-TUNED = tuple(Candidates.__dataclass_fields__)
+TUNED = tuple(field.name for field in fields(Candidates))
 
 
 @dataclass(frozen=True)

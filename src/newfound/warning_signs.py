@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from newfound.config import Method
+from newfound.config import Method, Pairs
 
 SURE = 0.8
 """The confidence from which an item counts as sure, here and in the report."""
@@ -20,9 +20,8 @@ RESTLESS = 0.1  # share of items that change category in an epoch
 RISING = 1.5  # times the churn of the stretch before
 STILL = 0.02  # churn below this is rest, however it rose
 FALLEN = 0.03  # accuracy
-MOSTLY_WRONG = (
-    0.5  # of the pairs taken for one category; see "what decides the order" in docs/LOG.md
-)
+# Of the pairs taken for one category; see "what decides the order" in docs/LOG.md.
+MOSTLY_WRONG = 0.5
 SOME_PAIRS = 0.01  # of all pairs
 
 NAMED = 10
@@ -35,18 +34,20 @@ def find_warnings(
     epochs: Sequence[Mapping[str, Any]],
     noun: str,
     method: Method = "ours",
+    pairs: Pairs = "wta",
 ) -> list[str]:
     """Sentences that each say what is wrong, with numbers, and what to do; [] if nothing is.
 
     items: one row per unlabelled item with the columns category, confidence (0-1), second (a
     category) and margin (0-1, confidence less the second's).  categories: all C_u names, those
     without members too.  epochs: the log's `epoch` records in order, possibly none.
-    noun: what an item is called.  method: by which they were found; not every cure is one for all.
+    noun: what an item is called.  method, pairs: by which they were found; not every cure is one
+    for all.
     """
     return [
         *_nearly_empty(items, categories, noun),
         *_twins(items, categories, noun),
-        *_collapse(epochs, method),
+        *_collapse(epochs, method, pairs),
         *_wrong_pairs(epochs, noun, method),
         *_few_sure(items, noun),
         *_restless(epochs, noun, method),
@@ -105,11 +106,18 @@ def _twins(items: pd.DataFrame, categories: Sequence[str], noun: str) -> Iterato
         )
 
 
-def _collapse(epochs: Sequence[Mapping[str, Any]], method: Method) -> Iterator[str]:
+_FEWER_PAIRS: dict[Pairs, str] = {
+    "wta": "raise --mu, or with --mu share lower --share-factor",
+    "cosine": "raise --cosine-threshold, or with --mu share lower --share-factor",
+    "rank": "raise --rank-top",
+    "nearest": "give other --pairs",
+}
+
+
+def _collapse(epochs: Sequence[Mapping[str, Any]], method: Method, pairs: Pairs) -> Iterator[str]:
     entropy = epochs[-1].get("entropy") if epochs else None
     advice = (
-        "Too many pairs are probably taken for alike: raise --mu, or with --mu share lower "
-        "--share-factor."
+        f"Too many pairs are probably taken for alike: {_FEWER_PAIRS[pairs]}."
         if method == "ours"
         else "Another --pretraining or --method may do better."
     )
@@ -184,7 +192,8 @@ def _fallen(epochs: Sequence[Mapping[str, Any]], method: Method) -> Iterator[str
             f"epoch {best['epoch']} to {last['novel_acc']:.1%} at epoch {last['epoch']}. "
             + (
                 "The contrastive term fades as training goes on; a smaller --ramp-scale keeps it "
-                "alive to the end."
+                "alive to the end. Compare that on known classes, by newfound tune, as this figure "
+                "is made with labels that nothing may be chosen by."
                 if method == "ours"
                 else "Another --seed tells whether that was chance."
             )

@@ -156,7 +156,9 @@ def test_a_full_disk_is_explained(
 
 def test_whole_numbers_are_the_same_settings(tmp_path: Path) -> None:
     make_av_digits(tmp_path, bundled=True, per_class=1, clutter=0, snr_db=20)
+    before = contents(tmp_path)
     make_av_digits(tmp_path, bundled=True, per_class=1, clutter=0.0, snr_db=20.0)
+    assert contents(tmp_path) == before
 
 
 def test_a_folder_made_otherwise_is_refused_and_left_alone(bundled: Path) -> None:

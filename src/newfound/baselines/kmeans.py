@@ -3,11 +3,13 @@
 MacQueen. Some methods for classification and analysis of multivariate observations. 1967.
 """
 
+import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from newfound.blocks import blocks, mean_of
 
@@ -18,7 +20,8 @@ FITTED_ON = 50_000
 def kmeans(features: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     """Lloyd's k-means from 20 k-means++ starts, the best kept (as AutoNovel's code runs it).
 
-    features: (n, d) floating, n >= clusters.  Returns (n,) int32, cluster 0..clusters-1.
+    features: (n, d) floating, n >= clusters.  Returns (n,) int32, cluster 0..clusters-1, or
+    fewer where fewer items differ.
     More than `FITTED_ON` items go to the nearest of the centres found for the sample.
     """
 
@@ -39,7 +42,8 @@ def kmeans_in_blocks(
     if n > FITTED_ON:
         rows = np.sort(np.random.default_rng(seed).choice(n, FITTED_ON, replace=False))
     sample = np.concatenate(list(of(rows)), dtype=np.float32)
-    model = KMeans(clusters, n_init=20, random_state=seed, copy_x=False).fit(sample)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # too few differ
+        model = KMeans(clusters, n_init=20, random_state=seed, copy_x=False).fit(sample)
     labels: np.ndarray = model.labels_
     if n > FITTED_ON:
         everything = (block.astype(np.float32, copy=False) for block in of(np.arange(n)))

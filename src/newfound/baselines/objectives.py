@@ -1,7 +1,6 @@
 """What the stages of the baselines minimise: their losses, tied to networks, views and epochs.
 
-Losses, their references and what differs from their authors'
-code are in the module of the method.
+Losses, their references and what differs from their authors' code are in the module of the method.
 """
 
 import copy
@@ -34,7 +33,8 @@ from newfound.tally import Tally
 from newfound.train import Objective
 
 RENEWALS = 20
-"""DTC's targets are made anew so many times in its last stage, as CIFAR-10's code does."""
+"""DTC's targets are made anew so many times in its last stage, as CIFAR-10's code does; more often
+where its epochs are no multiple of that."""
 
 
 class CrossEntropy(Objective):
@@ -66,9 +66,13 @@ class Contrastive(Objective):
     def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
         """Over labelled and unlabelled items together."""
         outputs = self.look.two(batch.media, generator)
-        labels = batch.label if self.with_labels else torch.full_like(batch.label, UNLABELLED)
-        ce = cross_entropy(outputs.known, labels.repeat(2))
-        terms = modality_terms(self.config) if self.with_labels else {}
+        if self.with_labels:
+            labels, terms = batch.label, modality_terms(self.config)
+            ce = cross_entropy(outputs.known, labels.repeat(2))
+        else:
+            labels, terms = torch.full_like(batch.label, UNLABELLED), {}
+            # Not a loss of zero, whose gradients, zeros, let weight decay shrink phi_l and eta.
+            ce = outputs.known.new_zeros(())
         instance, category = contrastive_losses(
             outputs.contrast,
             labels.repeat(2),

@@ -97,7 +97,7 @@ def as_shown(address: str) -> str:
     """An address without what is secret in it: a password, a signature in its query."""
     if not is_remote(address):
         return printable(address)
-    return re.sub(r"(?<=://)[^/@]*@", "", without_query(printable(address)))
+    return re.sub(r"(?<=://)[^/]*@", "", without_query(printable(address)))
 
 
 def without_query(address: str) -> str:
@@ -108,7 +108,7 @@ def without_query(address: str) -> str:
 def in_words(error: Exception) -> str:
     """What an error says, without what is secret in the addresses that it may name."""
     text = " ".join(str(error).split()) or type(error).__name__
-    text = re.sub(r"(?<=://)[^\s/@]*@", "", text)
+    text = re.sub(r"(?<=://)[^\s/]*@", "", text)
     return printable(re.sub(r"(://[^\s?'\"]*)\?[^\s'\")]*", r"\1", text))[:300]
 
 

@@ -157,10 +157,9 @@ def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
             f"{largest} or less, or take --preset {QUICK[catalogue.items.kind]}, which is made "
             "for few items"
         )
-    sizes = np.bincount(catalogue.labels[catalogue.labels != UNLABELLED])
+    sizes = np.bincount(catalogue.labels[catalogue.labelled])
     return [
-        f"the labelled class {name!r} has a single item: little can be learnt of it, and "
-        "nothing of it is held out to measure on"
+        f"the labelled class {name!r} has a single item to train on: little can be learnt of it"
         for name, size in zip(catalogue.class_names, sizes)
         if size == 1
     ]

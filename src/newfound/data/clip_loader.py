@@ -178,12 +178,17 @@ def read_clips(
         requests = [[Place(row, place, CENTRE) for place in at] for row in range(len(part))]
         chunks = decoded(ClipDecoding(part, shape), requests, workers, pin=False)
         for row, chunk in enumerate(chunks):
-            left_out = _left_out(chunk, part, row, config)
-            if left_out is None:
+            out = left_out(row, chunk, config)
+            if out is None:
                 assert chunk.media is not None
                 yield chunk.media
+            elif out.by_choice and config.missing_audio == "error":
+                raise InputError(
+                    f"{part.name(row)!r} has no sound; remove it, or leave such videos out "
+                    "with --missing-audio skip, or keep them with --missing-audio zeros"
+                )
             else:
-                skipped.append(left_out)
+                skipped.append(out)
             if on_progress is not None:
                 on_progress(row + 1, len(part))
 
@@ -216,22 +221,17 @@ def _usability(shape: ClipShape, at: list[float], config: VideoConfig) -> About:
     }
 
 
-def _left_out(chunk: Chunk, source: ClipFiles, row: int, config: VideoConfig) -> Skipped | None:
-    """A video that is left out, or None. Raises InputError if a missing sound is an error.
+def left_out(row: int, chunk: Chunk, config: VideoConfig) -> Skipped | None:
+    """A video that is left out, by the chunk of its clips, or None.
 
     The last clip tells whether it has sound, however many are there: where clips are kept must
     not change what is left out.
     """
     if chunk.bad:
         return Skipped(row, chunk.bad[0].reason)
-    assert chunk.media is not None
+    assert chunk.media is not None, "its clips were decoded"
     if chunk.media.heard is None or chunk.media.heard[-1] or config.missing_audio == "zeros":
         return None
-    if config.missing_audio == "error":
-        raise InputError(
-            f"{source.name(row)!r} has no sound; remove it, or leave such videos out "
-            "with --missing-audio skip, or keep them with --missing-audio zeros"
-        )
     return Skipped(row, NO_SOUND, by_choice=True)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from newfound.data.folders import other_kind_in_words
-from newfound.data.source import Kind, Marked, UnreadableError, printable
+from newfound.data.source import Kind, Marked, UnreadableError, printable, reason_of
 from newfound.data.stored import Stored, stored
 from newfound.errors import InputError
 
@@ -175,7 +175,7 @@ def _readable(path: str) -> Iterator[None]:
         with warnings.catch_warnings(action="ignore"):
             yield
     except Exception as error:  # Pillow's parsers raise nearly anything on damaged files
-        raise UnreadableError(_reason(error), printable(path)) from error
+        raise UnreadableError(reason_of(error, _REASONS), printable(path)) from error
 
 
 def _header_read(file: IO[bytes]) -> Image.Image:
@@ -267,16 +267,6 @@ def _has_colour(source: ImageSource, i: int) -> bool:
     except UnreadableError:
         return False
     return not (torch.equal(red, green) and torch.equal(green, blue))
-
-
-def _reason(error: Exception) -> str:
-    """Why an image cannot be read, in a few printable words without its path."""
-    for kind, reason in _REASONS.items():
-        if isinstance(error, kind):
-            return reason
-    system_text = error.strerror if isinstance(error, OSError) else None
-    text = " ".join((system_text or str(error)).split()) or type(error).__name__
-    return printable(text)[:200]
 
 
 def _scaled_to_eight_bits(image: Image.Image) -> Image.Image:

@@ -92,6 +92,10 @@ def open_catalogue(
                 "--labelled and --unlabelled go together and replace DATA; give both folders, "
                 "or DATA alone"
             )
+        if labelled_classes is not None:
+            raise InputError(
+                "--labelled already says what is labelled; leave --labelled-classes out"
+            )
         source = printable(f"{labelled} and {unlabelled}")
         catalogue = _two_folders(
             _existing(labelled, kind), _existing(unlabelled, kind), source, kind
@@ -423,7 +427,10 @@ def _existing(path: str | os.PathLike[str], kind: Kind) -> Path:
 
 def _label_values(labels: ArrayLike | Sequence[Any]) -> list[Any]:
     """Labels as ints or strings, None = unlabelled. Raises InputError for any other type."""
-    values = np.asarray(labels).astype(object)
+    values = np.asarray(labels)
+    if values.dtype.kind == "U":  # as numpy makes of a number among texts, too
+        values = np.asarray(labels, dtype=object)
+    values = values.astype(object)
     if values.ndim != 1:
         raise InputError(f"the labels have the shape {values.shape}; give one axis, (n,)")
     unlabelled: Any = UNLABELLED

@@ -1,11 +1,10 @@
 """Which tar files data are given as: a file, a pattern with braces, a folder, here or elsewhere."""
 
+import math
 import os
 import re
 from collections.abc import Sequence
 from itertools import product
-
-import numpy as np
 
 from newfound.data.addresses import as_shown, errors_in_words, is_remote, opened, without_query
 from newfound.data.folders import has_media_ending
@@ -59,7 +58,7 @@ def expanded(pattern: str) -> list[str]:
     """
     parts = re.split(r"\{([^{}]*)\}", pattern)
     choices = [_choices(part) if at % 2 else [part] for at, part in enumerate(parts)]
-    if np.prod([float(len(choice)) for choice in choices]) > MAX_SHARDS:
+    if math.prod(map(len, choices)) > MAX_SHARDS:
         raise InputError(f"{as_shown(pattern)!r} stands for more than {MAX_SHARDS:,} shards")
     return ["".join(chosen) for chosen in product(*choices)]
 

@@ -62,7 +62,7 @@ class Files:
     def place(self) -> str:
         """See Stored: their common folder."""
         folders = [os.path.abspath(folder) for folder in self.paths.beginnings]  # noqa: PTH100
-        return os.path.commonpath([min(folders), max(folders)]) if folders else ""
+        return os.path.commonpath(folders) if folders else ""
 
     def name(self, i: int) -> str:
         """See Stored."""

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from newfound.data.sound import SAMPLE_RATE, is_silent, placed, resampled
-from newfound.data.source import UnreadableError, printable
+from newfound.data.source import UnreadableError, reason_of
 from newfound.data.stored import Stored
 
 FORMATS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg")
@@ -101,7 +101,7 @@ def opened(files: Stored, i: int) -> Iterator["Video"]:
         ):
             yield Video(container, allowance)
     except (_UnusableError, OSError, ValueError, MemoryError, av.FFmpegError) as error:
-        reason = _TOO_SLOW if allowance.is_over() else _reason(error)
+        reason = _TOO_SLOW if allowance.is_over() else reason_of(error, _REASONS)
         raise UnreadableError(reason, files.name(i)) from error
 
 
@@ -413,13 +413,3 @@ def _end(packet: "Packet[Any]") -> float:
 def _quarter_turns(frame: VideoFrame) -> int:
     """How often to turn a frame by 90 degrees, counter-clockwise."""
     return round(frame.rotation / 90) % 4
-
-
-def _reason(error: Exception) -> str:
-    """Why a video cannot be used, in a few printable words without its path."""
-    for kind, reason in _REASONS.items():
-        if isinstance(error, kind):
-            return reason
-    system_text = error.strerror if isinstance(error, OSError | av.FFmpegError) else None
-    text = " ".join((system_text or str(error)).split()) or type(error).__name__
-    return printable(text)[:200]

@@ -39,6 +39,7 @@ def pairwise_bce(p: Tensor, q: Tensor, positive: Tensor, rows: Tensor) -> Tensor
 
     p, q: (M, C_u) probabilities.  positive: (M, M) bool.  rows: (M,) bool, the unlabelled ones,
     whose pairs, the diagonal included, are averaged over.  Returns 0-d; 0 if there are none.
+    Call it outside autocast: in bfloat16 the clamp is lost.
     """
     same = (p @ q.T).clamp(CLAMP, 1 - CLAMP)
     terms = -torch.where(positive, same.log(), (-same).log1p())

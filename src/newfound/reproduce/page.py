@@ -23,6 +23,8 @@ def write_page(out: Path, to: Path) -> None:
 
     Raises InputError if there are none, or `to` cannot be written.
     """
+    if not to.parent.is_dir():
+        raise InputError(f"{to.parent} is no folder; --to goes into one that is there")
     sections = [
         path.read_text(encoding="utf-8") + _figure(path, to)
         for table in TABLES
@@ -30,8 +32,6 @@ def write_page(out: Path, to: Path) -> None:
     ]
     if not sections:
         raise InputError(f"{out} holds no tables; newfound reproduce table1 --out {out} makes one")
-    if not to.parent.is_dir():
-        raise InputError(f"{to.parent} is no folder; --to goes into one that is there")
     write_text(to, _HEAD + "\n".join(sections))
 
 

@@ -1,6 +1,5 @@
 """Which runs a row of a table is made of, and where each of them lies."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,7 +57,7 @@ class Trial:
         if not self.folder.result_file.exists():
             return False
         header = self.folder.read_config()
-        asked: dict[str, Any] = json.loads(self.config.model_dump_json())
+        asked: dict[str, Any] = self.config.model_dump(mode="json")
         there = header["config"] | {"precision": asked["precision"]}  # `auto` became what it means
         return (
             there == asked
@@ -89,7 +88,7 @@ class Plan:
 
     @property
     def _categories(self) -> str:
-        return f"-{self.num_novel}novel" if self.num_novel else ""
+        return "" if self.num_novel is None else f"-{self.num_novel}novel"
 
     def trials(self, row: Row, seed: int) -> tuple[Trial, ...]:
         """The runs of a row with one seed, one for each problem.
@@ -158,7 +157,7 @@ def make_plan(
     for part in data_set.problems(data, scale):
         opening(f"opening {data_set.name} {part}".rstrip())
         catalogue, truth = data_set.opened(data, scale, part)
-        wanted = num_novel or len(truth.class_names)
+        wanted = len(truth.class_names) if num_novel is None else num_novel
         if table.pretended:
             catalogue, truth = pretend(catalogue, wanted)
             wanted = len(truth.class_names)

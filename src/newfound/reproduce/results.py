@@ -5,7 +5,7 @@ import json
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import pandas as pd
@@ -246,7 +246,7 @@ def in_numbers(measured: Sequence[Measured]) -> pd.DataFrame:
             records.append(
                 about
                 | {"seed": seed}
-                | {name: getattr(reading, name, None) for name in Reading.__annotations__}
+                | {field.name: getattr(reading, field.name, None) for field in fields(Reading)}
                 | {"paper": paper, "paper_deviation": papers_deviation}
             )
     return pd.DataFrame(records, columns=list(records[0]) if records else ["number", "name"])
