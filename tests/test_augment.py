@@ -380,7 +380,9 @@ class TestClipCrops:
         drawn = draw_crops(CLIPS, 4000, seeded())
         for start, size in ((drawn.left, drawn.width), (drawn.top, drawn.height)):
             assert_same(size, torch.full((4000,), CLIP_SHARE), atol=1e-6)
-            assert_uniform(start, 0, 1 - CLIP_SHARE)
+            assert_same(128 * start, (128 * start).round(), atol=1e-4)
+            for place in range(17):
+                assert_share((128 * start).round() == place, 1 / 17)
         assert abs(torch.corrcoef(torch.stack((drawn.left, drawn.top)))[0, 1]) < 0.1
 
     @pytest.mark.parametrize(("left", "top"), [(0, 0), (16, 16), (3, 11)])
@@ -400,6 +402,7 @@ class TestClipCrops:
         assert_same(seen[:, 0].diff(dim=-1), torch.ones(16, 2, 112, 111), atol=1e-3)
         assert_same(seen[:, 1].diff(dim=-2), torch.ones(16, 2, 111, 112), atol=1e-3)
         corners = seen[:, :2, 0, 0, 0]
+        assert_same(corners, corners.round(), atol=1e-3)  # between pixels they would be blurred
         assert (corners >= -1e-3).all() and (corners <= 16 + 1e-3).all()
         assert corners.std(dim=0).min() > 2
 

@@ -13,7 +13,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 import newfound as package
+from newfound import cli
 from newfound.data.source import printable
+from newfound.run_folder import RunFolder
 from support.made_images import CLASSES, made_image, make_folder, save_images
 from support.made_shards import shard, write_shards
 from support.small_run import contents, discover_command, flags, newfound, one_thread
@@ -198,8 +200,13 @@ def test_predict_names_known_and_discovered_categories(
     ending: str,
 ) -> None:
     out = tmp_path / f"more.{ending}"
-    assert newfound("predict", finished, new_files, "--out", out, "--workers", 0) == 0
+    command = ["predict", finished, new_files, "--out", out, "--workers", 0]
+    assert newfound(*command) == 0
     assert "left out: notes.txt: not an image that Pillow reads" in capsys.readouterr().err
+    assert newfound(*command, "--quiet") == 0
+    assert capsys.readouterr().err == (
+        "newfound: 1 images are left out; without --quiet it is told why\n"
+    )
     table = pd.read_csv(out) if ending == "csv" else pd.read_parquet(out)
     assert list(table.columns) == ["path", "category", "kind", "confidence", "second", "margin"]
     assert len(table) == 60
@@ -328,11 +335,14 @@ def test_files_are_not_sorted_into_a_folder_in_use(
     [
         ("more.xlsx", "give a name ending in .csv or .parquet"),
         ("absent/more.csv", "is no folder; --out goes into one that is there"),
+        ("folder.csv", "is a folder; give --out the name of a file"),
+        ("/proc/more.csv", "cannot write to /proc"),
     ],
 )
 def test_a_table_that_cannot_be_written_is_known_before_the_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, cure: str
 ) -> None:
+    (tmp_path / "folder.csv").mkdir()
     assert newfound("predict", "no-run", tmp_path, "--out", tmp_path / out) == 2
     assert cure in capsys.readouterr().err
 
@@ -344,9 +354,37 @@ def test_predict_without_a_readable_file(
     assert newfound(*command, "--workers", 0) == 2
     assert "holds no files" in capsys.readouterr().err
     (tmp_path / "bad.png").write_bytes(b"")
-    assert newfound(*command, "--workers", 0) == 0
-    assert "left out: bad.png: empty file" in capsys.readouterr().err
-    assert len(pd.read_csv(tmp_path.parent / "none.csv")) == 0
+    (tmp_path.parent / "none.csv").write_text("a good table")
+    assert newfound(*command, "--workers", 0) == 2
+    message = capsys.readouterr().err
+    assert "none of 1 images can be read: 'bad.png' (empty file); give images" in message
+    assert (tmp_path.parent / "none.csv").read_text() == "a good table"
+
+
+@pytest.mark.parametrize("name", ["items.parquet", "items.csv"])
+def test_predict_leaves_a_runs_own_files_alone(
+    finished: Path, new_files: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    before = contents(finished)
+    assert newfound("predict", finished, new_files, "--out", finished / name) == 2
+    assert "holds a run, whose own files stay; give another --out" in capsys.readouterr().err
+    assert contents(finished) == before
+
+
+def test_predict_writes_to_what_a_link_leads_to(
+    finished: Path, new_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link, target = tmp_path / "link.csv", tmp_path / "elsewhere" / "table.csv"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    command = ["predict", finished, new_files / "red-disc-100.png", "--workers", 0, "--out"]
+    assert newfound(*command, link) == 0
+    assert link.is_symlink()
+    assert len(pd.read_csv(target)) == 1
+    link.unlink()
+    link.symlink_to(finished / "items.csv")
+    assert newfound(*command, link) == 2
+    assert "holds a run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "items.parquet", "result.json"])
@@ -374,6 +412,7 @@ def test_a_damaged_run_is_named(
         assert newfound(*command) == 2
         message = capsys.readouterr().err
         assert str(run) in message
+        assert "command again" in message
         assert "Traceback" not in message
 
 
@@ -385,8 +424,16 @@ def test_evaluate_wants_the_truth_of_every_item(
     pd.read_csv(truth).iloc[3:].to_csv(tmp_path / "part.csv", index=False)
     assert newfound("evaluate", finished, "--truth", tmp_path / "part.csv") == 2
     assert "lacks 3 of 80 items" in capsys.readouterr().err
-    assert newfound("evaluate", finished, "--truth", tmp_path / "absent.csv") == 2
-    assert "absent.csv" in capsys.readouterr().err
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "notes.txt").write_text("path,label")
+    for name, wrong in {
+        "absent.csv": "does not exist",
+        "folder.csv": "is a folder",
+        "notes.txt": "ends in '.txt'",
+    }.items():
+        assert newfound("evaluate", finished, "--truth", tmp_path / name) == 2
+        message = capsys.readouterr().err
+        assert f"{name} {wrong}; give a .csv or .parquet table with the columns path" in message
     pd.read_csv(truth).rename(columns={"label": "class"}).to_csv(tmp_path / "c.csv", index=False)
     assert newfound("evaluate", finished, "--truth", tmp_path / "c.csv") == 2
     assert "no column label" in capsys.readouterr().err
@@ -509,6 +556,13 @@ def refused(data: Path, out: Path, capsys: pytest.CaptureFixture[str], **changed
     message = capsys.readouterr().err
     assert "Traceback" not in message
     return message
+
+
+def test_a_run_among_its_data(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refused(photos, photos / "unlabelled" / "run", capsys)
+    assert "whose files and folders are data; give a folder outside of it" in message
 
 
 def test_a_missing_path(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -675,6 +729,22 @@ def test_the_preset_follows_the_data_and_the_flags_follow_the_preset(
     assert "batch is 99999" in capsys.readouterr().err
     assert newfound(*command, *flags(hashes=64, mu=240)) == 2
     assert "mu is 240" in capsys.readouterr().err
+
+
+def test_a_method_stays_where_the_preset_is_chosen_by_the_data(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = ["discover", "images", "digits", "--num-novel", 5, "--out", run, "--preset", "auto"]
+    settings = flags(method="kmeans", epochs=2, warmup_epochs=0, width=4, workers=0)
+    assert newfound(*command, *settings, "--quiet") == 0
+    assert RunFolder(run).config().method == "kmeans"
+
+
+def test_several_processes_may_be_asked_to_debug(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(cli, "_parse", lambda arguments: lambda: print(*arguments))
+    assert newfound("--debug", "discover", "images") == 0
+    with pytest.raises(package.InputError, match="start this command without torchrun"):
+        newfound("--debug", "tune", "images")
 
 
 def test_auto_is_a_preset_for_large_images_too(

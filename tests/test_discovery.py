@@ -155,3 +155,45 @@ def test_the_digits_have_a_preset_of_their_own() -> None:
 def test_no_run_no_result(tmp_path: Path) -> None:
     with pytest.raises(newfound.RunFolderError, match="holds no run of newfound"):
         newfound.load(tmp_path)
+
+
+@pytest.mark.parametrize("num_novel", ["2", 2.0, float("nan"), None])
+def test_a_number_of_categories_that_is_none_is_refused_at_once(num_novel: Any) -> None:
+    with pytest.raises(newfound.InputError, match=r"num_novel is .*; give a whole number"):
+        newfound.discover("nowhere", num_novel=num_novel)
+
+
+def test_a_number_of_numpy_is_one(tmp_path: Path) -> None:
+    photos = make_folder(tmp_path / "photos", each=6)
+    runtime = newfound.Runtime(device="cpu", workers=0)
+    found = newfound.discover(
+        photos, num_novel=np.int64(2), quiet=True, runtime=runtime, **TINY_IN_PYTHON
+    )
+    assert len(found.categories_) == 2
+    with pytest.raises(newfound.InputError, match="max_bad"):  # of a run, not of prediction
+        found.predict(photos, max_bad=0.5)
+    for what in ([photos], None, 3):
+        with pytest.raises(newfound.InputError, match=r"data is given as .*; give its path"):
+            found.predict(what)  # type: ignore[arg-type]
+        with pytest.raises(newfound.InputError, match="; give its path"):
+            found.save(what)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("run", [None, 3, ["run"]])
+def test_a_run_is_given_by_its_path(run: Any) -> None:
+    with pytest.raises(newfound.InputError, match=r"a run is given as .*; give its path"):
+        newfound.load(run)
+
+
+def test_a_run_does_not_go_among_its_data(tmp_path: Path) -> None:
+    photos = make_folder(tmp_path / "photos", each=6)
+    with pytest.raises(newfound.InputError, match="are data; give a folder outside"):
+        discovered(photos, out=photos / "unlabelled" / "run")
+    with pytest.raises(newfound.InputError, match="are data; give a folder outside"):
+        discovered(
+            labelled=photos / "labelled",
+            unlabelled=photos / "unlabelled",
+            data=None,
+            out=photos / "labelled" / "run",
+        )
+    assert not list(photos.rglob("run"))

@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import newfound.dry_run as module
 from newfound.config import Runtime, make_config
@@ -186,15 +188,16 @@ def test_more_time_for_more_to_do(
     """
     it = job(films, tmp_path, labelled_classes=2, **TINY_VIDEOS)
     it = Job(**vars(it) | {"catalogue": with_held_out(it, it.catalogue)})
-    kept = module._time(it, 15, 60.0, 3600.0, is_kept=True)
+    steps: Any = SimpleNamespace(count=15, batch=it.config.batch)
+    kept = module._time(it, steps, 60.0, 3600.0, is_kept=True)
     assert "reading 14 min 0 s, training 15 h 0 min (15 steps)" in kept
-    anew = module._time(it, 15, 60.0, 3600.0, is_kept=False)
+    anew = module._time(it, steps, 60.0, 3600.0, is_kept=False)
     assert "reading 14 min 0 s, training 15 h 20 min (15 steps)" in anew
     # 8 unlabelled and all 6 labelled ones, 3 clips of each, 3600 s / 4 items / 6 for a view
     assert kept.endswith("sorting 1 h 45 min")
     assert anew.endswith("sorting 1 h 59 min")
     monkeypatch.setattr(module, "decoding_workers", lambda _: 2)
-    assert "training 15 h 0 min" in module._time(it, 15, 60.0, 3600.0, is_kept=False)
+    assert "training 15 h 0 min" in module._time(it, steps, 60.0, 3600.0, is_kept=False)
 
 
 def test_what_a_published_set_lacks_is_told(films: Path, tmp_path: Path) -> None:
@@ -228,6 +231,25 @@ def test_data_that_cannot_be_used_is_refused_as_by_a_run(photos: Path, tmp_path:
             (tmp_path / "none" / f"class {number}" / f"{copy}.mp4").write_bytes(b"nothing")
     with pytest.raises(InputError, match="none of 12 videos that were looked at can be used"):
         said(job(tmp_path / "none", tmp_path, labelled_classes=2, **TINY_VIDEOS))
+
+
+def test_a_baselines_step_is_measured_on_its_own_batch(photos: Path, tmp_path: Path) -> None:
+    settings = TINY | {"method": "kcl", "pretraining": "none"}
+    told = said(job(photos, tmp_path, **settings | {"batch": 20, "own_batch": 6}))
+    assert told["batch"].startswith("6 items, each")
+    assert told["views"].startswith("12, each")
+    assert told["peak memory"].endswith("a batch of 6")
+
+
+def test_a_stage_of_unlabelled_items_needs_some_that_can_be_used(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / "data" / f"class {number}").mkdir(parents=True)
+        for copy in range(6):
+            file = tmp_path / "data" / f"class {number}" / f"{copy}.png"
+            Image.new("L", (16, 16), 60 * copy).save(file) if number < 2 else file.touch()
+    it = job(tmp_path / "data", tmp_path / "run", labelled_classes=2, **TINY | {"method": "dtc"})
+    with pytest.raises(InputError, match=r"none of the images that .* stage of dtc trains on"):
+        said(it)
 
 
 def test_the_items_looked_at_are_spread_over_all(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from newfound.config import VideoConfig, make_config
 from newfound.data.loader import CachedPixels, Draw
 from newfound.errors import NonFiniteLossError
 from newfound.inference import Answers, answers_to, ask
+from newfound.models.heads import NearestCentre
 from newfound.models.network import Network, make_network
 from newfound.views import Viewer
 from support.small_run import tiny_config
@@ -107,6 +108,19 @@ def test_a_videos_answer_is_the_mean_over_single_clips(network: Network, clips: 
     if clips > 1:  # the logits are logarithms of probabilities
         np.testing.assert_allclose(np.exp(answers.novel.astype(float)).sum(1), 1, rtol=1e-5)
     assert {part.dtype for part in vars(answers).values()} == {np.dtype(np.float32)}
+
+
+def test_kmeans_names_the_centre_that_is_nearest_to_a_videos_mean_features() -> None:
+    """As it clusters these; the most probable over the clips would now and then be another."""
+    config, items = video_config(method="kmeans", pretraining="labels"), MadeClips(12, 4)
+    network = make_network(config, 3, 4)
+    assert isinstance(network.novel, NearestCentre)
+    first = ask(network, items, np.arange(12), config=config, device=CPU).features
+    network.novel.place(torch.from_numpy(first[:4]), 1e-3)
+    answers = ask(network, items, np.arange(12), config=config, device=CPU)
+    np.testing.assert_array_equal(answers.novel[:4].argmax(axis=1), np.arange(4))
+    distances = np.linalg.norm(first[:, None] - first[:4], axis=2)
+    np.testing.assert_array_equal(answers.novel.argmax(axis=1), distances.argmin(axis=1))
 
 
 def test_clips_disagree_in_this_test(network: Network) -> None:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from newfound.interrupt import stop_requested
+from newfound.interrupt import signals_held, stop_requested, terminated_as_by_ctrl_c
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -30,10 +30,45 @@ def test_in_another_thread_signals_are_left_alone() -> None:
     asked = []
 
     def work() -> None:
-        with stop_requested() as stop:
+        with stop_requested() as stop, signals_held(), terminated_as_by_ctrl_c():
             asked.append((stop(), signal.getsignal(signal.SIGINT) is before))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
     assert asked == [(False, True)]
+
+
+def test_held_signals_act_at_the_end() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), signals_held():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("all of it")
+    assert done == ["all of it"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_held_signals_still_only_ask_where_they_only_ask() -> None:
+    with stop_requested() as stop:
+        with signals_held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert not stop()
+        assert stop()
+
+
+def test_termination_is_as_ctrl_c_and_left_as_it_was() -> None:
+    with pytest.raises(KeyboardInterrupt), terminated_as_by_ctrl_c():
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_program_that_handles_termination_keeps_its_way() -> None:
+    came = []
+    signal.signal(signal.SIGTERM, lambda *_: came.append("its own"))
+    try:
+        with terminated_as_by_ctrl_c():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert came == ["its own"]
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -29,3 +29,27 @@ def test_a_reader_who_leaves_is_no_mistake() -> None:
         assert child.stdout is not None and child.stderr is not None
         child.stdout.close()
         assert child.stderr.read() == b""
+
+
+INTERRUPTED_WHILE_IT_LOADS = """
+import sys
+from newfound.__main__ import main
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "newfound.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+main()
+"""
+
+
+def test_ctrl_c_while_torch_is_loaded_is_no_mistake() -> None:
+    stopped = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_IT_LOADS],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (stopped.returncode, stopped.stderr) == (130, "newfound: stopped\n")

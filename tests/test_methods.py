@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from newfound import stage as stage_module
+from newfound import stages as stages_module
 from newfound.config import Runtime
 from newfound.data.catalogue import Truth
 from newfound.data.opening import from_arrays
@@ -225,6 +226,37 @@ def test_k_means_names_the_nearest_centre(finished: Finished) -> None:
     features = torch.from_numpy(np.load(run / "embedding.npz")["features"])
     nearest = torch.cdist(features, centres).argmin(dim=1) + 1
     assert nearest.tolist() == own.tolist()
+
+
+def test_k_means_ends_where_fewer_images_differ_than_there_are_categories(tmp_path: Path) -> None:
+    pixels, labels = made_arrays((0, 1, 2), 6)
+    labels = np.where(labels == 2, -1, labels)
+    pixels[13:] = pixels[12] // 2  # two different ones in all
+    catalogue = from_arrays(pixels, labels)
+    config = tiny_config(method="kmeans", pretraining="labels", epochs=2)
+    folder = RunFolder(tmp_path / "run")
+    run(Job(folder, catalogue, None, 3, config, Runtime(device="cpu"), False), Progress(quiet=True))
+    sizes = pd.read_csv(folder.categories)["size"]
+    assert sizes.tolist().count(0) == 1 and sizes.sum() == (labels < 0).sum()
+
+
+def test_every_training_of_a_run_is_compiled_if_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the search for mu and on labels alone, too."""
+    look, asked = stages_module.Look, []
+
+    def noting(network: Any, config: Any, device: Any, compile_network: bool) -> Any:
+        asked.append(compile_network)
+        return look(network, config, device)
+
+    monkeypatch.setattr(stages_module, "Look", noting)
+    pixels, labels = made_arrays((0, 1, 2, 3, 4), 4)
+    catalogue = from_arrays(pixels, np.where(labels == 4, -1, labels))
+    config = tiny_config(mu="heldout", heldout_epochs=1, epochs=2, batch=8)
+    folder, runtime = RunFolder(tmp_path / "run"), Runtime(device="cpu", compile_network=True)
+    run(Job(folder, catalogue, None, 2, config, runtime, True), Progress(quiet=True))
+    assert len(asked) > 2 and all(asked)
 
 
 # ---- stopped and continued ------------------------------------------------------------------

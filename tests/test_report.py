@@ -598,10 +598,24 @@ class TestDamagedRuns:
         made = make_run(tmp_path / "run")
         before = write_report(made.path).read_bytes()
         (made.path / name).write_bytes(b"")
-        with pytest.raises(RunFolderError, match="no complete result"):
+        with pytest.raises(RunFolderError, match=f"{name} is absent or damaged.*command again"):
             write_report(made.path)
         assert (made.path / "report.html").read_bytes() == before
         assert not list(made.path.glob(".report*"))
+
+    @pytest.mark.parametrize(
+        ("name", "column"),
+        [("items.parquet", "category"), ("categories.csv", "size"), ("skipped.csv", "reason")],
+    )
+    def test_a_table_without_a_column_is_named(self, tmp_path, name, column):
+        made = make_run(tmp_path / "run")
+        path = made.path / name
+        if path.suffix == ".csv":
+            pd.read_csv(path).drop(columns=column).to_csv(path, index=False)
+        else:
+            pd.read_parquet(path).drop(columns=column).to_parquet(path)
+        with pytest.raises(RunFolderError, match=f"{name} .*lacks {column}.*command again"):
+            write_report(made.path)
 
 
 def items_of(*groups: tuple[str, int, float, str, float]) -> pd.DataFrame:
@@ -618,8 +632,16 @@ SOUND = [("a", 40, 0.95, "b", 0.93), ("b", 40, 0.95, "c", 0.93), ("c", 40, 0.95,
 
 
 class TestWarnings:
-    def warnings(self, *groups, epochs=(), noun="picture", method="ours"):
-        return find_warnings(items_of(*groups), ["a", "b", "c"], epochs, noun, method)
+    def warnings(self, *groups, epochs=(), noun="picture", method="ours", pairs="wta"):
+        return find_warnings(items_of(*groups), ["a", "b", "c"], epochs, noun, method, pairs)
+
+    @pytest.mark.parametrize(
+        ("pairs", "cure"),
+        [("wta", "--mu,"), ("cosine", "--cosine-"), ("rank", "--rank-top"), ("nearest", "--pairs")],
+    )
+    def test_collapse_is_cured_by_what_the_pairs_read(self, pairs, cure):
+        [found] = self.warnings(*SOUND, epochs=[{"epoch": 1, "entropy": 0.2}], pairs=pairs)
+        assert cure in found
 
     def test_none_for_a_sound_run(self):
         epochs = [

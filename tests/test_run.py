@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -204,6 +205,25 @@ def test_ctrl_c_ends_the_step_saves_and_says_how_to_go_on(photos: Path, tmp_path
     assert not (stopped / "result.json").exists()
 
 
+@pytest.mark.parametrize("at", ["ask", "conclude"])
+def test_termination_after_training_says_how_to_go_on(
+    photos: Path, whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], at: str
+) -> None:
+    run, command = tmp_path / "run", discover_command(photos, tmp_path / "run")
+
+    def child() -> None:
+        setattr(run_module, at, lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+        os._exit(newfound(*command))
+
+    process = FORKED.Process(target=child)
+    process.start()
+    process.join(120)
+    assert process.exitcode == 130
+    assert f"stopped; {run} holds all work so far" in capfd.readouterr().err
+    assert newfound(*command) == 0
+    assert_same_run(whole, run)
+
+
 def killed_when(name: str, nth: int, where: str, command: list[str]) -> None:
     """Run the command in a forked process that is killed at the nth call of a function of ours."""
     home = {"save_checkpoint": stage_module, "log": RunFolder}.get(name, run_module)
@@ -367,6 +387,59 @@ def test_a_complete_run_is_left_as_it_is(
     assert (run / "report.html").read_bytes() == before["report.html"]
 
 
+MADE_ANEW = [
+    *("items.csv", "items.parquet", "categories.csv", "skipped.csv"),
+    *("thumbnails.npz", "embedding.npz", "model.safetensors"),
+]
+
+
+@pytest.mark.parametrize("name", [*MADE_ANEW, "result.json"])
+def test_what_is_lost_of_a_complete_run_is_made_anew(
+    photos: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    cut(run / name)
+    command = [a for a in discover_command(photos, run) if a != "--quiet"]
+    assert newfound(*command) == 0
+    assert f"{run / name} is absent or damaged, and made anew" in capsys.readouterr().err
+    before, after = contents(whole), contents(run)
+    assert [lost for lost in MADE_ANEW if after[lost] != before[lost]] == []
+    assert after["checkpoint.pt"] == before["checkpoint.pt"]
+    assert epoch_records(run) == epoch_records(whole)
+    ours, theirs = (json.loads(held["result.json"]) for held in (after, before))
+    assert ours["counts"] == theirs["counts"] and ours["baselines"] == theirs["baselines"]
+    assert newfound(*command) == 0
+    assert "complete already" in capsys.readouterr().err
+
+
+def test_a_complete_run_that_has_lost_all_but_its_network_is_made_anew(
+    photos: Path, whole: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    for name in (*MADE_ANEW, "result.json", "report.html"):
+        (run / name).unlink()
+    assert newfound(*discover_command(photos, run)) == 0
+    before, after = contents(whole), contents(run)
+    assert [lost for lost in MADE_ANEW if after[lost] != before[lost]] == []
+
+
+def test_a_complete_run_that_has_lost_its_network_too_is_refused(
+    photos: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    for name in ("items.csv", "checkpoint.pt"):
+        (run / name).unlink()
+    before = contents(run)
+    assert newfound(*discover_command(photos, run)) == 2
+    message = capsys.readouterr().err
+    assert f"{run / 'items.csv'} is absent or damaged" in message
+    assert "is gone; give another --out to train again" in message
+    assert contents(run) == before
+
+
 def test_the_comparison_with_labels_alone_resumes_too(photos: Path, tmp_path: Path) -> None:
     runs = [tmp_path / "killed", tmp_path / "whole"]
     commands = [[*discover_command(photos, run), "--compare-labelled-only"] for run in runs]
@@ -443,12 +516,13 @@ def test_other_settings_are_refused_and_shown(
 
 
 def test_other_data_is_refused(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = contents(whole)
     other = make_folder(tmp_path / "photos", each=8)
     assert newfound(*discover_command(other, whole)) == 2
-    assert "data_fingerprint" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert f"data: 28 items of '{photos}' there, 32 items of '{other}' asked" in message
     assert contents(whole) == before
 
 
@@ -637,6 +711,7 @@ def test_a_damaged_configuration_is_named(
         assert newfound(*arguments) == 2
         message = capsys.readouterr().err
         assert str(run / "config.json") in message
+        assert "discover again with a new folder as --out" in message
         assert "Traceback" not in message
     assert contents(run) == before
 

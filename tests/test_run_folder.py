@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,14 +126,52 @@ def test_settings_that_are_none_are_named(folder: RunFolder) -> None:
     with pytest.raises(RunFolderError, match="has not ended; give its command again"):
         folder.result()
     folder.result_file.write_text('{"counts": {')
-    with pytest.raises(RunFolderError, match=r"cannot read .*result\.json"):
+    with pytest.raises(RunFolderError, match=r"result\.json is .*damaged: .*command again"):
         folder.result()
+    for text, lacking in (("[]", "baselines, counts"), ('{"counts": {}}', "baselines, seconds")):
+        folder.result_file.write_text(text)
+        with pytest.raises(RunFolderError, match=f"it lacks {lacking}.*Give the run's command"):
+            folder.result()
     header = json.loads(folder.config_file.read_text())
     header["config"] = {"preset": "images", "lr": -1}
     folder.config_file.write_text(json.dumps(header))
-    with pytest.raises(RunFolderError, match=r"config\.json is damaged: .*lr"):
+    anew = "discover again with a new folder as --out"
+    with pytest.raises(RunFolderError, match=rf"config\.json is damaged: .*lr.*{anew}"):
         folder.config()
     del header["known"]
     folder.config_file.write_text(json.dumps(header))
-    with pytest.raises(RunFolderError, match="is damaged: it lacks known"):
+    with pytest.raises(RunFolderError, match=f"is damaged: it lacks known; .*{anew}"):
         folder.read_config()
+    folder.config_file.write_text("{")
+    with pytest.raises(RunFolderError, match=f"cannot read .*{anew}"):
+        folder.read_config()
+
+
+def test_other_data_are_told_by_their_number_and_place(tmp_path: Path) -> None:
+    def about(items: int, source: str) -> dict[str, Any]:
+        return {"data": {"items": items, "source": source}}
+
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(IDENTITY | {"data_fingerprint": "5c0d"}, about(28, "photos"))
+    folder.checkpoint.touch()
+    with pytest.raises(RunFolderError) as caught:
+        folder.claim(IDENTITY | {"data_fingerprint": "77ab"}, about(32, "more"))
+    assert str(caught.value).splitlines()[1:] == [
+        "  data: 28 items of 'photos' there, 32 items of 'more' asked; files, labels or file sizes "
+        "differ"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ('{"format": 99, "newfound": "9"}', True),
+        ("[]", False),
+        ('{"name": 1}', False),
+        ("{", False),
+    ],
+)
+def test_a_run_is_known_by_its_configuration(tmp_path: Path, text: str, is_one: bool) -> None:
+    assert not RunFolder(tmp_path).holds_a_run()
+    (tmp_path / "config.json").write_text(text)
+    assert RunFolder(tmp_path).holds_a_run() == is_one

@@ -193,7 +193,8 @@ class MadeRuns:
         if np.isnan(acc):
             raise NonFiniteLossError("the loss became nan")
         job.folder.path.mkdir(parents=True, exist_ok=True)
-        job.folder.result_file.write_text(json.dumps({"novel": {"acc": acc}}))
+        result = {"counts": {}, "seconds": {}, "baselines": {}, "warnings": []}
+        job.folder.result_file.write_text(json.dumps(result | {"novel": {"acc": acc}}))
 
 
 @pytest.fixture
@@ -231,6 +232,17 @@ def test_mu_comes_first_and_k_with_the_best_mu(
     assert by_window["fixed"]["mu"] == 0.55
     table = (tmp_path / "tune.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in table[1:]] == [*map(str, of_mu), "2", "4", "8", "16"]
+
+
+@pytest.mark.parametrize("mu", [7.5, 0.04, 1000])
+def test_a_mu_that_no_window_can_use_is_refused_once(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mu: float
+) -> None:
+    assert newfound(*tune_command(photos, tmp_path / "t", mu=mu, window=(2, 4)), "--quiet") == 2
+    (message,) = capsys.readouterr().err.splitlines()
+    assert message.count(f"mu is {mu}") == 1
+    assert "give a fraction above 0.25 and at most 1; a number above 1 is a count" in message
+    assert "has to be above 8 and at most 32" in message
 
 
 def test_candidates_at_the_level_of_chance_are_left_out(

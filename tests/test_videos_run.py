@@ -458,9 +458,16 @@ def test_new_videos_are_sorted_into_folders(whole: Path, new_files: Path, tmp_pa
     assert copied == expected
 
 
-def test_none_of_the_new_files_may_be_a_video(whole: Path, new_files: Path, tmp_path: Path) -> None:
+def test_where_none_of_the_new_files_is_a_video_nothing_is_answered(
+    whole: Path, new_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.rmtree(new_files / "deep")
-    assert len(predicted(whole, new_files, tmp_path / "none.csv")) == 0
+    table = tmp_path / "none.csv"
+    assert newfound("predict", whole, new_files, "--out", table, "--workers", 0) == 2
+    message = capsys.readouterr().err
+    assert "none of 2 videos can be read: 'broken.mp4' (not a video" in message
+    assert "'silent.mp4' (no sound in it)" in message
+    assert not table.exists()
 
 
 def test_where_missing_sound_is_an_error_it_stops_no_answer_to_the_others(

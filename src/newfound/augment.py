@@ -146,10 +146,10 @@ def draw_crops(views: Views, count: int, generator: Generator) -> Crops:
     log_ratio = torch.lerp(lowest, highest, ratio)
     width = ((log_area + log_ratio) / 2).exp()
     height = ((log_area - log_ratio) / 2).exp()
-    place_x, place_y = left * (1 - width), top * (1 - height)
     if views.crop_scale[0] == views.crop_scale[1]:
-        place_x = _whole_pixels(place_x / width, views.px) * width
-        place_y = _whole_pixels(place_y / height, views.px) * height
+        place_x, place_y = _on_pixels(left, width, views.px), _on_pixels(top, height, views.px)
+    else:
+        place_x, place_y = left * (1 - width), top * (1 - height)
     return Crops(
         width=width,
         height=height,
@@ -299,6 +299,16 @@ def _uniform(rows: int, count: int, generator: Generator) -> tuple[Tensor, ...]:
 def _between(span: tuple[float, float], share: Tensor) -> Tensor:
     least, largest = span
     return least + (largest - least) * share
+
+
+def _on_pixels(start: Tensor, size: Tensor, px: int) -> Tensor:
+    """Where crops of this share of a side begin, share of it: at a pixel of px / size of them.
+
+    start: in [0, 1), from the first to the last place.
+    """
+    side = px / size
+    places = (side - px + 1e-3).floor() + 1
+    return torch.minimum((start * places).floor() / side, 1 - size)
 
 
 def _whole_pixels(shift: Tensor, px: int) -> Tensor:

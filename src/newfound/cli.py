@@ -25,6 +25,7 @@ from newfound.config import (
     Machine,
     Runtime,
     complete_config,
+    make_machine,
     make_runtime,
 )
 from newfound.data.manifest import read_truth
@@ -32,6 +33,7 @@ from newfound.discovery import Discovery, choose_preset, load
 from newfound.dry_run import try_out
 from newfound.errors import InputError, Stopped
 from newfound.files import write_atomically, write_csv
+from newfound.out_place import check_place_of_table
 from newfound.predict import check_can_sort, predict, sort_files
 from newfound.progress import Progress
 from newfound.report import write_report
@@ -234,22 +236,9 @@ def _commands(
             quiet: print nothing but errors
         """
 
-        def call() -> None:
-            write, speed = _table_writer(out), make_runtime(**asdict(machine))
-            if copy_to is not None:
-                check_can_sort(data, copy_to)
-            elif link:
-                raise InputError("--link goes with --copy-to; say where the links are to lie")
-            with Progress(quiet=quiet) as progress:
-                prediction = predict(RunFolder(run), data, speed, progress)
-                write(prediction.table)
-                if copy_to is not None:
-                    sort_files(prediction, copy_to, "link" if link else "copy")
-                for name, reason in prediction.skipped.itertuples(index=False):
-                    progress.message(f"left out: {name}: {reason}")
-                progress.message(f"{len(prediction.table)} {prediction.files.kind} -> {out}")
-
-        return call
+        return lambda: _predict(
+            run, data, out, copy_to, make_machine(**asdict(machine)), link=link, quiet=quiet
+        )
 
     @app.command
     def evaluate(
@@ -335,16 +324,44 @@ def _commands(
     return app
 
 
+def _predict(
+    run: Path,
+    data: str,
+    out: Path,
+    copy_to: Path | None,
+    machine: Machine,
+    *,
+    link: bool,
+    quiet: bool,
+) -> None:
+    write = _table_writer(out)
+    if copy_to is not None:
+        check_can_sort(data, copy_to)
+    elif link:
+        raise InputError("--link goes with --copy-to; say where the links are to lie")
+    with Progress(quiet=quiet) as progress:
+        prediction = predict(RunFolder(run), data, machine, progress)
+        write(prediction.table)
+        if copy_to is not None:
+            sort_files(prediction, copy_to, "link" if link else "copy")
+        for name, reason in prediction.skipped.itertuples(index=False):
+            progress.message(f"left out: {name}: {reason}")
+        progress.message(f"{len(prediction.table)} {prediction.files.kind} -> {out}")
+    if quiet and len(prediction.skipped):  # which no table names
+        left_out = f"{len(prediction.skipped)} {prediction.files.kind} are left out"
+        print(f"newfound: {left_out}; without --quiet it is told why", file=sys.stderr)
+
+
 def _table_writer(out: Path) -> Callable[[pd.DataFrame], None]:
     """How to write a table to `out`. Raises InputError before the work if it cannot be."""
-    if not out.parent.is_dir():
-        raise InputError(f"{out.parent} is no folder; --out goes into one that is there")
+    target = Path(os.path.realpath(out))  # a link stays, and what it leads to is written
+    check_place_of_table(target)
     match out.suffix.lower():
         case ".csv":
-            return lambda table: write_csv(out, table)
+            return lambda table: write_csv(target, table)
         case ".parquet":
             return lambda table: write_atomically(
-                out, lambda beside: table.to_parquet(beside, index=False)
+                target, lambda beside: table.to_parquet(beside, index=False)
             )
         case other:
             raise InputError(f"--out ends in {other!r}; give a name ending in .csv or .parquet")
@@ -396,9 +413,23 @@ def _scores_in_words(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _check_is_table(truth: Path) -> None:
+    """Raise InputError for what cannot be a table, before it is read as one."""
+    if truth.suffix.lower() in (".csv", ".parquet") and truth.exists() and not truth.is_dir():
+        return
+    found = "is a folder" if truth.is_dir() else "does not exist"
+    if truth.is_file():
+        found = f"ends in {truth.suffix!r}"
+    raise InputError(
+        f"--truth {truth} {found}; give a .csv or .parquet table with the columns path (as in "
+        "items.csv) and label"
+    )
+
+
 def _print_evaluation(found: Discovery, truth: Path | None, *, as_json: bool) -> None:
     result = found.result_
     if truth is not None:
+        _check_is_table(truth)
         result = result | {"novel": found.evaluate(read_truth(truth))}
     if "novel" not in result:
         raise InputError(

@@ -14,6 +14,7 @@ from newfound.data.opening import open_catalogue
 from newfound.data.source import Kind
 from newfound.distributed import is_writer
 from newfound.errors import InputError
+from newfound.out_place import check_apart_from_data
 from newfound.progress import Progress
 
 Call = Callable[[], None]
@@ -43,8 +44,9 @@ class Problem:
 def open_named(data: str | None, problem: Problem, quiet: bool, **more: Any) -> Opened:
     """The data that a command line names; the reading of new shards is shown.
 
-    more: for `open_catalogue`.
+    more: for `open_catalogue`.  Raises InputError as that does, and for an --out among the data.
     """
+    check_apart_from_data(problem.out, data, problem.labelled, problem.unlabelled)
     with Progress(quiet=quiet or not is_writer()) as progress:
         return open_catalogue(
             data,

@@ -284,10 +284,13 @@ class VideoConfig(Config):
     # A clip, and the sound around it
     clip_seconds: float = Field(1.0, gt=0, le=60, description="length of a clip")
     clip_frames: int = Field(16, ge=1, le=256, description="frames of a clip, evenly spaced")
-    clips: int = Field(10, ge=1, description="clips of each video in evaluation, evenly spread")
+    clips: int = Field(
+        10, ge=1, le=1000, description="clips of each video in evaluation, evenly spread"
+    )
     places: int | None = Field(
         None,
         ge=1,
+        le=1000,
         description="training takes clips from so many evenly spread places of each video, which "
         "can then be kept decoded; unset = from anywhere, decoded anew each time",
     )
@@ -371,10 +374,7 @@ class Machine(_Frozen):
 
 
 class Runtime(Machine):
-    """What decides how fast a run goes and when it stops, not what it finds.
-
-    All but `sync_batch_norm`, where several processes share a run.
-    """
+    """What decides how fast a run goes and when it stops, not what it finds."""
 
     cache: Cache = Field(
         "auto",

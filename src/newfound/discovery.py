@@ -1,6 +1,6 @@
 """The main job as one call, and what it found as one object."""
 
-import json
+import operator
 import os
 import shutil
 import tempfile
@@ -18,8 +18,10 @@ from newfound.data.images import all_grey, image_sides
 from newfound.data.opening import open_catalogue
 from newfound.distributed import is_writer
 from newfound.embedding import read_embedding
-from newfound.errors import InputError, RunFolderError, Stopped
+from newfound.errors import InputError, Stopped
 from newfound.evaluate import assessment
+from newfound.out_place import check_apart_from_data
+from newfound.outputs import read_categories, read_items
 from newfound.predict import predict
 from newfound.progress import Progress
 from newfound.report import write_report
@@ -45,7 +47,7 @@ class Discovery:
         self.known_: tuple[str, ...] = tuple(header["known"])
         self.categories_: tuple[str, ...] = category_names(header["num_novel"])
         self.result_: dict[str, Any] = folder.result()
-        self._items = _read_table(folder.items)
+        self._items = read_items(folder)
 
     def table(self) -> pd.DataFrame:
         """One row per unlabelled item: path, category, confidence, second, margin, x, y, ..."""
@@ -56,8 +58,7 @@ class Discovery:
 
         The last two are lists of paths.
         """
-        of_json = {"typical": json.loads, "doubtful": json.loads}
-        return pd.read_csv(self.folder.categories, converters=of_json)
+        return read_categories(self.folder)
 
     @property
     def labels_(self) -> np.ndarray:
@@ -81,6 +82,7 @@ class Discovery:
         data: a file, a folder, or shards as for `newfound.open_catalogue`.  machine: device,
         threads and workers, as in `newfound.Runtime`.  Raises InputError for anything else.
         """
+        _path(data, "data")
         with Progress(quiet=True) as progress:
             return predict(self.folder, data, make_machine(**machine), progress).table
 
@@ -107,7 +109,7 @@ class Discovery:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Copy the run folder to a new place. Raises InputError if something is there."""
-        if Path(path).exists():
+        if _path(path, "the place to save to").exists():
             raise InputError(f"{path} is there already; save to a new folder")
         shutil.copytree(self.folder.path, path, ignore=shutil.ignore_patterns(".lock"))
 
@@ -123,9 +125,10 @@ class Discovery:
 def load(run: str | os.PathLike[str]) -> Discovery:
     """A finished run from its folder; runs no code from it.
 
-    Raises RunFolderError if there is none, it has not ended, is damaged or too new.
+    Raises RunFolderError if there is none, it has not ended, is damaged or too new, and InputError
+    for what is no path.
     """
-    return Discovery(RunFolder(Path(run)))
+    return Discovery(RunFolder(_path(run, "a run")))
 
 
 def discover(
@@ -159,6 +162,10 @@ def discover(
 
     Raises InputError for what cannot be used, Stopped when the user interrupts.
     """
+    num_novel = _whole(num_novel)
+    place = None if out is None else _path(out, "out")
+    if place is not None:
+        check_apart_from_data(place, data, labelled, unlabelled)
     quiet = quiet or not is_writer()
     with Progress(quiet=quiet) as progress:
         catalogue, truth = open_catalogue(
@@ -173,8 +180,11 @@ def discover(
             on_progress=progress.new_shards,
         )
     config = make_config(choose_preset(catalogue) if preset == "auto" else preset, **settings)
-    temporary = tempfile.TemporaryDirectory(prefix="newfound-") if out is None else None
-    folder = RunFolder(Path(temporary.name if temporary else str(out)))
+    temporary: tempfile.TemporaryDirectory[str] | None = None
+    if place is None:
+        temporary = tempfile.TemporaryDirectory(prefix="newfound-")
+        place = Path(temporary.name)
+    folder = RunFolder(place)
     speed = runtime or Runtime()
     job = Job(folder, catalogue, truth, num_novel, config, speed, compare_labelled_only)
     try:
@@ -199,8 +209,19 @@ def choose_preset(catalogue: Catalogue) -> str:
     return "digits" if all_grey(images) else "small-images"
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _whole(num_novel: Any) -> int:
     try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path} is absent or damaged: {error}") from None
+        return operator.index(num_novel)
+    except TypeError:
+        raise InputError(
+            f"num_novel is {num_novel!r}; give a whole number, as num_novel=5"
+        ) from None
+
+
+def _path(place: Any, what: str) -> Path:
+    """Raises InputError for what is no path."""
+    if not isinstance(place, str | os.PathLike):
+        raise InputError(
+            f"{what} is given as {type(place).__name__}; give its path, a text or a pathlib.Path"
+        )
+    return Path(place)

@@ -6,18 +6,20 @@ items. Parts are not compressed: that took twenty times as long as writing, for 
 
 from collections.abc import Callable
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_magic
 
 from newfound.blocks import blocks
 from newfound.errors import RunFolderError
-from newfound.files import write_atomically
+from newfound.files import damaged, write_atomically
 
 PART_ROWS = 100_000
 """Items to a file."""
 
 _DIGITS = 5
+_NAMES = ("features", "probabilities")
 
 
 def write_embedding(
@@ -49,16 +51,32 @@ def read_embedding(first: Path, name: str, n_items: int) -> np.ndarray:
         part = _read_part(_part(first, number), name)
         if whole is None:
             whole = np.empty((n_items, *part.shape[1:]), part.dtype)
-        if not len(part) or done + len(part) > n_items:
-            raise RunFolderError(
-                f"{_part(first, number)} does not fit the run's {n_items:,} items: it is of "
-                "another run, or damaged"
-            )
+        _check_fits(_part(first, number), done, len(part), n_items)
         whole[done : done + len(part)] = part
         done += len(part)
         number += 1
     assert whole is not None, "a run has items"
     return whole
+
+
+def check_embedding(first: Path, n_items: int) -> None:
+    """Raise RunFolderError if a part is absent or can be seen to be damaged, by its beginning and
+    end alone."""
+    done = number = 0
+    while done < n_items:
+        path = _part(first, number)
+        rows = min(_rows_in(path, name) for name in _NAMES)
+        _check_fits(path, done, rows, n_items)
+        done += rows
+        number += 1
+
+
+def _check_fits(path: Path, done: int, rows: int, n_items: int) -> None:
+    if not rows or done + rows > n_items:
+        raise RunFolderError(
+            f"{path} does not fit the run's {n_items:,} items: it is of another run, or damaged. "
+            "Give the run's command again, which makes it anew"
+        )
 
 
 def _part(first: Path, number: int) -> Path:
@@ -79,4 +97,15 @@ def _read_part(path: Path, name: str) -> np.ndarray:
             array: np.ndarray = arrays[name]
             return array
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
-        raise RunFolderError(f"{path} is absent or damaged: {error}") from None
+        raise damaged(path, error) from None
+
+
+def _rows_in(path: Path, name: str) -> int:
+    """The length of an array of a part, by its header."""
+    try:
+        with ZipFile(path) as arrays, arrays.open(f"{name}.npy") as array:
+            read_magic(array)
+            shape, _, _ = read_array_header_1_0(array)
+            return shape[0]
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+        raise damaged(path, error) from None

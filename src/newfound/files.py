@@ -70,6 +70,13 @@ def unwritable(path: Path, error: Exception) -> RunFolderError:
     )
 
 
+def damaged(path: Path, error: Exception | str) -> RunFolderError:
+    """The error for an output of a run that cannot be read, with its cure."""
+    return RunFolderError(
+        f"{path} is absent or damaged: {error}. Give the run's command again, which makes it anew"
+    )
+
+
 def _to_disk(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -44,5 +44,8 @@ def load_model(path: Path, config: Config, known: int, novel: int) -> tuple[Netw
             f"{path} is not there: the run has not ended; give its command again to finish it"
         ) from None
     except (SafetensorError, KeyError, RuntimeError, OSError) as error:
-        raise RunFolderError(f"{path} is damaged or of another network: {error}") from error
+        raise RunFolderError(
+            f"{path} is damaged or of another network: {error}. Delete it and give the run's "
+            "command again, which makes it anew"
+        ) from error
     return network.eval(), calibration

@@ -49,7 +49,8 @@ def predict(
 ) -> Prediction:
     """The category, known or discovered, of one file, of all files below a folder or of shards.
 
-    Raises InputError if there is nothing to read, RunFolderError if the run has not ended.
+    Raises InputError if there is nothing to read or nothing that can be read, RunFolderError if the
+    run has not ended.
     """
     header, config = folder.read_config(), folder.config()
     known, novel = tuple(header["known"]), category_names(header["num_novel"])
@@ -57,7 +58,9 @@ def predict(
     device = choose_device(machine.device)
     workers = choose_workers(machine.workers)
     kind = kind_of(config.preset)
-    names, files = files_in(data, kind, progress.new_shards)
+    names, files = files_in(
+        data, kind, progress.new_shards, lambda text: progress.message(f"warning: {text}")
+    )
 
     progress.stage("Predicting", len(files))
     pin = device.type == "cuda"
@@ -72,6 +75,12 @@ def predict(
     unreadable = np.array([skipped.index for skipped in one_pass.skipped], dtype=np.int64)
     reasons = [skipped.reason for skipped in one_pass.skipped]
     rows = np.setdiff1d(np.arange(len(files)), unreadable)
+    if not len(rows):
+        first = ", ".join(f"{name!r} ({why})" for name, why in zip(names[unreadable[:3]], reasons))
+        raise InputError(
+            f"none of {len(files)} {kind} can be read: {first}"
+            f"{', ...' if len(reasons) > 3 else ''}; give {kind}, as the run was trained on"
+        )
     table = _table(names[rows], two_best, known, novel)
     skipped = pd.DataFrame({"path": names[unreadable], "reason": reasons})
     return Prediction(table, skipped, files.subset(rows))

@@ -2,14 +2,12 @@
 
 import base64
 import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -20,9 +18,9 @@ from scipy.optimize import linear_sum_assignment
 
 from newfound import charts
 from newfound.baselines.kmeans import FITTED_ON
-from newfound.errors import RunFolderError
 from newfound.files import write_text
 from newfound.inline_pictures import SHEET_COLUMNS, InlinePictures
+from newfound.outputs import read_categories, read_items, read_skipped, read_thumbnails
 from newfound.progress import duration
 from newfound.run_folder import RunFolder
 from newfound.tables import CATEGORIES_SHOWN, MEMBERS_NAMED, pictures_each
@@ -103,19 +101,11 @@ def _tables(
     folder: RunFolder,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, InlinePictures]:
     """Items, categories, skipped files and thumbnails."""
-    try:
-        items = pd.read_parquet(folder.items)
-        categories = pd.read_csv(folder.categories, dtype={"category": str})
-        skipped = pd.read_csv(folder.skipped, dtype=str, keep_default_na=False)
-        with np.load(folder.thumbnails, allow_pickle=False) as arrays:
-            pictures = InlinePictures(
-                arrays["row"], arrays["pixels"], arrays.get("heard"), arrays.get("link")
-            )
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
-        raise RunFolderError(
-            f"{folder.path} has no complete result: {error}. Give its command again"
-        ) from error
-    return items, categories, skipped, pictures
+    arrays = read_thumbnails(folder)
+    pictures = InlinePictures(
+        arrays["row"], arrays["pixels"], arrays.get("heard"), arrays.get("link")
+    )
+    return read_items(folder), read_categories(folder), read_skipped(folder), pictures
 
 
 def _warnings(result: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -195,7 +185,7 @@ def _categories(
 ) -> list[dict[str, Any]]:
     """What the page tells of these categories, with `each` members of either kind."""
     entries = [
-        entry | {kind: json.loads(entry[kind])[:each] for kind in ("typical", "doubtful")}
+        entry | {kind: entry[kind][:each] for kind in ("typical", "doubtful")}
         for entry in categories.to_dict("records")
     ]
     named = {path for entry in entries for path in (*entry["typical"], *entry["doubtful"])}

@@ -26,20 +26,21 @@ from newfound.device import (
     describe,
     uses_bfloat16,
 )
-from newfound.errors import InputError, Stopped
+from newfound.errors import InputError, RunFolderError, Stopped
 from newfound.files import write_csv
 from newfound.inference import Answers, ask
-from newfound.interrupt import stop_requested
+from newfound.interrupt import stop_requested, terminated_as_by_ctrl_c
 from newfound.models.heads import NearestCentre
 from newfound.models.network import make_network
 from newfound.mu_search import Rehearsal, candidates, make_rehearsal, rehearse
+from newfound.outputs import lost_output
 from newfound.progress import Progress
 from newfound.pseudo_labels import fixed_threshold
 from newfound.report import write_report
 from newfound.run_folder import RunFolder
 from newfound.sequence import stopped, train_in_stages
 from newfound.stage import Stage, TrainingStage
-from newfound.stages import Ground, begin_labels_alone, check_method, narrow_known_head
+from newfound.stages import Ground, begin_labels_alone, check_method, narrow_known_head, stages
 from newfound.train import Training
 from newfound.version import source_commit
 
@@ -71,7 +72,7 @@ def run(job: Job, progress: Progress) -> None:
             compute_threads(job.runtime.threads, job.config.width, job.config.px),
             _claimed(job, device) as continued,
         ):
-            if distributed.agreed(lambda: _is_complete(job)):
+            if distributed.agreed(lambda: _is_complete(job, progress)):
                 progress.message(f"{job.folder.path} is complete already")
                 if distributed.is_writer() and not job.folder.report.exists():
                     write_report(job.folder.path)
@@ -105,7 +106,8 @@ def _claimed(job: Job, device: torch.device) -> Iterator[bool]:
 
 def _work_until_stopped(job: Job, device: torch.device, progress: Progress) -> None:
     try:
-        _work(job, device, progress)
+        with terminated_as_by_ctrl_c():
+            _work(job, device, progress)
     except KeyboardInterrupt:
         raise stopped(job.folder) from None
     except RuntimeError as error:
@@ -120,9 +122,22 @@ def _work_until_stopped(job: Job, device: torch.device, progress: Progress) -> N
         ) from error
 
 
-def _is_complete(job: Job) -> bool:
-    """Whether nothing is left to do; a comparison asked for later is something."""
+def _is_complete(job: Job, progress: Progress) -> bool:
+    """Whether nothing is left to do; a comparison asked for later is something, and so is what has
+    been lost of a run that had ended.
+
+    Raises RunFolderError if the trained network has been lost, too.
+    """
     if not job.folder.result_file.exists():
+        return False
+    if lost := lost_output(job.folder):
+        trained = job.folder.checkpoint_of(stages(job.config)[-1].key)
+        if not trained.exists():
+            raise RunFolderError(
+                f"{lost} is absent or damaged, and {trained}, of which it could be made "
+                "anew, is gone; give another --out to train again"
+            )
+        progress.message(f"{lost} is absent or damaged, and made anew")
         return False
     return not job.compare_labelled_only or (
         "kmeans_labelled_only" in job.folder.result()["baselines"]

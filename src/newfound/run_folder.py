@@ -15,11 +15,16 @@ from pydantic import ValidationError
 from newfound.config import Config, explain, settings_type
 from newfound.distributed import is_writer
 from newfound.errors import BusyError, InputError, RunFolderError
-from newfound.files import leftovers, unwritable, write_text
+from newfound.files import damaged, leftovers, unwritable, write_text
 from newfound.version import __version__
 
 FORMAT = 1
 """Raised when older programs can no longer read a run folder."""
+
+_LOST = "what run it was is lost with it, so discover again with a new folder as --out"
+"""The only cure for a `config.json` that is damaged."""
+
+_IN_A_RESULT = {"counts", "seconds", "baselines", "warnings"}
 
 VERSIONS_OF = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
 
@@ -68,7 +73,8 @@ class RunFolder:
                 if not self.config_file.exists():
                     self._write_header(identity, about)
                     return False
-        difference = _difference(self.read_config(), identity)
+        header = self.read_config()
+        difference = _difference(header, identity, about)
         if not difference:
             return True
         if self._has_work():
@@ -104,9 +110,16 @@ class RunFolder:
 
     def read_config(self) -> dict[str, Any]:
         """`config.json`. Raises RunFolderError for no run, a damaged one or a newer format."""
-        header = _read_json(self.config_file, f"{self.path} holds no run of newfound")
+        try:
+            header = json.loads(self.config_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunFolderError(f"{self.path} holds no run of newfound") from None
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"cannot read {self.config_file}: {error}; {_LOST}") from None
         if not isinstance(header, dict) or not isinstance(header.get("format"), int):
-            raise RunFolderError(f"{self.config_file} is no configuration of newfound")
+            raise RunFolderError(
+                f"{self.config_file} is no configuration of newfound, or damaged; {_LOST}"
+            )
         if header["format"] > FORMAT:
             raise RunFolderError(
                 f"{self.path} was written by newfound {header.get('newfound')} in format "
@@ -115,9 +128,17 @@ class RunFolder:
             )
         if missing := {"config", "known", "num_novel"} - header.keys():
             raise RunFolderError(
-                f"{self.config_file} is damaged: it lacks {', '.join(sorted(missing))}"
+                f"{self.config_file} is damaged: it lacks {', '.join(sorted(missing))}; {_LOST}"
             )
         return header
+
+    def holds_a_run(self) -> bool:
+        """Whether it was made by newfound, of whatever version."""
+        try:
+            header = json.loads(self.config_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(header, dict) and "newfound" in header
 
     def config(self) -> Config:
         """The run's settings. Raises RunFolderError as `read_config` does."""
@@ -125,16 +146,26 @@ class RunFolder:
         try:
             return settings_type(settings["preset"]).model_validate(settings)
         except ValidationError as error:
-            raise RunFolderError(f"{self.config_file} is damaged: {explain(error)}") from None
+            raise RunFolderError(
+                f"{self.config_file} is damaged: {explain(error)}; {_LOST}"
+            ) from None
         except (TypeError, KeyError, InputError) as error:
-            raise RunFolderError(f"{self.config_file} is damaged: {error}") from None
+            raise RunFolderError(f"{self.config_file} is damaged: {error}; {_LOST}") from None
 
     def result(self) -> dict[str, Any]:
-        """`result.json`. Raises RunFolderError if the run has not ended."""
-        result: dict[str, Any] = _read_json(
-            self.result_file, f"the run in {self.path} has not ended; give its command again"
-        )
-        return result
+        """`result.json`. Raises RunFolderError if the run has not ended, or the file is damaged."""
+        try:
+            result = json.loads(self.result_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunFolderError(
+                f"the run in {self.path} has not ended; give its command again"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise damaged(self.result_file, error) from None
+        there = result.keys() if isinstance(result, dict) else set()
+        if missing := _IN_A_RESULT - there:
+            raise damaged(self.result_file, f"it lacks {', '.join(sorted(missing))}")
+        return dict(result)
 
     def log(self, event: str, **figures: Any) -> None:
         """Append one line to `log.jsonl`, if this process is the writer.
@@ -202,15 +233,23 @@ class RunFolder:
         return searched or any(file.exists() for file in made)
 
 
-def _difference(header: dict[str, Any], identity: dict[str, Any]) -> str:
+def _difference(header: dict[str, Any], identity: dict[str, Any], about: dict[str, Any]) -> str:
     """What of the identity is otherwise in the folder, a line each; "" if nothing is."""
     there = _flat({name: header.get(name) for name in identity})
     asked = _flat(json.loads(json.dumps(identity)))
     return "\n".join(
-        f"  {name}: {there.get(name)!r} there, {asked.get(name)!r} asked"
+        f"  data: {_data_in_words(header)} there, {_data_in_words(about)} asked; files, labels or "
+        "file sizes differ"
+        if name == "data_fingerprint"
+        else f"  {name}: {there.get(name)!r} there, {asked.get(name)!r} asked"
         for name in sorted(there.keys() | asked.keys())
         if there.get(name) != asked.get(name)
     )
+
+
+def _data_in_words(header: dict[str, Any]) -> str:
+    data = header.get("data") or {}
+    return f"{data.get('items', 'other')} items of {data.get('source')!r}"
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -221,15 +260,6 @@ def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
-
-
-def _read_json(path: Path, if_absent: str) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunFolderError(if_absent) from None
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"cannot read {path}: {error}") from None
 
 
 def _json_ready(figures: dict[str, Any]) -> dict[str, Any]:

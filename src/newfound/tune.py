@@ -139,6 +139,8 @@ def tune(
         raise InputError("there is nothing to compare; give two values of a setting, as in --mu")
     values = {name: _start(settings[name], lists[name]) for name in TUNED}
     config = _of_our_method(complete_config({**settings, **values, "mu": "share"}))
+    if "mu" not in compared:
+        _check_mu(values["mu"], config.hashes, max(lists["window"], default=config.window))
     # What the run will hold out takes no part in the choice.
     held = hold_out(catalogue, config.held_out, config.seed)
     rehearsed, truth = pretend(held, num_novel)
@@ -167,6 +169,21 @@ def _check(out: Path, seeds: int) -> None:
         raise InputError(f"seeds is {seeds}; give at least 1")
     if out.is_file() or RunFolder(out).config_file.exists():
         raise InputError(f"{out} is a file or the folder of a run; give --out a new folder")
+
+
+def _check_mu(mu: Value, hashes: int, widest: int) -> None:
+    """Raise InputError for the only mu if not even the widest window can use it: once, instead of
+    for each window."""
+    if isinstance(mu, str):
+        return
+    is_fraction = isinstance(mu, float) and mu <= 1
+    least, count = hashes / widest, mu * hashes if is_fraction else mu
+    if not least < count <= hashes:
+        raise InputError(
+            f"mu is {mu}, of no use with any window up to {widest}: give a fraction above "
+            f"{1 / widest:g} and at most 1; a number above 1 is a count of the {hashes} codes, and "
+            f"has to be above {least:g} and at most {hashes}"
+        )
 
 
 def _start(of_preset: Value, candidates: tuple[Value, ...]) -> Value:

@@ -27,6 +27,12 @@ def test_blobs_are_found_and_the_seed_decides(dtype: type) -> None:
     assert set(clusters) == {0, 1, 2, 3}
 
 
+def test_fewer_different_items_than_clusters_are_no_noise(recwarn: pytest.WarningsRecorder) -> None:
+    labels = kmeans(np.repeat(np.eye(2, 5), 4, axis=0), 3, seed=0)
+    assert clustering_accuracy(np.repeat([0, 1], 4), labels) == 1
+    assert not recwarn
+
+
 def test_centres_are_those_of_scikit_learn() -> None:
     features, _ = blobs()
     model = KMeans(4, n_init=20, random_state=3).fit(features.astype(np.float32))

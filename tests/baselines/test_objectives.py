@@ -155,6 +155,17 @@ def test_simclr_sees_no_label() -> None:
     assert losses[0] == losses[1]
 
 
+def test_contrast_without_labels_leaves_both_heads_alone_to_the_bit() -> None:
+    """In place of shrinking them by weight decay, as a loss of zero would."""
+    training, items = stage("simclr", method="kmeans", pretraining="simclr", weight_decay=0.1)
+    before = copy.deepcopy(training.network.state_dict())
+    training.take_step(batch_of(training, items, [0, 1, 6, 13]))
+    after = training.network.state_dict()
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert {"known.weight", "known.bias"} <= same
+    assert not any(name.endswith("conv1.weight") for name in same)
+
+
 @pytest.mark.parametrize(
     ("pretraining", "instance", "category"),
     [("cl", "cross", "within"), ("simclr", "within", "off")],

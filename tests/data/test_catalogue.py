@@ -129,6 +129,43 @@ def test_counts_that_suffice_only_warn() -> None:
     assert "'cat' has a single item" in warning
 
 
+@pytest.mark.parametrize(
+    "other", ["Dog", "DOG", "dog ", "\tdog", "\ufeffdog", "\ufeff dog", "\xa0dog"]
+)
+def test_classes_that_differ_only_in_how_they_are_written_are_warned_of(other: str) -> None:
+    catalogue = made_of(["dog", "dog", other, other, "cat", "cat", "", ""])
+    (warning,) = check_counts(catalogue, num_novel=2, batch=4)
+    assert repr("dog") in warning and repr(other) in warning and "'cat'" not in warning
+    assert "differ only in case" in warning and "name them alike" in warning
+
+
+def test_forms_of_unicode_are_one_class_perhaps_and_others_are_not() -> None:
+    composed, apart = "\u00e9t\u00e9", "e\u0301te\u0301"
+    (warning,) = check_counts(made_of([*[composed, apart, "ete"] * 2, "", ""]), 2, batch=4)
+    assert repr(composed) in warning and repr(apart) in warning and "'ete'" not in warning
+
+
+@pytest.mark.parametrize("name", ["nan", "NA", "N/A", " null", "None", "unlabelled", "Unknown"])
+def test_a_class_called_like_no_label_is_warned_of(name: str) -> None:
+    (warning,) = check_counts(made_of([name, name, "dog", "dog", "", ""]), num_novel=2, batch=4)
+    assert f"labelled class {name!r}" in warning and "leave their labels empty" in warning
+
+
+def test_what_was_left_out_is_warned_of_and_told_with_errors() -> None:
+    catalogue = replace(made_of([0, 0, 1, 1, -1, -1]), warnings=("much is left out",))
+    assert check_counts(catalogue, num_novel=2, batch=4) == ["much is left out"]
+    assert drop(catalogue, None, [0])[0].warnings == catalogue.warnings
+    with pytest.raises(InputError, match="more classes; much is left out"):
+        drop(catalogue, None, [0, 1])
+    with pytest.raises(InputError, match="empty label; much is left out"):
+        drop(catalogue, None, [4, 5])
+
+
+def test_one_item_is_not_to_be_sorted_into_fewer_than_two_categories() -> None:
+    with pytest.raises(InputError, match=r"only 1 unlabelled items; add items$"):
+        check_counts(made_of([0, 0, 1, 1, -1]), num_novel=2, batch=4)
+
+
 def test_counts_that_do_not_suffice() -> None:
     catalogue = hold_out(made_of([0, 0, 1, 1, -1, -1, -1]), 0.5, 0)
     for num_novel in (-1, 0, 1):

@@ -116,19 +116,49 @@ def test_16_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
         assert np.array_equal(decoded, np.round(values / 257))
 
 
-def test_a_dark_16_bit_image_stays_dark(tmp_path: Path) -> None:
-    Image.fromarray(np.full((16, 16), 257, np.uint16)).save(tmp_path / "a.png")
-    assert (load_one(tmp_path / "a.png") == 1).all()
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_16_bits_are_scaled_by_those_that_are_used(tmp_path: Path, bits: int, ending: str) -> None:
+    """The brightest pixel takes half of the full scale and a bit."""
+    values = np.linspace(0, 2 ** (bits - 1), 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(values).save(tmp_path / f"a.{ending}")
+    decoded = load_one(tmp_path / f"a.{ending}", channels=1)[0].numpy()
+    assert np.array_equal(decoded, np.round(values * (255 / (2**bits - 1))))
 
 
-@pytest.mark.parametrize(("brightest", "white"), [(1.0, 1.0), (200.0, 255.0), (1e6, 1e6)])
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+def test_a_black_image_stays_black(tmp_path: Path, kind: type) -> None:
+    Image.fromarray(np.zeros((16, 16), kind)).save(tmp_path / "a.tif")
+    assert (load_one(tmp_path / "a.tif") == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("brightest", "white"), [(1.0, 1.0), (200.0, 255.0), (4095.0, 4095.0), (1e6, 1e6)]
+)
 def test_floats_are_scaled_by_the_least_usual_full_scale(
     tmp_path: Path, brightest: float, white: float
 ) -> None:
-    values = np.linspace(-1, brightest, 256, dtype=np.float32).reshape(16, 16)
+    values = np.linspace(0, brightest, 256, dtype=np.float32).reshape(16, 16)
     Image.fromarray(values).save(tmp_path / "a.tif")
     decoded = load_one(tmp_path / "a.tif", channels=1)[0].numpy()
-    assert np.abs(decoded - values.clip(0) * (255 / white)).max() <= 0.51
+    assert np.abs(decoded - values * (255 / white)).max() <= 0.51
+
+
+@pytest.mark.parametrize(("darkest", "brightest"), [(-1.0, 1.0), (-1024.0, 3071.0), (-3.0, -1.0)])
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_of_negative_pixels_the_least_is_black_and_the_brightest_white(
+    tmp_path: Path, darkest: float, brightest: float, kind: type
+) -> None:
+    values = np.linspace(darkest, brightest, 256).astype(kind).reshape(16, 16)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    decoded = load_one(tmp_path / "a.tif", channels=1)[0].numpy()
+    expected = (values - darkest) * (255 / (brightest - darkest))
+    assert np.abs(decoded - expected).max() <= 0.51
+
+
+def test_pixels_that_are_all_of_one_negative_value_are_black(tmp_path: Path) -> None:
+    Image.fromarray(np.full((16, 16), -5, np.float32)).save(tmp_path / "a.tif")
+    assert (load_one(tmp_path / "a.tif") == 0).all()
 
 
 def test_floats_that_are_not_finite_are_unreadable(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Each way to give data ends in the same columns, and each mistake in words that cure it."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from newfound.data.source import Kind
 from newfound.data.texts import Texts
 from newfound.errors import InputError
 from support.made_layouts import LAYOUT_NAMES, ODD_NAMES, made_of, write_image, write_layout
+from support.made_shards import write_shards
 
 
 def write_classes(root: Path, *names: str, images: int = 2) -> Path:
@@ -165,6 +167,30 @@ def test_half_a_layout_names_the_layouts_and_the_flag(tmp_path: Path, missing: s
         open_catalogue(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("labelled", "unlabelled", "message"),
+    [
+        (
+            "Labelled",
+            "Unlabelled",
+            "rename Labelled/ to labelled/ and Unlabelled/ to unlabelled/\n",
+        ),
+        ("labeled", "unlabeled", "rename labeled/ to labelled/ and unlabeled/ to unlabelled/\n"),
+        ("labeled", "unlabelled", "no labelled/; rename labeled/ to labelled/, or give both"),
+        ("labelled", "UNLABELED", "no unlabelled/; rename UNLABELED/ to unlabelled/, or give"),
+    ],
+)
+def test_folders_that_are_nearly_called_so_are_to_be_renamed(
+    tmp_path: Path, labelled: str, unlabelled: str, message: str
+) -> None:
+    write_layout(tmp_path / "d")
+    (tmp_path / "d/labelled").rename(tmp_path / "d" / labelled)
+    (tmp_path / "d/unlabelled").rename(tmp_path / "d" / unlabelled)
+    with pytest.raises(InputError, match=message) as error:
+        open_catalogue(tmp_path / "d")
+    assert "if these are class folders" not in str(error.value)
+
+
 def test_class_folders_alone_name_the_flag(tmp_path: Path) -> None:
     write_classes(tmp_path, "a", "b", "c", "d")
     with pytest.raises(InputError, match=r"'a', 'b', 'c' and 1 more.*--labelled-classes N"):
@@ -242,6 +268,7 @@ def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.Monk
         (None, {}, "no data given"),
         (None, {"labelled": "a"}, "go together"),
         ("a", {"labelled": "a", "unlabelled": "b"}, "replace DATA"),
+        (None, {"labelled": "a", "unlabelled": "b", "labelled_classes": 2}, "leave --labelled-cl"),
         ("digits", {"labelled_classes": 3}, "leave it out"),
     ],
 )
@@ -250,6 +277,35 @@ def test_options_that_do_not_fit_together(
 ) -> None:
     with pytest.raises(InputError, match=message):
         open_catalogue(data, **options)
+
+
+@pytest.mark.parametrize("content", ["folders", "shards"])
+def test_an_empty_path_is_not_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    write_layout(tmp_path) if content == "folders" else write_shards(tmp_path, [8])
+    monkeypatch.chdir(tmp_path)
+    assert len(open_catalogue(".")[0]) == len(files_in(".")[0]) > 0
+    for take in (open_catalogue, files_in):
+        with pytest.raises(InputError, match=r"the path is empty; .* \. for the current folder"):
+            take("")
+    with pytest.raises(InputError, match="the path is empty"):
+        open_catalogue(None, labelled="", unlabelled=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["images", "videos"])
+@pytest.mark.parametrize(
+    "data", [pd.DataFrame({"path": ["a"]}), np.zeros((2, 8, 8), np.uint8), ["a.png"], 3, b"a.csv"]
+)
+def test_data_of_other_types_are_refused_with_what_may_be_given(data: Any, kind: Kind) -> None:
+    with pytest.raises(InputError, match=rf"of the type {type(data).__name__}; give the path"):
+        open_catalogue(data, kind=kind)
+
+
+def test_three_arrays_are_refused() -> None:
+    three: Any = (np.zeros((2, 8, 8), np.uint8), [0, -1], [0, 1])
+    with pytest.raises(InputError, match=r"the data are 3 things; give two, \(pixels, labels\)"):
+        open_catalogue(three)
 
 
 def test_labelled_classes_is_refused_where_labels_are_given(tmp_path: Path) -> None:
@@ -329,10 +385,20 @@ def test_paths_that_do_not_exist_are_counted_and_some_named(tmp_path: Path) -> N
             "file,class\na,b\n",
             "no column path and no column label; its columns are 'file', 'class'",
         ),
-        ("path;label\na;b\n", "its columns are 'path;label'"),
+        (
+            "path;label\na;b\n",
+            "its columns are 'path;label'; .*first line, path,label, with commas",
+        ),
+        ("path\tlabel\na\tb\n", "its columns are 'path.tlabel'; call them exactly so"),
+        ("Path, label\na,b\n", "its columns are 'Path', ' label'; call them exactly so"),
+        ("path,label,label\nitems.csv,a,b\n", "two columns called label; keep one"),
+        ("path,label,path\nitems.csv,a,b\n", "two columns called path; keep one"),
+        ("path,label\nitems.csv,a\n,k0\n", "no path in row 2 below its header; fill it in"),
+        ("path,label\nitems.csv,a\n , \n", "no path in row 2 below its header; fill it in"),
         ("path,label\n", "has no rows"),
         ("", "cannot be read as a table"),
         ("path,label\nitems.csv,-1\n", "leave it empty for unlabelled"),
+        ("path,label\nitems.csv,-1.0\n", "label -1.0; leave it empty for unlabelled"),
         ("path,label\nitems.csv,a,b\n", "cannot be read as a table"),
     ],
 )
@@ -340,6 +406,30 @@ def test_tables_that_are_no_manifest(tmp_path: Path, content: str, message: str)
     (tmp_path / "items.csv").write_text(content)
     with pytest.raises(InputError, match=message):
         open_catalogue(tmp_path / "items.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_table_whose_header_is_not_utf8_is_to_be_saved_as_that(
+    tmp_path: Path, encoding: str
+) -> None:
+    (tmp_path / "items.csv").write_bytes("path,label,\xe9t\xe9\na,b,c\n".encode(encoding))
+    with pytest.raises(InputError, match=r"is not in UTF-8 .* save it as UTF-8"):
+        open_catalogue(tmp_path / "items.csv")
+
+
+def test_a_row_without_a_path_is_counted_through_all_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("newfound.data.manifest._ROWS_AT_ONCE", 2)
+    (tmp_path / "items.csv").write_text("path,label\n" + "items.csv,a\n" * 4 + ",a\n")
+    with pytest.raises(InputError, match="no path in row 5 below"):
+        open_catalogue(tmp_path / "items.csv")
+
+
+def test_a_table_without_unlabelled_rows_says_how_to_have_some(tmp_path: Path) -> None:
+    rows = [("1.png", "a"), ("2.png", "b"), ("3.png", "nan")]
+    with pytest.raises(InputError, match=r"labelled 'a', 'b', 'nan'; .* with an empty label"):
+        open_catalogue(write_manifest(tmp_path, rows, ".csv"))
 
 
 @pytest.mark.parametrize(
@@ -388,6 +478,12 @@ def test_arrays_with_text_labels(blank: str | None) -> None:
     assert catalogue.labels.tolist() == [1, -1, 0, -1]
 
 
+def test_labels_that_are_no_valid_text_are_printable() -> None:
+    catalogue = made_of(["\ud800x", "caf\udce9", ""])
+    assert catalogue.class_names == ("caf\\udce9", "\\ud800x")
+    assert len(catalogue.fingerprint()) == 16
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -395,6 +491,8 @@ def test_arrays_with_text_labels(blank: str | None) -> None:
         ([0.0, 1.0, -1.0, -1.0], "labels hold 0.0"),
         ([[0], [1], [2], [-1]], r"shape \(4, 1\)"),
         ([0, 1, None, None], "labels hold 0"),
+        (["a", "b", "", -1], "labels hold -1"),
+        (["a", "b", "", math.nan], "labels hold nan"),
         ([0, 1, 2, 3], "no unlabelled image"),
         ([0, 0, -1, -1], "only '0'"),
         ([-1, -1, -1, -1], "has none"),

@@ -24,6 +24,7 @@ from newfound.data import addresses
 from newfound.data import members as members_module
 from newfound.data import shards as module
 from newfound.data import videos as video_module
+from newfound.data.catalogue import check_counts
 from newfound.data.clip_loader import ClipDecoding, Place
 from newfound.data.clips import Clip, ClipFiles, ClipShape
 from newfound.data.decoding import decoded
@@ -559,11 +560,68 @@ def test_a_damaged_shard_is_named(tmp_path: Path, what: str) -> None:
         read_shards(tmp_path / "bad.tar")
 
 
-def test_shards_without_an_end_marker_are_whole(tmp_path: Path) -> None:
-    (tmp_path / "one.tar").write_bytes(GOOD.rstrip(b"\0") + bytes(512))
-    end = len(GOOD.rstrip(b"\0"))
-    (tmp_path / "one.tar").write_bytes(GOOD[: end + -end % 512])
+END = -(-len(GOOD.rstrip(b"\0")) // 512) * 512
+"""Where the last member of a good shard ends, in bytes."""
+
+
+@pytest.mark.parametrize("n_members", [1, 3, 6])
+@pytest.mark.parametrize("n_zeros", [0, 100])
+def test_a_shard_cut_between_members_is_refused(
+    tmp_path: Path, n_members: int, n_zeros: int
+) -> None:
+    path = tmp_path / "one.tar"
+    whole = shard([(f"{i}.png", picture(i)) for i in range(6)])
+    path.write_bytes(whole[: n_members * 1024] + bytes(n_zeros))
+    with pytest.raises(InputError, match=r"one\.tar' .*no end marker .*truncate -s \+1024 SHARD"):
+        read_shards(path)
+
+
+@pytest.mark.parametrize("n_blocks", [1, 2])
+def test_one_block_of_zeros_is_an_end_marker(tmp_path: Path, n_blocks: int) -> None:
+    (tmp_path / "one.tar").write_bytes(GOOD[: END + 512 * n_blocks])
     assert pixels(read_shards(tmp_path / "one.tar")) == [*range(6)]
+
+
+def test_names_with_one_more_dot_are_left_out_with_a_warning(
+    tmp_path: Path, scanned: list[str]
+) -> None:
+    """The second time too, when the shards are known."""
+    path = write_shards(tmp_path / "d", [8])[0]
+    dotted = [(f"d/Screenshot 2021.03.0{i}.PNG", picture(i)) for i in range(1, 4)]
+    (tmp_path / "d/b.tar").write_bytes(shard([("9.png", picture(9)), *dotted, dotted[0]]))
+    time.sleep(2 * TICK_SECONDS)
+    told: list[str] = []
+    for _ in range(2):
+        catalogue, _ = open_catalogue(tmp_path / "d")
+        assert len(catalogue) == len(files_in(tmp_path / "d", on_warning=told.append)[0]) == 9
+        warning, *_ = check_counts(catalogue, num_novel=2, batch=2)
+        assert "3 of the images are left out" in warning and "rename them" in warning
+        assert f"'{tmp_path}/d/b.tar/d/Screenshot 2021.03.01.PNG'" in warning
+        assert told.pop() == warning and not told
+    assert sorted(scanned) == ["b.tar", path.name]
+
+
+def test_a_shard_of_nothing_but_dotted_names_says_why(tmp_path: Path) -> None:
+    path = one_shard(tmp_path, ("a.1.png", picture(0)), ("a.1.cls", b"x"))
+    with pytest.raises(InputError, match=r"holds no images: .*webp; 1 of the images .*a\.1\.png'"):
+        read_shards(path)
+
+
+@pytest.mark.parametrize("item", ["a.png", "a.mp4"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_masks_beside_their_item_are_not_warned_of(
+    tmp_path: Path, item: str, is_first: bool
+) -> None:
+    sample = [(item, picture(0)), ("a.seg.png", picture(1))]
+    others = [("b.png", picture(2)), ("b.left.txt", b"x"), ("c.d/e.png", picture(3))]
+    path = one_shard(tmp_path, *(sample if is_first else sample[::-1]), *others)
+    assert read_shards(path).warnings == ()
+
+
+@pytest.mark.parametrize("label", [b"-1", b"-1.0"])
+def test_minus_one_is_no_label(tmp_path: Path, label: bytes) -> None:
+    path = one_shard(tmp_path, ("a.png", picture(0)), ("a.cls", label))
+    assert labelled(read_shards(path)) == {"one.tar/a.png": ""}
 
 
 @pytest.mark.parametrize("library", [gzip, bz2, lzma])

@@ -229,9 +229,10 @@ def test_the_shorter_side_becomes_the_square(
 
 
 @pytest.mark.parametrize(
-    ("degrees", "white"), [(0, "right"), (90, "bottom"), (180, "left"), (270, "top")]
+    ("degrees", "white"),
+    [(None, "right"), (0, "right"), (90, "bottom"), (180, "left"), (270, "top")],
 )
-def test_phone_videos_are_turned_upright(tmp_path: Path, degrees: int, white: str) -> None:
+def test_phone_videos_are_turned_upright(tmp_path: Path, degrees: int | None, white: str) -> None:
     path = turn(write_video(tmp_path / "a.mp4", Picture([0.0], 64, 32, split=True)), degrees)
     square = read_frames(str(path), 0.0, 0.0, 1, 16)[0, 0].float()
     half = {

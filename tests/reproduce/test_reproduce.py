@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from newfound.errors import InputError
 from newfound.reproduce import datasets
 from newfound.reproduce.datasets import DATA_SETS, Scale
+from newfound.reproduce.page import write_page
 from newfound.reproduce.protocols import open_class_folders
 from newfound.reproduce.rows import TABLES
 from newfound.run import conclude
@@ -229,6 +231,13 @@ def test_all_tables_go_onto_one_page(everything: Path, tmp_path: Path) -> None:
 # ---- cut, continued, shared ----------------------------------------------------------------
 
 
+def test_a_page_into_no_folder_is_refused_before_pictures_are_copied(tmp_path: Path) -> None:
+    for ending in ("md", "png"):
+        (tmp_path / f"fig2-cifar10-small.{ending}").write_text("## fig2")
+    with pytest.raises(InputError, match="nowhere is no folder"):
+        write_page(tmp_path, tmp_path / "nowhere" / "page.md")
+
+
 def test_a_table_that_was_cut_goes_on_and_counts_no_seed_twice(
     photos: Path,
     tmp_path: Path,
@@ -369,6 +378,8 @@ def test_what_makes_no_sense_is_refused_before_the_work(
     assert "no data set is named 'mnist'; there are cifar10" in capsys.readouterr().err
     assert reproduce("table1", photos, tmp_path / "out", seeds=0) == 2
     assert "seeds is 0; give at least 1" in capsys.readouterr().err
+    assert reproduce("table1", photos, tmp_path / "out", 11, num_novel=0) == 2
+    assert "num_novel is 0" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -99,9 +99,12 @@ def write_video(
     return path
 
 
-def turn(path: Path, degrees: int) -> Path:
-    """Tell players of an mp4 to turn its picture clockwise, as a phone held upright does."""
-    a, b = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+def turn(path: Path, degrees: int | None) -> Path:
+    """Tell players of an mp4 to turn its picture clockwise, as a phone held upright does.
+
+    None: by a matrix of zeros, which is no turn at all.
+    """
+    a, b = {None: (0, 0), 0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
     content = bytearray(path.read_bytes())
     matrix = content.index(b"tkhd") + 4 + 4 + 8 + 12 + 16  # version, times, track, layer, volume
     struct.pack_into(">5i", content, matrix, a << 16, b << 16, 0, -b << 16, a << 16)

@@ -5,6 +5,7 @@ classes, those are in a separate `Truth`, which training never receives.
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from newfound.batch import UNLABELLED
 from newfound.config import QUICK
 from newfound.data.clips import ClipFiles
+from newfound.data.folders import some
 from newfound.data.images import ImageSource
 from newfound.data.layouts import LAYOUTS
 from newfound.data.texts import Texts
@@ -22,6 +24,9 @@ from newfound.errors import InputError
 
 Source = ImageSource | ClipFiles
 """Images or videos by row, wherever they lie."""
+
+_LIKE_NO_LABEL = {"nan", "na", "n/a", "null", "none", "unlabelled", "unlabeled", "unknown"}
+"""What programs and people write where there is no label, in small letters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +39,7 @@ class Catalogue:
     held_out: (n,) bool, labelled items that are never trained on, only measured on.
     items: the n images or videos.  source: what the user gave, for the log.
     missing: how many more items a published data set lists, whose files are not there.
+    warnings: what of the data is left out and may have been meant, in plain words.
     """
 
     names: Texts
@@ -43,6 +49,7 @@ class Catalogue:
     items: Source
     source: str
     missing: int = 0
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -135,20 +142,25 @@ def drop(
     return checked(replace(kept, labels=labels, class_names=class_names)), truth
 
 
+def check_num_novel(num_novel: int) -> None:
+    """Raise InputError for a number of categories that nothing could be told apart into."""
+    if num_novel < 2:
+        raise InputError(
+            f"num_novel is {num_novel}; discovery tells categories apart, so give at least 2"
+        )
+
+
 def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
     """Whether the items suffice for this many categories and this batch.
 
     Raises InputError if they do not; returns warnings in plain words.
     """
-    if num_novel < 2:
-        raise InputError(
-            f"num_novel is {num_novel}; discovery tells categories apart, so give at least 2"
-        )
+    check_num_novel(num_novel)
     n_unlabelled = len(catalogue.unlabelled)
     if n_unlabelled < num_novel:
         raise InputError(
             f"num_novel is {num_novel}, but there are only {n_unlabelled} unlabelled items; "
-            "ask for fewer categories or add items"
+            f"{'ask for fewer categories or ' if n_unlabelled >= 2 else ''}add items"
         )
     largest = len(catalogue.trainable)
     if batch > largest:
@@ -158,16 +170,43 @@ def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
             "for few items"
         )
     sizes = np.bincount(catalogue.labels[catalogue.labelled])
-    return [
+    single = [
         f"the labelled class {name!r} has a single item to train on: little can be learnt of it"
         for name, size in zip(catalogue.class_names, sizes)
         if size == 1
     ]
+    return [*catalogue.warnings, *_doubtful(catalogue.class_names), *single]
+
+
+def _doubtful(class_names: tuple[str, ...]) -> list[str]:
+    """Warnings of classes that may be one, and of such that may be none."""
+    alike: dict[str, list[str]] = {}
+    for name in class_names:
+        alike.setdefault(_at_heart(name), []).append(name)
+    one = [
+        f"the labelled classes {some(names)} differ only in case, in space around them or in how "
+        "they are encoded; if they are one class, name them alike"
+        for names in alike.values()
+        if len(names) > 1
+    ]
+    none = [
+        f"the labelled class {name!r} is taken for a class like any other; if its items are "
+        "unlabelled, leave their labels empty or put them into unlabelled/"
+        for name in class_names
+        if _at_heart(name) in _LIKE_NO_LABEL
+    ]
+    return one + none
+
+
+def _at_heart(name: str) -> str:
+    """A class name without case, the space around it, a byte order mark or a form of Unicode."""
+    return unicodedata.normalize("NFC", name.replace("\ufeff", "").strip().casefold())
 
 
 def checked(catalogue: Catalogue) -> Catalogue:
     """The same; raises InputError if there is too little to learn from or to discover."""
     kind = catalogue.items.kind
+    warnings = "".join(f"; {warning}" for warning in catalogue.warnings)
     if len(catalogue) == 0:
         raise InputError(f"{catalogue.source!r} holds no {kind}\n{LAYOUTS[kind]}")
     present = np.unique(catalogue.labels[catalogue.labelled])
@@ -176,11 +215,13 @@ def checked(catalogue: Catalogue) -> Catalogue:
         raise InputError(
             f"{catalogue.source!r} needs at least two labelled classes, to learn what tells "
             f"categories apart, and has {found}; label {kind} of more classes"
+            f"{warnings}"
         )
     if len(catalogue.unlabelled) == 0:
         raise InputError(
-            f"{catalogue.source!r} has no unlabelled {kind}, so there is nothing "
-            "to discover; add those to sort"
+            f"{catalogue.source!r} has no unlabelled {kind}, so there is nothing to discover: all "
+            f"are labelled {some(catalogue.class_names)}; add those to sort, in a table with an "
+            f"empty label{warnings}"
         )
     return catalogue
 

@@ -1,6 +1,7 @@
 """Decoding in worker processes: what they are asked for, and how it comes back."""
 
 import re
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from newfound.batch import Media
 from newfound.data.folders import some
 from newfound.errors import InputError
+from newfound.interrupt import signals_held
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,13 @@ def decoded(
         pin_memory=pin,
         prefetch_factor=ahead if workers else None,
         generator=torch.Generator(),  # else it draws from the global one, changing the run
+        worker_init_fn=_leave_stopping_to_the_first_process if workers else None,
     )
     n_done = 0
     try:
-        for chunk in loader:
+        with signals_held():
+            chunks = iter(loader)
+        for chunk in chunks:
             n_done += 1
             yield chunk
     except RuntimeError as error:
@@ -136,6 +141,16 @@ def lost_worker_in_words(error: RuntimeError) -> str:
     found = re.search(r"killed by signal: [^.]+", f"{error} {error.__cause__}")
     how = found.group() if found else "no signal was noticed"
     return f"a decoding process was killed or crashed ({how})"
+
+
+def _leave_stopping_to_the_first_process(_worker: int) -> None:
+    """A terminal sends Ctrl-C to all, `timeout` and job schedulers SIGTERM; that process may want
+    what is being decoded, to stop between two steps, or ends the others.
+
+    A worker ends by itself once there is nothing to decode, or its parent is gone.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_it_is(chunk: Any) -> Any:

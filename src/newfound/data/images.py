@@ -24,6 +24,9 @@ MAX_PIXELS = 178_956_970
 
 _NO_MARGIN_UP_TO = 64
 
+_FULL_SCALES = tuple(float(2**bits - 1) for bits in (8, 10, 12, 14, 16))
+"""The white of images by the bits that are used of each pixel, whatever the file keeps of it."""
+
 _REASONS: dict[type[Exception], str] = {
     FileNotFoundError: "no such file",
     PermissionError: "permission denied",
@@ -272,16 +275,21 @@ def _has_colour(source: ImageSource, i: int) -> bool:
 def _scaled_to_eight_bits(image: Image.Image) -> Image.Image:
     """Grey images of 16 or 32 bits or of floats as "L", scaled to 0-255, not clipped.
 
-    White is the least usual full scale (1 for floats, 255 for floats, 65,535) that holds the
-    brightest pixel; beyond those, the brightest pixel itself.
+    White is the least usual full scale (1 for floats, else that of 8, 10, 12, 14 or 16 bits) that
+    holds the brightest pixel; beyond those, and where there are negative pixels, of which the least
+    becomes black, the brightest pixel itself. Each image is scaled by itself: of two the darker may
+    become the brighter one, if fewer bits can hold it.
     """
     values = np.asarray(image, dtype=np.float64)
-    brightest = float(values.max())
     if not np.isfinite(values).all():
         raise ValueError("its pixels are not finite numbers")
-    full_scales = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
-    white = next((scale for scale in full_scales if brightest <= scale), brightest)
-    return Image.fromarray((values.clip(0, white) * (255 / white)).round().astype(np.uint8))
+    darkest, brightest = min(float(values.min()), 0.0), float(values.max())
+    white = brightest - darkest
+    if darkest == 0:
+        usual = (1.0, *_FULL_SCALES) if image.mode == "F" else _FULL_SCALES
+        white = next((scale for scale in usual if brightest <= scale), white)
+    scaled = (values - darkest) * (255 / (white or 1.0))  # 0 where all is of one negative value
+    return Image.fromarray(scaled.round().astype(np.uint8))
 
 
 def _shape_cure(shape: tuple[int, ...]) -> str:

@@ -60,7 +60,7 @@ def read_manifest(path: Path, spans: bool = False) -> Listed:
     file with other seconds are items of their own, whose names tell the seconds.
 
     Raises InputError for a table without the columns or rows, files that do not exist, seconds
-    that are no numbers, and an item under two labels.
+    that are no numbers, a row without a path, and an item under two labels.
     """
     shown = repr(printable(str(path)))
     rows = _all_rows(path, spans, shown)
@@ -105,8 +105,17 @@ def _all_rows(path: Path, spans: bool, shown: str) -> Listed:
         _check_columns(table, shown)
         written = [_text(cell) for cell in table["path"]]
         texts = [_text(cell) for cell in table["label"]]
-        if "-1" in texts:
-            raise InputError(f"{shown} has the label -1; leave it empty for unlabelled items")
+        for text in texts:
+            if text in ("-1", "-1.0"):  # the second as a column of floats has it
+                raise InputError(
+                    f"{shown} has the label {text}; leave it empty for unlabelled items"
+                )
+        if "" in written:
+            row = sum(map(len, names)) + written.index("") + 1
+            raise InputError(
+                f"{shown} has no path in row {row:,} below its header; fill it in, or delete the "
+                "row"
+            )
         numbers = [number_of.setdefault(text, len(number_of)) if text else -1 for text in texts]
         names.append(Texts(written))
         files.append(_files(str(path.parent), written))
@@ -197,8 +206,12 @@ def _check_columns(table: pd.DataFrame, shown: str) -> None:
     if missing:
         raise InputError(
             f"{shown} has no column {' and no column '.join(missing)}; its columns are "
-            f"{some([str(column) for column in table.columns])}"
+            f"{some([str(column) for column in table.columns])}; call them exactly so, in a .csv "
+            "by the first line, path,label, with commas in it and in all others"
         )
+    for name in ("path", "label"):
+        if f"{name}.1" in table.columns:  # as pandas calls the second of two
+            raise InputError(f"{shown} has two columns called {name}; keep one of them")
 
 
 def _parts(path: Path) -> Iterator[pd.DataFrame]:
@@ -208,6 +221,11 @@ def _parts(path: Path) -> Iterator[pd.DataFrame]:
             yield from _parts_of_csv(path)
             return
         table = pd.read_parquet(path, dtype_backend="pyarrow")
+    except UnicodeError as error:  # of the header alone, as cells may hold any bytes
+        raise InputError(
+            f"{printable(str(path))!r} is not in UTF-8 but, as it seems, in UTF-16 or another "
+            "encoding; save it as UTF-8"
+        ) from error
     except (ValueError, OSError, ParserWarning) as error:
         raise InputError(
             f"{printable(str(path))!r} cannot be read as a table: {error}; see that it opens "

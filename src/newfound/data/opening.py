@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,11 @@ def open_catalogue(
     Raises InputError if there is nothing to read or it is of another kind, less than two labelled
     classes, or no unlabelled item.
     """
+    if not isinstance(data, str | os.PathLike | Catalogue | tuple | None):
+        raise InputError(
+            f"the data are of the type {type(data).__name__}; give the path of a folder, a table "
+            "or shards as text, (pixels, labels), or a catalogue"
+        )
     is_listed = kind == "videos" and data in BUILT_IN["videos"]
     if (csv is not None or videos is not None) and not is_listed:
         raise InputError(
@@ -117,6 +122,8 @@ def open_catalogue(
         return checked(data), None
     _check_kind("images", kind)
     if isinstance(data, tuple):
+        if len(data) != 2:
+            raise InputError(f"the data are {len(data)} things; give two, (pixels, labels)")
         return from_arrays(*data), None
     return digits_catalogue() if data == "digits" else _cifar(str(data), Path(root), download)
 
@@ -157,17 +164,22 @@ def digits_catalogue() -> tuple[Catalogue, Truth]:
 
 
 def files_in(
-    path: str | os.PathLike[str], kind: Kind = "images", on_progress: OnProgress | None = None
+    path: str | os.PathLike[str],
+    kind: Kind = "images",
+    on_progress: OnProgress | None = None,
+    on_warning: Callable[[str], None] = lambda _text: None,
 ) -> tuple[Texts, FileImages | ClipFiles]:
     """The names and contents of all files in and below a folder, of one file, or of the images or
     videos in shards, labels or not.
 
-    on_progress: see `open_catalogue`. Names are made like a catalogue's. Raises InputError if
-    there is none.
+    on_progress: see `open_catalogue`.  on_warning: is told of what is left out of shards and may
+    have been meant. Names are made like a catalogue's. Raises InputError if there is none.
     """
     if are_shards(path):
-        members = read_shards(path, kind, on_progress).members
-        return _names(members.names), _FILES[kind](members)
+        shards = read_shards(path, kind, on_progress)
+        for text in shards.warnings:
+            on_warning(text)
+        return _names(shards.members.names), _FILES[kind](shards.members)
     place = _existing(path, kind)
     if not place.is_dir():
         return _names(Texts([place.name])), _FILES[kind]([place])
@@ -199,8 +211,8 @@ def _from_path(
     if parts:
         missing = "unlabelled" if parts == ["labelled"] else "labelled"
         raise InputError(
-            f"{shown!r} has {parts[0]}/ but no {missing}/; add that folder, or give both with "
-            f"--labelled and --unlabelled\n{LAYOUTS[kind]}"
+            f"{shown!r} has {parts[0]}/ but no {missing}/; {_renaming(path) or 'add that folder'}, "
+            f"or give both with --labelled and --unlabelled\n{LAYOUTS[kind]}"
         )
     found = [printable(folder.name) for folder in folders_in(path)]
     if not found:
@@ -208,11 +220,26 @@ def _from_path(
         hint = other_kind_in_words(files, kind)
         raise InputError(f"{shown!r} holds no folders of {kind}{hint}\n{LAYOUTS[kind]}")
     if labelled_classes is None:
+        cure = _renaming(path) or (
+            "if these are class folders, say with --labelled-classes N how many are labelled"
+        )
         raise InputError(
-            f"{shown!r} has neither labelled/ nor unlabelled/ but {some(found)}; if these are "
-            f"class folders, say with --labelled-classes N how many are labelled\n{LAYOUTS[kind]}"
+            f"{shown!r} has neither labelled/ nor unlabelled/ but {some(found)}; {cure}"
+            f"\n{LAYOUTS[kind]}"
         )
     return _class_folders(path, labelled_classes, kind)
+
+
+def _renaming(path: Path) -> str:
+    """What to do about folders that are nearly called labelled and unlabelled, "" for none."""
+    names = [folder.name for folder in folders_in(path)]
+    meant = {name: name.lower().replace("labeled", "labelled") for name in names}
+    renamings = " and ".join(
+        f"{name}/ to {right}/"
+        for name, right in meant.items()
+        if name != right and right in ("labelled", "unlabelled")
+    )
+    return f"rename {renamings}" if renamings else ""
 
 
 def _two_folders(labelled: Path, unlabelled: Path, source: str, kind: Kind) -> Catalogue:
@@ -285,7 +312,7 @@ def _of_shards(
     class_names = shards.class_names
     if labelled_classes is None:
         whole = _catalogue(names, shards.labels, class_names, items, shards.source)
-        return checked(whole), None
+        return checked(replace(whole, warnings=shards.warnings)), None
     n_unlabelled = int((shards.labels == UNLABELLED).sum())
     if n_unlabelled or not 2 <= labelled_classes <= len(class_names) - 2:
         raise InputError(
@@ -294,7 +321,7 @@ def _of_shards(
             f"({some(class_names)}); all must have one, at least two classes must be labelled and "
             "at least two left to discover"
         )
-    return _split_classes(
+    catalogue, truth = _split_classes(
         names=names,
         classes=shards.labels,
         class_names=class_names,
@@ -302,6 +329,7 @@ def _of_shards(
         items=items,
         source=shards.source,
     )
+    return replace(catalogue, warnings=shards.warnings), truth
 
 
 def _manifest(path: Path, labelled_classes: int | None, kind: Kind) -> Catalogue:
@@ -406,6 +434,8 @@ def _check_kind(held: Kind, wanted: Kind) -> None:
 
 def _existing(path: str | os.PathLike[str], kind: Kind) -> Path:
     """The path; raises InputError, with a near name if there is one, if nothing is there."""
+    if not os.fspath(path):  # which would be the current folder to Path
+        raise InputError("the path is empty; give one, or . for the current folder")
     place = Path(path)
     shown = printable(str(place))
     try:
@@ -450,7 +480,8 @@ def _numbered(values: Sequence[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]
     known = sorted({value for value in values if value is not None})
     number_of = {value: number for number, value in enumerate(known)}
     numbers = [number_of.get(value, UNLABELLED) for value in values]
-    return np.array(numbers, dtype=np.int64), tuple(printable(str(value)) for value in known)
+    texts = (str(value).encode("utf-8", "backslashreplace").decode() for value in known)
+    return np.array(numbers, dtype=np.int64), tuple(texts)
 
 
 def _names(paths: Texts) -> Texts:

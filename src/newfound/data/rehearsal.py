@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from newfound.batch import UNLABELLED
-from newfound.data.catalogue import Catalogue, Truth
+from newfound.data.catalogue import Catalogue, Truth, check_num_novel
 from newfound.errors import InputError
 
 
@@ -19,10 +19,7 @@ def hidden_classes(classes: int, num_novel: int) -> int:
     As many as the run has novel ones, or half of them where they are fewer. Raises InputError
     with fewer than 4 classes, as 2 must stay known and 2 are to be discovered.
     """
-    if num_novel < 2:
-        raise InputError(
-            f"num_novel is {num_novel}; discovery tells categories apart, so give at least 2"
-        )
+    check_num_novel(num_novel)
     if classes < 4:
         raise InputError(
             "two known classes are to stay known and two are taken as unlabelled, which takes at "

@@ -1,9 +1,10 @@
 """WebDataset shards: images or videos in tar files, here or at any address that fsspec knows.
 
 The files of one sample share a key, their path up to the first dot of the name: `dog/0001.jpg` is
-an image, `dog/0001.mp4` a video, `dog/0001.cls` or "label" in `dog/0001.json` its label. Nothing is
-ever extracted: the headers of a shard are read once, and an item is then read by where it lies in
-its shard (`members`).
+an image, `dog/0001.mp4` a video, `dog/0001.cls` or "label" in `dog/0001.json` its label. A picture
+with one more dot in its name is none by that rule, of which the user is warned. Nothing is ever
+extracted: the headers of a shard are read once, and an item is then read by where it lies in its
+shard (`members`).
 """
 
 import json
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from newfound.batch import UNLABELLED
@@ -51,10 +53,19 @@ MAX_LABEL_BYTES = 2**24
 
 _THREADS = 16  # that wait for answers from afar
 
+_ALL_ENDINGS = set[str]().union(*ENDINGS.values())
+
 _MEMBERS = pa.schema(
-    [("name", BYTES), ("offset", pa.int64()), ("size", pa.int64()), ("label", BYTES)]
+    [
+        ("name", BYTES),
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+        ("label", BYTES),
+        ("is_item", pa.bool_()),
+    ]
 )
-"""One row for each item of a shard, in their order; an empty label is none."""
+"""One row for each item of a shard, in their order, with an empty label for none; then one for each
+file that is none for a dot in its name, see `_members_in`."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +73,14 @@ class Shards:
     """What shards hold. labels: (n,) int64 numbers of `class_names`, -1 = unlabelled.
 
     Class names are in their order: of whole numbers if all are such, else of text.
+    warnings: what of the shards is left out and may have been meant, in plain words.
     """
 
     members: Members
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     source: str
+    warnings: tuple[str, ...]
 
 
 def read_shards(
@@ -88,13 +101,16 @@ def read_shards(
     source = as_shown(os.fspath(data))
     addresses = shard_addresses(data)
     stamps, tables = _indexed(addresses, kind, on_progress or (lambda _done, _total: None))
+    warnings = _of_dotted_names(addresses, tables, kind)
+    tables = [_rows(part, are_items=True) for part in tables]
     table = pa.concat_tables([_MEMBERS.empty_table(), *tables]).combine_chunks()
     if not len(table):
+        endings = ", ".join(sorted(ENDINGS[kind]))
         raise InputError(
             f"{source!r} holds no {kind}: of the files of a sample these are those that end in "
-            f"{', '.join(sorted(ENDINGS[kind]))}"
+            f"{'; '.join([endings, *warnings])}"
         )
-    names, offsets, sizes, labels = (whole.combine_chunks() for whole in table.columns)
+    names, offsets, sizes, labels, _ = (whole.combine_chunks() for whole in table.columns)
     shard_of = np.repeat(np.arange(len(tables), dtype=np.int32), [len(part) for part in tables])
     folder = common_folder(addresses)
     beginnings = column(as_shown(address).removeprefix(folder) + "/" for address in addresses)
@@ -106,7 +122,25 @@ def read_shards(
         offsets.to_numpy(),
         sizes.to_numpy(),
     )
-    return Shards(members, *_numbered(labels), source)
+    return Shards(members, *_numbered(labels), source, warnings)
+
+
+def _rows(table: pa.Table, are_items: bool) -> pa.Table:
+    return table.filter(pc.equal(table.column("is_item"), are_items))
+
+
+def _of_dotted_names(addresses: list[str], tables: list[pa.Table], kind: Kind) -> tuple[str, ...]:
+    """A warning of the files that are no items for a dot in their names, if there are any."""
+    left_out = [_rows(table, are_items=False).column("name") for table in tables]
+    first = next((at for at, names in enumerate(left_out) if len(names)), None)
+    if first is None:
+        return ()
+    name = f"{as_shown(addresses[first])}/{os.fsdecode(left_out[first][0].as_py())}"
+    return (
+        f"{sum(map(len, left_out)):,} of the {kind} are left out, such as {printable(name)!r}: by "
+        "WebDataset's rule the key of a sample ends at the first dot of the name; rename them so "
+        "that their only dot is that of the ending",
+    )
 
 
 def _numbered(labels: pa.LargeBinaryArray) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -130,7 +164,7 @@ def _indexed(
 
     Shards of one folder are kept together. What was read is kept even if a shard cannot be.
     """
-    about: About = {"shards": common_folder(addresses), "of": kind, "format": 2}
+    about: About = {"shards": common_folder(addresses), "of": kind, "format": 3}
     known = _known(about)
     members: dict[str, pa.Table] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -173,8 +207,15 @@ def _keep(about: About, known: dict[str, tuple[str, pa.Table]]) -> None:
 
 
 def _members_in(address: str, kind: Kind) -> pa.Table:
-    """The items of one shard, see `_MEMBERS`, by one pass over its headers."""
+    """The items of one shard, see `_MEMBERS`, by one pass over its headers.
+
+    Of a sample without any image or video, as `Screenshot 2021` is where there is a
+    `Screenshot 2021.03.01.png`, those files count as dotted that would be items by their last
+    ending. Of one that has an item they are masks and the like, which are rightly left out.
+    """
     items: dict[str, tuple[str, int, int]] = {}
+    with_media: set[str] = set()
+    dotted: list[tuple[str, str]] = []
     labels: dict[str, dict[str, str]] = {"cls": {}, "json": {}}
     with (
         errors_in_words(address),
@@ -189,17 +230,26 @@ def _members_in(address: str, kind: Kind) -> pa.Table:
             if re.search(r"(^|/)\.", name) or not stem:
                 continue
             key, ending = f"{folder}/{stem}", ending.lower()
+            if ending in _ALL_ENDINGS:
+                with_media.add(key)
             if ending in ENDINGS[kind]:
                 if items.setdefault(key, (name, 0, 0))[0] == name:
                     items[key] = (name, member.offset_data, member.size)
             elif ending in labels:
                 labels[ending][key] = _label(tar, member, f"{as_shown(address)}/{name}")
+            elif ending.rpartition(".")[2] in ENDINGS[kind]:
+                dotted.append((key, name))
+    left_out = dict.fromkeys(name for key, name in dotted if key not in with_media)
+    label_of = {key: labels["cls"].get(key) or labels["json"].get(key, "") for key in items}
+    rows = [(*item, label_of[key], True) for key, item in items.items()]
+    rows += [(name, 0, 0, "", False) for name in left_out]
     return pa.Table.from_arrays(
         [
-            column(name for name, _, _ in items.values()),
-            pa.array([offset for _, offset, _ in items.values()], pa.int64()),
-            pa.array([size for _, _, size in items.values()], pa.int64()),
-            column(labels["cls"].get(key) or labels["json"].get(key, "") for key in items),
+            column(name for name, _, _, _, _ in rows),
+            pa.array([offset for _, offset, _, _, _ in rows], pa.int64()),
+            pa.array([size for _, _, size, _, _ in rows], pa.int64()),
+            column(label for _, _, _, label, _ in rows),
+            pa.array([is_item for _, _, _, _, is_item in rows], pa.bool_()),
         ],
         schema=_MEMBERS,
     )
@@ -231,8 +281,14 @@ def _regular_files(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
             yield member
     assert tar.fileobj is not None
     tar.fileobj.seek(tar.offset)
-    if tar.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
+    end = tar.fileobj.read(tarfile.BLOCKSIZE)
+    if end.strip(b"\0"):
         raise tarfile.ReadError(f"no header at byte {tar.offset:,}")
+    if len(end) < tarfile.BLOCKSIZE:  # cut between two members, as the last blocks are zeros
+        raise tarfile.ReadError(
+            f"no end marker at byte {tar.offset:,}; a shard that never had one gets it by "
+            "truncate -s +1024 SHARD"
+        )
 
 
 def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str) -> str:
@@ -259,4 +315,4 @@ def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str) -> str:
             "leave it out for an unlabelled item"
         )
     text = "" if label is None else str(label).strip()
-    return "" if text == "-1" else text.encode("utf-8", "backslashreplace").decode()
+    return "" if text in ("-1", "-1.0") else text.encode("utf-8", "backslashreplace").decode()

@@ -411,5 +411,5 @@ def _end(packet: "Packet[Any]") -> float:
 
 
 def _quarter_turns(frame: VideoFrame) -> int:
-    """How often to turn a frame by 90 degrees, counter-clockwise."""
-    return round(frame.rotation / 90) % 4
+    """How often to turn a frame by 90 degrees, counter-clockwise; never by what is no angle."""
+    return round(frame.rotation / 90) % 4 if abs(frame.rotation) <= 360 else 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from newfound.config import Config, Runtime
-from newfound.data.catalogue import Catalogue, Truth
+from newfound.data.catalogue import Catalogue, Truth, check_num_novel
 from newfound.data.rehearsal import pretend
 from newfound.errors import InputError
 from newfound.reproduce.datasets import DataSet, ScaleName
@@ -145,9 +145,12 @@ def make_plan(
 ) -> Plan:
     """Open the data. num_novel: not as many categories as there are novel classes, but so many.
 
-    opening: told what is opened.  Raises InputError if the data are not there, of another kind
-    than the table, or have too few labelled classes to take some as unlabelled.
+    opening: told what is opened.  Raises InputError for fewer than two, and if the data are not
+    there, of another kind than the table, or have too few labelled classes to take some as
+    unlabelled.
     """
+    if num_novel is not None:
+        check_num_novel(num_novel)
     if table.kind not in (None, data_set.kind):
         raise InputError(
             f"{table.name} is of {table.kind}, and {data_set.name} holds {data_set.kind}; give a "

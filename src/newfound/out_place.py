@@ -1,0 +1,63 @@
+"""Where results may be written: not among the files that are read."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from newfound.errors import InputError
+from newfound.run_folder import RunFolder
+
+
+def check_apart_from_data(
+    out: Path,
+    data: Any,
+    labelled: str | os.PathLike[str] | None = None,
+    unlabelled: str | os.PathLike[str] | None = None,
+) -> None:
+    """Raise InputError for a run folder in which the same command would look for data.
+
+    data, labelled, unlabelled: as for `open_catalogue`.
+    """
+    place = Path(os.path.realpath(out))  # which, of links in a circle, raises nothing
+    for folder in _folders_read(data, labelled, unlabelled):
+        whole = folder.resolve()
+        if not place.is_relative_to(whole):
+            continue
+        if not any(part.startswith(".") for part in place.relative_to(whole).parts):
+            raise InputError(
+                f"--out {out} lies in {folder}, whose files and folders are data; give a "
+                "folder outside of it"
+            )
+
+
+def check_place_of_table(out: Path) -> None:
+    """Raise InputError if no file can be written to `out`, or if it would be one of a run's."""
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent} is no folder; --out goes into one that is there")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder; give --out the name of a file")
+    if RunFolder(out.parent).holds_a_run():
+        raise InputError(f"{out.parent} holds a run, whose own files stay; give another --out")
+    try:
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {out.parent}: {error.strerror}; make it writable, or give another "
+            "--out"
+        ) from error
+
+
+def _folders_read(
+    data: Any,
+    labelled: str | os.PathLike[str] | None,
+    unlabelled: str | os.PathLike[str] | None,
+) -> list[Path]:
+    """The folders in which everything is data, but what is hidden."""
+    if labelled is not None and unlabelled is not None:
+        return [Path(labelled), Path(unlabelled)]
+    is_path = isinstance(data, str | os.PathLike)
+    if not (is_path and os.path.isdir(data)):  # noqa: PTH112 - of a long address it is False
+        return []
+    parts = [Path(data) / part for part in ("labelled", "unlabelled")]
+    return [part for part in parts if part.is_dir()] or [Path(data)]

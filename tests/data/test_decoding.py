@@ -1,0 +1,46 @@
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from typing import Any
+
+import pytest
+
+from newfound.data import decoding
+from newfound.data.decoding import Chunk, Decoding, decoded
+
+
+class Interrupted(Decoding):
+    """Whose workers get a signal that goes to all processes of a group."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        self.number = number
+
+    def __getitems__(self, requests: list[Any]) -> Chunk:
+        os.kill(os.getpid(), self.number)
+        return Chunk(None, [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_leaves_stopping_to_the_first_process(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "signals_held", nullcontext)  # which a forked one would inherit
+    chunks = list(decoded(Interrupted(number), [[0], [1], [2]], workers=1, pin=False))
+    assert chunks == [Chunk(None, [])] * 3
+
+
+def test_ctrl_c_while_workers_start_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Swallowing:
+        """As what Python calls after a fork: an exception there is printed, and ignored."""
+
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def __iter__(self) -> Iterator[Chunk]:
+            with suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+            return iter([])
+
+    monkeypatch.setattr(decoding, "DataLoader", Swallowing)
+    with pytest.raises(KeyboardInterrupt):
+        list(decoded(Interrupted(), [[0]], workers=1, pin=False))
