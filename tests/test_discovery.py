@@ -170,6 +170,12 @@ def test_a_number_of_numpy_is_one(tmp_path: Path) -> None:
         photos, num_novel=np.int64(2), quiet=True, runtime=runtime, **TINY_IN_PYTHON
     )
     assert len(found.categories_) == 2
+    with pytest.raises(newfound.InputError, match="nowhere is no folder"):
+        found.report(tmp_path / "nowhere" / "page.html")
+    truth = dict.fromkeys(found.table()["path"], 1)  # as whole numbers, in place of text
+    assert found.evaluate(truth | {next(iter(truth)): "b"})["per_category"]  # type: ignore[arg-type, dict-item]
+    with pytest.raises(newfound.InputError, match="the truth lacks 12 of 12 items"):
+        found.evaluate(dict.fromkeys(truth, None))  # type: ignore[arg-type]
     with pytest.raises(newfound.InputError, match="max_bad"):  # of a run, not of prediction
         found.predict(photos, max_bad=0.5)
     for what in ([photos], None, 3):

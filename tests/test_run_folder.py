@@ -30,6 +30,11 @@ def test_the_same_run_is_continued_wherever_it_goes_on(folder: RunFolder) -> Non
     assert folder.read_config()["hardware"] == "abacus"
 
 
+def test_a_name_that_no_folder_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"cannot be a folder \(File name too long\)"):
+        RunFolder(tmp_path / ("x" * 300)).claim(IDENTITY, {})
+
+
 def test_every_difference_is_shown_and_nothing_else(folder: RunFolder) -> None:
     folder.checkpoint.touch()
     before = folder.config_file.read_bytes()

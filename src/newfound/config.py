@@ -107,12 +107,16 @@ class Config(_Frozen):
 
     # Network (Figure 1)
     width: int = Field(64, ge=4, le=256, description="channels of each encoder's first stage")
-    projection_hidden: int = Field(512, ge=1, description="hidden size of the contrastive MLP h")
-    projection_size: int = Field(128, ge=2, description="output size of the contrastive MLP h")
+    projection_hidden: int = Field(
+        512, ge=1, le=65536, description="hidden size of the contrastive MLP h"
+    )
+    projection_size: int = Field(
+        128, ge=2, le=65536, description="output size of the contrastive MLP h"
+    )
 
     # Objective (Eqs. 1-10)
     temperature: float = Field(0.1, gt=0, description="tau of Eqs. 1, 2, 4 and 5")
-    hashes: int = Field(512, ge=1, description="H, the number of WTA permutations")
+    hashes: int = Field(512, ge=1, le=65536, description="H, the number of WTA permutations")
     window: int = Field(4, ge=2, description="k, the elements each WTA hash compares")
     pairs: Pairs = Field(
         "wta",
@@ -304,11 +308,11 @@ class VideoConfig(Config):
         description="largest distance between the middles of clip and sound in training",
     )
     mels: int = Field(257, ge=8, le=512, description="bands of the log-mel spectrogram")
-    mel_masks: int = Field(2, ge=0, description="SpecAugment: masks over bands")
+    mel_masks: int = Field(2, ge=0, le=100, description="SpecAugment: masks over bands")
     mel_mask_share: float = Field(
         27 / 80, ge=0, le=1, description="SpecAugment: the widest mask over bands, share of all"
     )
-    time_masks: int = Field(2, ge=0, description="SpecAugment: masks over time")
+    time_masks: int = Field(2, ge=0, le=100, description="SpecAugment: masks over time")
     time_mask_share: float = Field(
         0.2, ge=0, le=1, description="SpecAugment: the longest mask over time, share of all"
     )
@@ -319,7 +323,7 @@ class VideoConfig(Config):
     )
 
     # Fusion (Figure 1) and Eqs. 4-5
-    fusion_size: int = Field(512, ge=8, description="output size of the fusion layer eta")
+    fusion_size: int = Field(512, ge=8, le=65536, description="output size of the fusion layer eta")
     instance_pairs: ModalityPairs = Field(
         "cross", description="NCE-I within each modality, across them (Eq. 4), or off"
     )
@@ -366,10 +370,13 @@ class Machine(_Frozen):
 
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1")
     threads: int | None = Field(
-        None, ge=1, description="computing threads; unset = one for a small network, else all"
+        None,
+        ge=1,
+        le=1024,
+        description="computing threads; unset = one for a small network, else all",
     )
     workers: int | None = Field(
-        None, ge=0, description="decoding processes; unset = one per core, up to 8"
+        None, ge=0, le=256, description="decoding processes; unset = one per core, up to 8"
     )
 
 

@@ -91,21 +91,27 @@ class Discovery:
 
         Raises InputError if not every item's truth is given.
         """
-        missing = [path for path in self._items["path"] if path not in truth]
+        missing = [path for path in self._items["path"] if truth.get(path) is None]
         if missing:
             raise InputError(
                 f"the truth lacks {len(missing)} of {len(self._items)} items, first "
                 f"{missing[0]!r}; give path and label for every row of items.csv"
             )
-        names = [truth[path] for path in self._items["path"]]
+        names = [str(truth[path]) for path in self._items["path"]]
         classes = tuple(sorted(set(names)))
         number = {name: position for position, name in enumerate(classes)}
         numbers = np.array([number[name] for name in names])
         return assessment(numbers, self.labels_, classes, self.categories_)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
-        """Write the page anew, to `path` if given. Returns where it is."""
-        return write_report(self.folder.path, None if path is None else Path(path))
+        """Write the page anew, to `path` if given. Returns where it is.
+
+        Raises InputError if `path` lies in no folder.
+        """
+        to = None if path is None else _path(path, "the page to write")
+        if to is not None and not to.parent.is_dir():
+            raise InputError(f"{to.parent} is no folder; give one that is there")
+        return write_report(self.folder.path, to)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Copy the run folder to a new place. Raises InputError if something is there."""

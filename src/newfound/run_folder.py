@@ -60,7 +60,13 @@ class RunFolder:
         folder holds another run, shows the difference, and changes nothing; and BusyError if
         another process is at work.
         """
-        if not self.config_file.exists():
+        try:
+            is_new = not self.config_file.exists()
+        except OSError as error:  # as for a name that is too long
+            raise RunFolderError(
+                f"{self.path} cannot be a folder ({error.strerror}); give another --out"
+            ) from error
+        if is_new:
             if self._holds_something_else():
                 raise RunFolderError(
                     f"{self.path} is there but is no run of newfound; give --out a new folder"

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from typing import Any
@@ -28,6 +30,27 @@ def test_a_worker_leaves_stopping_to_the_first_process(
     monkeypatch.setattr(decoding, "signals_held", nullcontext)  # which a forked one would inherit
     chunks = list(decoded(Interrupted(number), [[0], [1], [2]], workers=1, pin=False))
     assert chunks == [Chunk(None, [])] * 3
+
+
+@pytest.mark.timeout(60)
+def test_an_error_while_workers_decode_ends_the_program() -> None:
+    """Python ends workers by SIGTERM at its exit, and waits for them without a limit."""
+    program = """
+import time
+from newfound.data.decoding import Chunk, Decoding, decoded
+
+class Slow(Decoding):
+    def __getitems__(self, requests):
+        time.sleep(60 * requests[0])
+        return Chunk(None, [])
+
+for _ in decoded(Slow(), [[0], [1], [1]], workers=1, pin=False):
+    raise ValueError("it escapes")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=50, check=False, text=True
+    )
+    assert done.returncode == 1 and "it escapes" in done.stderr
 
 
 def test_ctrl_c_while_workers_start_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:

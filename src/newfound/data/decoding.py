@@ -1,9 +1,12 @@
 """Decoding in worker processes: what they are asked for, and how it comes back."""
 
+import os
 import re
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -86,7 +89,7 @@ def decoded(
         pin_memory=pin,
         prefetch_factor=ahead if workers else None,
         generator=torch.Generator(),  # else it draws from the global one, changing the run
-        worker_init_fn=_leave_stopping_to_the_first_process if workers else None,
+        worker_init_fn=partial(_leave_stopping_to, os.getpid()) if workers else None,
     )
     n_done = 0
     try:
@@ -143,14 +146,22 @@ def lost_worker_in_words(error: RuntimeError) -> str:
     return f"a decoding process was killed or crashed ({how})"
 
 
-def _leave_stopping_to_the_first_process(_worker: int) -> None:
-    """A terminal sends Ctrl-C to all, `timeout` and job schedulers SIGTERM; that process may want
-    what is being decoded, to stop between two steps, or ends the others.
-
-    A worker ends by itself once there is nothing to decode, or its parent is gone.
+def _leave_stopping_to(first: int, _worker: int) -> None:
+    """A terminal sends Ctrl-C to all, `timeout` and job schedulers SIGTERM; the first process may
+    want what is being decoded, to stop between two steps. By SIGTERM of its own it ends the others.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    if os.getppid() != first:  # which has been killed since
+        os._exit(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_by_wish_of, args=(first,), daemon=True).start()
+
+
+def _end_by_wish_of(first: int) -> None:
+    """Wait for SIGTERM from the first process, or from any once that one is gone; then end."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != first and os.getppid() == first:
+        pass
+    os._exit(0)
 
 
 def _as_it_is(chunk: Any) -> Any:
