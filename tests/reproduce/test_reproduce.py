@@ -349,7 +349,7 @@ def test_a_run_of_other_settings_or_data_is_not_counted(
         save_images(more / CLASSES[kind], kind, range(9))
     assert reproduce("table3", more, tmp_path / "out", 7) == 2
     [row] = table_of(tmp_path / "out", "table3")["rows"]
-    assert row["n"] == 0 and "data_fingerprint" in row["failed"]["0"]
+    assert row["n"] == 0 and "data: 48 items" in row["failed"]["0"]
     monkeypatch.setattr(datasets, "SMALL_FOLDER", TINY | {"epochs": 1})
     assert reproduce("table3", photos, tmp_path / "out", 7) == 2
     [row] = table_of(tmp_path / "out", "table3")["rows"]
