@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
+from newfound import run as run_module
 from newfound import stage as stage_module
 from newfound import stages as stages_module
 from newfound.config import Runtime
@@ -238,6 +239,18 @@ def test_k_means_ends_where_fewer_images_differ_than_there_are_categories(tmp_pa
     run(Job(folder, catalogue, None, 3, config, Runtime(device="cpu"), False), Progress(quiet=True))
     sizes = pd.read_csv(folder.categories)["size"]
     assert sizes.tolist().count(0) == 1 and sizes.sum() == (labels < 0).sum()
+
+
+def test_k_means_may_leave_any_of_its_clusters_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels, labels = made_arrays((0, 1, 2), 6)
+    catalogue = from_arrays(pixels, np.where(labels == 2, -1, labels))
+    monkeypatch.setattr(run_module, "kmeans", lambda *_: np.array([2, 0, 0, 0, 2, 2]))
+    config = tiny_config(method="kmeans", pretraining="labels", epochs=2)
+    folder = RunFolder(tmp_path / "run")
+    run(Job(folder, catalogue, None, 3, config, Runtime(device="cpu"), False), Progress(quiet=True))
+    assert pd.read_csv(folder.categories)["size"].tolist()[2] == 0
 
 
 def test_every_training_of_a_run_is_compiled_if_one_is(

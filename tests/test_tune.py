@@ -241,8 +241,8 @@ def test_a_mu_that_no_window_can_use_is_refused_once(
     assert newfound(*tune_command(photos, tmp_path / "t", mu=mu, window=(2, 4)), "--quiet") == 2
     (message,) = capsys.readouterr().err.splitlines()
     assert message.count(f"mu is {mu}") == 1
-    assert "give a fraction above 0.25 and at most 1; a number above 1 is a count" in message
-    assert "has to be above 8 and at most 32" in message
+    assert "so give a count above 8 and at most 32" in message
+    assert "or a fraction above 0.25 and at most 1" in message
 
 
 def test_candidates_at_the_level_of_chance_are_left_out(

@@ -140,7 +140,8 @@ def tune(
     values = {name: _start(settings[name], lists[name]) for name in TUNED}
     config = _of_our_method(complete_config({**settings, **values, "mu": "share"}))
     if "mu" not in compared:
-        _check_mu(values["mu"], config.hashes, max(lists["window"], default=config.window))
+        widest = max(lists["window"], default=config.window)
+        _check_mu(values["mu"], config.model_copy(update={"window": widest}))
     # What the run will hold out takes no part in the choice.
     held = hold_out(catalogue, config.held_out, config.seed)
     rehearsed, truth = pretend(held, num_novel)
@@ -171,19 +172,14 @@ def _check(out: Path, seeds: int) -> None:
         raise InputError(f"{out} is a file or the folder of a run; give --out a new folder")
 
 
-def _check_mu(mu: Value, hashes: int, widest: int) -> None:
+def _check_mu(mu: Value, widest: Config) -> None:
     """Raise InputError for the only mu if not even the widest window can use it: once, instead of
     for each window."""
-    if isinstance(mu, str):
-        return
-    is_fraction = isinstance(mu, float) and mu <= 1
-    least, count = hashes / widest, mu * hashes if is_fraction else mu
-    if not least < count <= hashes:
-        raise InputError(
-            f"mu is {mu}, of no use with any window up to {widest}: give a fraction above "
-            f"{1 / widest:g} and at most 1; a number above 1 is a count of the {hashes} codes, and "
-            f"has to be above {least:g} and at most {hashes}"
-        )
+    if not isinstance(mu, str):
+        try:
+            widest.model_copy(update={"mu": mu}).mu_count()
+        except ValueError as error:
+            raise InputError(str(error)) from None
 
 
 def _start(of_preset: Value, candidates: tuple[Value, ...]) -> Value:

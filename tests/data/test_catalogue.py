@@ -127,6 +127,10 @@ def test_counts_that_suffice_only_warn() -> None:
     assert check_counts(made_of([0, 0, 1, 1, -1, -1]), num_novel=2, batch=6) == []
     (warning,) = check_counts(made_of(["cat", "dog", "dog", "", ""]), num_novel=2, batch=4)
     assert "'cat' has a single item" in warning
+    held = made_of(["cat", "cat", "dog", "dog", "", ""])
+    held = replace(held, held_out=np.arange(6) == 1)  # a class has one left to train on
+    (warning,) = check_counts(held, num_novel=2, batch=4)
+    assert "'cat' has a single item to train on" in warning
 
 
 @pytest.mark.parametrize(

@@ -67,3 +67,11 @@ def test_ctrl_c_while_workers_start_is_not_lost(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(decoding, "DataLoader", Swallowing)
     with pytest.raises(KeyboardInterrupt):
         list(decoded(Interrupted(), [[0]], workers=1, pin=False))
+
+
+def test_a_worker_whose_first_process_is_gone_ends_before_it_begins() -> None:
+    program = "from newfound.data import decoding; decoding._leave_stopping_to(-1, 0); print('on')"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "")
