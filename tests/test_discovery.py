@@ -153,7 +153,7 @@ def test_the_digits_have_a_preset_of_their_own() -> None:
 
 
 def test_no_run_no_result(tmp_path: Path) -> None:
-    with pytest.raises(newfound.RunFolderError, match="holds no run of newfound"):
+    with pytest.raises(newfound.RunFolderError, match="holds no run of newfound; give the folder that was"):
         newfound.load(tmp_path)
 
 
@@ -183,6 +183,8 @@ def test_a_number_of_numpy_is_one(tmp_path: Path) -> None:
             found.predict(what)  # type: ignore[arg-type]
         with pytest.raises(newfound.InputError, match="; give its path"):
             found.save(what)  # type: ignore[arg-type]
+    with pytest.raises(newfound.InputError, match="lies in the run's own folder"):
+        found.save(found.folder.path / "copy")
 
 
 @pytest.mark.parametrize("run", [None, 3, ["run"]])

@@ -114,9 +114,12 @@ class Discovery:
         return write_report(self.folder.path, to)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Copy the run folder to a new place. Raises InputError if something is there."""
-        if _path(path, "the place to save to").exists():
+        """Copy the run folder to a new place. Raises InputError if something is there, or for a part of it."""
+        place = _path(path, "the place to save to")
+        if place.exists():
             raise InputError(f"{path} is there already; save to a new folder")
+        if place.resolve().is_relative_to(self.folder.path.resolve()):
+            raise InputError(f"{path} lies in the run's own folder; save to one outside of it")
         shutil.copytree(self.folder.path, path, ignore=shutil.ignore_patterns(".lock"))
 
     def __repr__(self) -> str:

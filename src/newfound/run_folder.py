@@ -119,7 +119,10 @@ class RunFolder:
         try:
             header = json.loads(self.config_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise RunFolderError(f"{self.path} holds no run of newfound") from None
+            raise RunFolderError(
+                f"{self.path} holds no run of newfound; give the folder that was --out of "
+                "newfound discover"
+            ) from None
         except (OSError, ValueError) as error:
             raise RunFolderError(f"cannot read {self.config_file}: {error}; {_LOST}") from None
         if not isinstance(header, dict) or not isinstance(header.get("format"), int):

@@ -192,8 +192,8 @@ def _fallen(epochs: Sequence[Mapping[str, Any]], method: Method) -> Iterator[str
             f"epoch {best['epoch']} to {last['novel_acc']:.1%} at epoch {last['epoch']}. "
             + (
                 "The contrastive term fades as training goes on; a smaller --ramp-scale keeps it "
-                "alive to the end. Compare that on known classes, by newfound tune, as this figure "
-                "is made with labels that nothing may be chosen by."
+                "alive to the end. Compare two runs of newfound tune, with it and without, which "
+                "choose by known classes: nothing may be chosen by the labels of this figure."
                 if method == "ours"
                 else "Another --seed tells whether that was chance."
             )

@@ -133,7 +133,8 @@ def test_a_black_image_stays_black(tmp_path: Path, kind: type) -> None:
 
 
 @pytest.mark.parametrize(
-    ("brightest", "white"), [(1.0, 1.0), (200.0, 255.0), (4095.0, 4095.0), (1e6, 1e6)]
+    ("brightest", "white"),
+    [(1.0, 1.0), (1.02, 1.02), (200.0, 255.0), (4095.0, 4095.0), (1e6, 1e6)],
 )
 def test_floats_are_scaled_by_the_least_usual_full_scale(
     tmp_path: Path, brightest: float, white: float

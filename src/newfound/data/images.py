@@ -27,6 +27,9 @@ _NO_MARGIN_UP_TO = 64
 _FULL_SCALES = tuple(float(2**bits - 1) for bits in (8, 10, 12, 14, 16))
 """The white of images by the bits that are used of each pixel, whatever the file keeps of it."""
 
+_BRIGHTEST_FRACTION = 2.0
+"""Images of floats that are all below this are of fractions, whose white is 1."""
+
 _REASONS: dict[type[Exception], str] = {
     FileNotFoundError: "no such file",
     PermissionError: "permission denied",
@@ -276,8 +279,9 @@ def _scaled_to_eight_bits(image: Image.Image) -> Image.Image:
     """Grey images of 16 or 32 bits or of floats as "L", scaled to 0-255, not clipped.
 
     White is the least usual full scale (1 for floats, else that of 8, 10, 12, 14 or 16 bits) that
-    holds the brightest pixel; beyond those, and where there are negative pixels, of which the least
-    becomes black, the brightest pixel itself. Each image is scaled by itself: of two the darker may
+    holds the brightest pixel. It is the brightest pixel itself beyond those, for floats a little
+    above 1, as resampling leaves them, and where there are negative pixels, of which the least
+    becomes black. Each image is scaled by itself: of two the darker may
     become the brighter one, if fewer bits can hold it.
     """
     values = np.asarray(image, dtype=np.float64)
@@ -285,8 +289,9 @@ def _scaled_to_eight_bits(image: Image.Image) -> Image.Image:
         raise ValueError("its pixels are not finite numbers")
     darkest, brightest = min(float(values.min()), 0.0), float(values.max())
     white = brightest - darkest
+    is_fraction = image.mode == "F" and brightest < _BRIGHTEST_FRACTION
     if darkest == 0:
-        usual = (1.0, *_FULL_SCALES) if image.mode == "F" else _FULL_SCALES
+        usual = (1.0,) if is_fraction else _FULL_SCALES
         white = next((scale for scale in usual if brightest <= scale), white)
     scaled = (values - darkest) * (255 / (white or 1.0))  # 0 where all is of one negative value
     return Image.fromarray(scaled.round().astype(np.uint8))
