@@ -1,4 +1,5 @@
 import os
+import re
 import resource
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from newfound.device import (
     choose_workers,
     compute_threads,
     describe,
+    lack_of_memory_in_words,
     peak_memory,
     uses_bfloat16,
 )
@@ -36,9 +38,49 @@ def test_precision_can_be_ordered() -> None:
     assert not uses_bfloat16("float32", CPU)
 
 
+def test_a_gpu_that_is_named_becomes_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: None)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    for wish in ("cuda:1", "cuda", "cpu"):
+        assert choose_device(wish) == torch.device(wish)
+    assert chosen == [torch.device("cuda:1")]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
 def test_workers_are_the_cores_that_may_be_used() -> None:
-    assert choose_workers(None) == min(8, os.cpu_count())
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert choose_workers(None) == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
     assert choose_workers(0) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB. Set X"), "memory. Tried 2 GiB)"),
+        (MemoryError("Unable to allocate 9 TiB"), "(Unable to allocate 9 TiB)"),
+    ],
+)
+def test_a_lack_of_memory_is_told_with_its_cure(error: Exception, reason: str) -> None:
+    with (
+        pytest.raises(InputError, match=f"not enough memory .*{re.escape(reason)}; give less"),
+        lack_of_memory_in_words("give less"),
+    ):
+        raise error
+
+
+def test_what_a_cpu_cannot_allocate_is_a_lack_of_memory() -> None:
+    with pytest.raises(InputError, match="; give less"), lack_of_memory_in_words("give less"):
+        torch.empty(2**55, dtype=torch.uint8)
+
+
+def test_other_errors_are_no_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match=r"^other$"), lack_of_memory_in_words("give less"):
+        raise RuntimeError("other")
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,9 @@ def test_the_digits_have_a_preset_of_their_own() -> None:
 
 
 def test_no_run_no_result(tmp_path: Path) -> None:
-    with pytest.raises(newfound.RunFolderError, match="holds no run of newfound; give the folder that was"):
+    with pytest.raises(
+        newfound.RunFolderError, match="holds no run of newfound; give the folder that was"
+    ):
         newfound.load(tmp_path)
 
 
@@ -161,6 +163,15 @@ def test_no_run_no_result(tmp_path: Path) -> None:
 def test_a_number_of_categories_that_is_none_is_refused_at_once(num_novel: Any) -> None:
     with pytest.raises(newfound.InputError, match=r"num_novel is .*; give a whole number"):
         newfound.discover("nowhere", num_novel=num_novel)
+
+
+def test_processes_without_a_folder_in_common_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = make_folder(tmp_path / "photos", each=6)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(newfound.InputError, match="2 processes work on one run folder; give out"):
+        newfound.discover(photos, num_novel=2, **TINY_IN_PYTHON)
 
 
 def test_a_number_of_numpy_is_one(tmp_path: Path) -> None:

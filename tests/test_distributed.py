@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from newfound import distributed
 from newfound.batch import Media
 from newfound.cli import run_command_line
-from newfound.config import Runtime, VideoConfig, make_config
+from newfound.config import VideoConfig, make_config
+from newfound.data import loader
 from newfound.data.clip_loader import read_clips
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
@@ -510,8 +511,81 @@ def test_a_batch_that_cannot_be_shared_is_refused(
     command = discover_command(made_data(tmp_path / "data"), tmp_path / "run", batch=8)
     assert runs_in_processes(3, tmp_path / "in", command) == [2] * 3
     said = capfd.readouterr().err
-    assert said.count("batch is 8, which 3 processes cannot share evenly; give --batch 6") == 1
+    assert said.count("3 processes cannot evenly share batches of 8; give --batch 6") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_of_a_baseline_that_cannot_be_shared_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"batch": 9, "method": "kcl", "own_batch": 10}
+    command = discover_command(made_data(tmp_path / "data"), tmp_path / "run", **settings)
+    assert runs_in_processes(3, tmp_path / "in", command) == [2] * 3
+    said = capfd.readouterr().err
+    assert said.count("cannot evenly share batches of 10; give --own-batch 9") == 1
+
+
+def test_a_stage_of_too_few_items_to_share_is_refused(tmp_path: Path) -> None:
+    def refuse() -> None:
+        on, _ = image_ground(method="kcl", batch=18, own_batch=18)  # 16 are labelled
+        with pytest.raises(InputError, match="share batches of 16; give --batch 15"):
+            stages(on.config)[0].begin(on, None)
+
+    in_processes(3, tmp_path, refuse)
+
+
+def test_items_are_kept_where_all_processes_have_room(tmp_path: Path) -> None:
+    def choose() -> str:
+        loader.free_memory = lambda: 10**6 if distributed.rank() == 0 else 10
+        return loader.choose_cache(100, 100, torch.device("cpu"), "auto")
+
+    assert in_processes(2, tmp_path, choose) == ["none"] * 2
+
+
+def test_processes_of_other_settings_or_data_are_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    there, other = (made_data(tmp_path / name) for name in ("there", "other"))
+    (other / "labelled" / "0" / "00.png").unlink()
+
+    def work() -> int:
+        is_second = os.environ["RANK"] == "1"
+        settings = {"lr": 0.5} if is_second and by == "lr" else {}
+        data = other if is_second and by == "data_fingerprint" else there
+        return newfound(*discover_command(data, tmp_path / "run", **GENTLY | settings))
+
+    for by in ("lr", "data_fingerprint"):
+        (tmp_path / by).mkdir()
+        assert in_processes(2, tmp_path / by, work, join=False) == [2, 2]
+        said = capfd.readouterr().err
+        assert "process 1 of 2 has another" in said and by in said
+
+
+def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(distributed, "choose_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    for name, value in {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert distributed._own_device("cuda") == torch.device("cuda:1")
+    assert chosen == [torch.device("cuda:1")]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    with pytest.raises(InputError, match="3 processes here and 2 GPUs; give torchrun"):
+        distributed._own_device("cuda")
+
+
+def test_a_group_for_gpus_alone_is_refused(tmp_path: Path) -> None:
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("cuda:gloo", store=store, rank=0, world_size=1)
+    try:
+        with (
+            pytest.raises(InputError, match="takes no tensors of the CPU"),
+            distributed.joined("cpu"),
+        ):
+            pass
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_commands_that_share_no_work_are_refused(
@@ -527,16 +601,7 @@ def test_settings_of_batch_norm_are_kept_apart(tmp_path: Path) -> None:
     """Without synchronising, statistics are of a process's own rows, and the weights are shared."""
 
     def steps() -> dict[str, Any]:
-        on, items = image_ground()
-        on = Ground(
-            on.network,
-            on.config,
-            on.labels,
-            on.trainable,
-            on.threshold,
-            on.device,
-            Runtime(sync_batch_norm=False),
-        )
+        on, items = image_ground(sync_batch_norm=False)
         return state_after(begin_ours(on), items, 3)
 
     first, second = in_processes(2, tmp_path, steps)

@@ -813,3 +813,18 @@ def test_pickles_stay_out_of_the_arrays(whole: Path) -> None:
     for name in ("thumbnails.npz", "embedding.npz"):
         with np.load(io.BytesIO((whole / name).read_bytes()), allow_pickle=False) as arrays:
             assert all(arrays[key].dtype != object for key in arrays.files)
+
+
+def test_a_lack_of_memory_in_training_is_told(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def lack(_training: Training, _batch: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Training, "take_step", lack)
+    for more in ((), ("--dry-run",)):
+        assert newfound(*discover_command(photos, tmp_path / "run"), *more) == 2
+        assert "give a smaller --batch than 8, --px than 16" in capsys.readouterr().err

@@ -153,8 +153,8 @@ def draw_crops(views: Views, count: int, generator: Generator) -> Crops:
     return Crops(
         width=width,
         height=height,
-        left=place_x + _whole_pixels((2 * left - 1) * views.shift, views.px),
-        top=place_y + _whole_pixels((2 * top - 1) * views.shift, views.px),
+        left=place_x + _shifted(left, views),
+        top=place_y + _shifted(top, views),
         mirror=1 - 2 * (flip < views.flip).float(),
         turn=(2 * turn - 1) * math.radians(views.rotate_degrees),
     )
@@ -311,8 +311,13 @@ def _on_pixels(start: Tensor, size: Tensor, px: int) -> Tensor:
     return torch.minimum((start * places).floor() / side, 1 - size)
 
 
-def _whole_pixels(shift: Tensor, px: int) -> Tensor:
-    return (shift * px).round() / px
+def _shifted(place: Tensor, views: Views) -> Tensor:
+    """A shift by whole pixels, each of those up to `shift` of a side equally likely.
+
+    place: in [0, 1).
+    """
+    most = round(views.shift * views.px)
+    return ((place * (2 * most + 1)).floor() - most) / views.px
 
 
 def _constant(values: tuple[float, ...], like: Tensor) -> Tensor:

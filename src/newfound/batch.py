@@ -39,9 +39,16 @@ class Media:
         """The same items in page-locked memory."""
         return self._each(Tensor.pin_memory)
 
-    def select(self, rows: Tensor) -> "Media":
-        """The items of these (B,) int64 rows, in their order."""
-        return self._each(lambda part: part.index_select(0, rows.to(part.device)))
+    def select(self, rows: Tensor, pin: bool = False) -> "Media":
+        """The items of these (B,) int64 rows, in their order. pin: in page-locked memory."""
+
+        def chosen(part: Tensor) -> Tensor:
+            at = rows.to(part.device, non_blocking=True)
+            if not pin:
+                return part.index_select(0, at)
+            return torch.index_select(part, 0, at, out=_room_like(part, len(at), pin))
+
+        return self._each(chosen)
 
     @classmethod
     def joined(cls, pieces: "Iterable[Media]", at_most: int, pin: bool = False) -> "Media | None":

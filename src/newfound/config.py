@@ -1,8 +1,7 @@
 """What decides a run's result (`Config`), what does not (`Runtime`), and the named presets.
 
 Every field of `Config` is written to `RUN/config.json`, and a run is only continued with the
-same values. `Runtime` may differ from one start to the next: it decides speed, not meaning,
-but for `sync_batch_norm`.
+same values. `Runtime` may differ from one start to the next: it decides speed, not meaning.
 """
 
 from pathlib import Path
@@ -112,6 +111,12 @@ class Config(_Frozen):
     )
     projection_size: int = Field(
         128, ge=2, le=65536, description="output size of the contrastive MLP h"
+    )
+    sync_batch_norm: bool = Field(
+        True,
+        description="where torchrun starts several processes: BatchNorm by the whole batch, so "
+        "that their number does not change what is found; without, each by its own share, which is "
+        "faster where the network between them is slow",
     )
 
     # Objective (Eqs. 1-10)
@@ -396,12 +401,6 @@ class Runtime(Machine):
         False,
         description="let torch.compile make the network's passes in training: minutes at the first "
         "step, for faster ones after it on some devices",
-    )
-    sync_batch_norm: bool = Field(
-        True,
-        description="where torchrun starts several processes: BatchNorm by the whole batch, so "
-        "that their number does not change what is found; without, each by its own share, which is "
-        "faster where the network between them is slow",
     )
     shelf: Path | None = Field(
         None,

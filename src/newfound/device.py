@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from joblib import cpu_count
 
 from newfound.errors import InputError
 
@@ -17,7 +18,10 @@ SMALL_NETWORK = 512
 
 
 def choose_device(wish: str) -> torch.device:
-    """`auto` takes CUDA where there is one. Raises InputError for a device that is not there."""
+    """`auto` takes CUDA where there is one; a GPU given by its number becomes the current one.
+
+    Raises InputError for a device that is not there.
+    """
     if wish == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -27,6 +31,8 @@ def choose_device(wish: str) -> torch.device:
         raise InputError(
             f"device {wish!r} is not on this machine; give auto, cpu, cuda or cuda:1"
         ) from None
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     return device
 
 
@@ -45,6 +51,20 @@ def describe(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     name = torch.cpu.get_capabilities().get("cpu_name", "CPU")
     return f"{device.type.upper()}, {name}, {torch.get_num_threads()} threads"
+
+
+@contextmanager
+def lack_of_memory_in_words(cure: str) -> Iterator[None]:
+    """Within, what fails for want of memory raises InputError. cure: what the user can do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        reason = str(error)
+        if isinstance(error, torch.OutOfMemoryError):
+            reason = ". ".join(reason.split(". ")[:2])  # how much; then come hints for programmers
+        elif not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in reason:
+            raise
+        raise InputError(f"there is not enough memory ({reason}); {cure}") from error
 
 
 @contextmanager
@@ -70,7 +90,8 @@ def choose_workers(wish: int | None) -> int:
     """
     if wish is not None:
         return wish
-    return max(1, min(8, (os.cpu_count() or 1) // local_processes()))
+    cores: int = cpu_count()  # that the process may use, of those that the machine has
+    return max(1, min(8, cores // local_processes()))
 
 
 def local_processes() -> int:

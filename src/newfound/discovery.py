@@ -16,7 +16,7 @@ from newfound.data.catalogue import Catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import all_grey, image_sides
 from newfound.data.opening import open_catalogue
-from newfound.distributed import is_writer
+from newfound.distributed import is_writer, started
 from newfound.embedding import read_embedding
 from newfound.errors import InputError, Stopped
 from newfound.evaluate import assessment
@@ -114,7 +114,10 @@ class Discovery:
         return write_report(self.folder.path, to)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Copy the run folder to a new place. Raises InputError if something is there, or for a part of it."""
+        """Copy the run folder to a new place.
+
+        Raises InputError if something is there, or within the folder itself.
+        """
         place = _path(path, "the place to save to")
         if place.exists():
             raise InputError(f"{path} is there already; save to a new folder")
@@ -191,6 +194,8 @@ def discover(
     config = make_config(choose_preset(catalogue) if preset == "auto" else preset, **settings)
     temporary: tempfile.TemporaryDirectory[str] | None = None
     if place is None:
+        if started() > 1:
+            raise InputError(f"{started()} processes work on one run folder; give out")
         temporary = tempfile.TemporaryDirectory(prefix="newfound-")
         place = Path(temporary.name)
     folder = RunFolder(place)

@@ -8,6 +8,7 @@ gradients. Without torchrun there is one process, and everything here leaves thi
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +19,12 @@ from torch.autograd.function import Function, FunctionCtx, once_differentiable
 from newfound.chance import SharedGenerator
 from newfound.device import choose_device, local_processes
 from newfound.errors import InputError, Stopped
+
+PATIENCE = timedelta(days=7)
+"""For how long processes wait for one another, as for the writer's k-means of many items.
+
+That one has ended is told by its closed connection, at once.
+"""
 
 _T = TypeVar("_T")
 
@@ -50,18 +57,31 @@ def joined(wish: str) -> Iterator[torch.device]:
 
     wish: as for `choose_device`; with `auto` or `cuda` each process takes a GPU of its own.
     Raises InputError if there are more processes than GPUs. A group that is there already is used,
-    and left as it is.
+    and left as it is; InputError if it is for GPUs alone.
     """
     device = _own_device(wish)
+    if dist.is_initialized():
+        _check_can_tell_one_another()
     if started() == 1 or dist.is_initialized():
         yield device
         return
     # Gloo also where the tensors are on GPUs: for what processes tell one another beside them.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield device
     finally:
         dist.destroy_process_group()
+
+
+def _check_can_tell_one_another() -> None:
+    try:
+        dist.all_reduce(torch.zeros(()))
+    except RuntimeError as error:
+        raise InputError(
+            f"the process group that is there takes no tensors of the CPU ({error}); make it by "
+            'init_process_group("cpu:gloo,cuda:nccl"), or let newfound make one'
+        ) from error
 
 
 def _own_device(wish: str) -> torch.device:
@@ -80,13 +100,16 @@ def _own_device(wish: str) -> torch.device:
     return device
 
 
-def check_batch(batch: int) -> None:
-    """Raise InputError for a batch that the processes cannot share evenly."""
+def check_batch(batch: int, flag: str = "--batch") -> None:
+    """Raise InputError for a batch that the processes cannot share evenly.
+
+    flag: by which it is given.
+    """
     if batch % count():
         fitting = max(batch // count(), 1) * count()
         raise InputError(
-            f"batch is {batch}, which {count()} processes cannot share evenly; give --batch "
-            f"{fitting}, or another number of processes"
+            f"{count()} processes cannot evenly share batches of {batch}; give {flag} {fitting}, "
+            "or another number of processes"
         )
 
 

@@ -20,7 +20,13 @@ from newfound.data.catalogue import check_counts
 from newfound.data.folders import other_kind_in_words
 from newfound.data.loader import Draw, Room, Skipped, choose_cache, free_memory
 from newfound.data.reading import bytes_when_kept, clips_tried, read_items
-from newfound.device import choose_device, compute_threads, describe, peak_memory
+from newfound.device import (
+    choose_device,
+    compute_threads,
+    describe,
+    lack_of_memory_in_words,
+    peak_memory,
+)
 from newfound.errors import InputError
 from newfound.models.network import make_network
 from newfound.mu_search import candidates
@@ -32,6 +38,7 @@ from newfound.run import (
     missing_in_words,
     resolved,
     with_held_out,
+    with_less_memory,
 )
 from newfound.stages import Ground, begin_labels_alone, stages
 from newfound.train import Training
@@ -53,7 +60,10 @@ def try_out(job: Job, progress: Progress) -> list[str]:
     device = choose_device(job.runtime.device)
     job = replace(job, config=resolved(job.config, device))
     place, bytes_each = _place(job, device)
-    with compute_threads(job.runtime.threads, job.config.width, job.config.px):
+    with (
+        lack_of_memory_in_words(with_less_memory(job.config)),
+        compute_threads(job.runtime.threads, job.config.width, job.config.px),
+    ):
         rows, media, skipped, read_seconds = _sample(job, place, device, progress)
         steps = _Steps(job, rows, media, device)
         progress.stage("Measuring steps", 1)

@@ -19,7 +19,12 @@ from newfound.data.images import FileImages
 from newfound.data.opening import files_in
 from newfound.data.shard_names import are_shards
 from newfound.data.source import printable
-from newfound.device import choose_device, choose_workers, compute_threads
+from newfound.device import (
+    choose_device,
+    choose_workers,
+    compute_threads,
+    lack_of_memory_in_words,
+)
 from newfound.errors import InputError
 from newfound.inference import answers_to
 from newfound.model_file import load_model
@@ -66,7 +71,10 @@ def predict(
     pin = device.type == "cuda"
     one_pass = OnePass(files, config, workers, pin, progress.follow)
     network.to(device).channels_last()
-    with compute_threads(machine.threads, config.width, config.px):
+    with (
+        lack_of_memory_in_words("give --device cpu, or end what else works on this one"),
+        compute_threads(machine.threads, config.width, config.px),
+    ):
         answers = answers_to(one_pass, network, one_pass.clips, config, device)
         two_best = TwoBest.joined(
             TwoBest.of(one_answer(part.features, part.known, part.novel, calibration))

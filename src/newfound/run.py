@@ -24,6 +24,7 @@ from newfound.device import (
     choose_workers,
     compute_threads,
     describe,
+    lack_of_memory_in_words,
     uses_bfloat16,
 )
 from newfound.errors import InputError, RunFolderError, Stopped
@@ -67,7 +68,10 @@ def run(job: Job, progress: Progress) -> None:
     warnings = check_counts(with_held_out(job, job.catalogue), job.num_novel, job.config.batch)
     with distributed.joined(job.runtime.device) as device:
         distributed.check_batch(job.config.batch)
+        if job.config.own_batch:
+            distributed.check_batch(job.config.own_batch, "--own-batch")
         job = replace(job, config=resolved(job.config, device))
+        _check_all_began_alike(job)
         with (
             compute_threads(job.runtime.threads, job.config.width, job.config.px),
             _claimed(job, device) as continued,
@@ -106,7 +110,7 @@ def _claimed(job: Job, device: torch.device) -> Iterator[bool]:
 
 def _work_until_stopped(job: Job, device: torch.device, progress: Progress) -> None:
     try:
-        with terminated_as_by_ctrl_c():
+        with terminated_as_by_ctrl_c(), lack_of_memory_in_words(with_less_memory(job.config)):
             _work(job, device, progress)
     except KeyboardInterrupt:
         raise stopped(job.folder) from None
@@ -221,6 +225,26 @@ def _decode(
     catalogue, truth = drop(catalogue, job.truth, unreadable)
     check_counts(with_held_out(job, catalogue), job.num_novel, config.batch)
     return catalogue, truth, items
+
+
+def _check_all_began_alike(job: Job) -> None:
+    """Raise InputError if another process has other data or settings, as by another machine."""
+    by_process = distributed.everyones(_identity(job))
+    for number, identity in enumerate(by_process):
+        for name, of_first in by_process[0].items():
+            if identity[name] != of_first:
+                raise InputError(
+                    f"process {number} of {len(by_process)} has another {name} than process 0 "
+                    f"({_differing(identity[name], of_first)}); see that all have the same "
+                    "command, files and kind of machine"
+                )
+
+
+def _differing(here: Any, there: Any) -> str:
+    """Of settings the first that differs, of others all."""
+    if isinstance(here, dict):
+        return next(f"{k} {v!r} and {there[k]!r}" for k, v in here.items() if v != there[k])
+    return f"{here!r} and {there!r}"
 
 
 def _check_all_read_the_same(catalogue: Catalogue, unreadable: list[int]) -> None:
@@ -387,6 +411,14 @@ def decoding_workers(job: Job) -> int:
 def with_held_out(job: Job, catalogue: Catalogue) -> Catalogue:
     """The catalogue with the share of labelled items held out that the settings ask for."""
     return hold_out(catalogue, job.config.held_out, job.config.seed)
+
+
+def with_less_memory(config: Config) -> str:
+    """What takes less of it than these settings."""
+    return (
+        f"give a smaller --batch than {config.batch}, --px than {config.px} or --width than "
+        f"{config.width}; that is a new run, with another --out"
+    )
 
 
 def resolved(config: Config, device: torch.device) -> Config:

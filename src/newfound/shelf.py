@@ -19,7 +19,7 @@ from newfound.files import unwritable
 from newfound.train import Training
 from newfound.version import __version__
 
-FORMAT = 2
+FORMAT = 3
 """Raised when pretraining no longer does what it did: what was kept before is then not found."""
 
 _LATER = frozenset(

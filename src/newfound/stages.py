@@ -33,7 +33,6 @@ from newfound.baselines.objectives import (
 from newfound.baselines.ranking_statistics import widened_head
 from newfound.config import Config, Runtime
 from newfound.data.loader import class_balanced_batches
-from newfound.errors import InputError
 from newfound.look import Look
 from newfound.models.batch_norm import share_statistics
 from newfound.models.network import Network
@@ -58,8 +57,7 @@ class Ground:
     """What all stages of a run stand on.
 
     labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  trainable: rows that training may
-    see.  threshold: of pairs, as `fixed` of `PseudoLabels`.  runtime: for whether BatchNorm's
-    statistics are of the whole batch where several processes share it, and whether to compile.
+    see.  threshold: of pairs, as `fixed` of `PseudoLabels`.  runtime: whether to compile.
     """
 
     network: Network
@@ -370,14 +368,14 @@ def _weak(config: Config, share: float = 1.0, **changed: Any) -> Config:
 
 
 def _fitting_batch(batch: int, rows: np.ndarray) -> int:
-    """The batch, or as much of it as there are rows; the processes can share it evenly."""
-    share = min(batch, len(rows)) // distributed.count()
-    if share == 0:
-        raise InputError(
-            f"a stage has only {len(rows)} items to train on, too few for {distributed.count()} "
-            "processes; start fewer"
-        )
-    return share * distributed.count()
+    """The batch, or all rows where they are fewer.
+
+    Raises InputError if the processes cannot share it evenly: their number would then decide how
+    many steps there are.
+    """
+    fitting = min(batch, len(rows))
+    distributed.check_batch(fitting)
+    return fitting
 
 
 def _training(
@@ -395,7 +393,7 @@ def _training(
         fitting["unlabelled_share"] = None
     config = config.model_copy(update=fitting)
     network = ground.network.to(ground.device)
-    if ground.runtime.sync_batch_norm and distributed.count() > 1:
+    if config.sync_batch_norm and distributed.count() > 1:
         share_statistics(network, ground.device)
     labels = torch.from_numpy(ground.labels).to(ground.device)
     look = Look(network, config, ground.device, ground.runtime.compile_network)

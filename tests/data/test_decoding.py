@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -75,3 +76,19 @@ def test_a_worker_whose_first_process_is_gone_ends_before_it_begins() -> None:
         [sys.executable, "-c", program], capture_output=True, check=False, text=True
     )
     assert (done.returncode, done.stdout) == (0, "")
+
+
+class Nothing(Decoding):
+    def __getitems__(self, requests: list[Any]) -> Chunk:
+        return Chunk(None, [])
+
+
+@pytest.mark.timeout(60)
+def test_workers_live_whatever_way_of_starting_is_the_default() -> None:
+    """That of newer Python has a server between them and the first process."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("forkserver", force=True)
+    try:
+        assert list(decoded(Nothing(), [[0], [1]], workers=1, pin=False)) == [Chunk(None, [])] * 2
+    finally:
+        multiprocessing.set_start_method(before, force=True)

@@ -187,8 +187,10 @@ def test_cuda_batches_are_pinned_or_on_the_device(tmp_path: Path) -> None:
     rows = [torch.tensor([3, 1])]
     (streamed,) = StreamedPixels(source, 8, 1, 0, pin=True).batches(rows)
     (cached,) = CachedPixels(decode_all(source, 8, 1, 0)[0].to(CUDA)).batches(rows)
-    assert streamed.pixels.is_pinned() and cached.pixels.is_cuda
+    (in_memory,) = CachedPixels(decode_all(source, 8, 1, 0)[0], pin=True).batches(rows)
+    assert streamed.pixels.is_pinned() and in_memory.pixels.is_pinned() and cached.pixels.is_cuda
     assert torch.equal(streamed.pixels, cached.pixels.cpu())
+    assert torch.equal(streamed.pixels, in_memory.pixels)
 
 
 @pytest.mark.parametrize(
@@ -213,8 +215,24 @@ def test_the_cache_is_where_it_fits_or_where_it_is_wished(
     assert choose_cache(n_items, 10, device, wish) == expected
 
 
-def testfree_memory_is_plausible() -> None:
+def test_free_memory_is_plausible() -> None:
     assert 2**20 < loader.free_memory() < 2**50
+
+
+@pytest.mark.parametrize(
+    ("group", "limits"),
+    [("0::/job/step", [100, 700]), ("0::/", []), ("4:memory:/job/step\n0::/other", [])],
+)
+def test_the_memory_of_a_job_is_that_of_its_groups(
+    tmp_path: Path, group: str, limits: list[int]
+) -> None:
+    step = tmp_path / "groups" / "job" / "step"
+    step.mkdir(parents=True)
+    (step / "memory.max").write_text("100\n")
+    (step.parent / "memory.max").write_text("700\n")
+    (step.parents[1] / "memory.max").write_text("max\n")
+    (tmp_path / "own").write_text(group + "\n")
+    assert list(loader._memory_limits(tmp_path / "own", step.parents[1])) == limits
 
 
 def random_labels(n: int, seed: int) -> NDArray[Any]:

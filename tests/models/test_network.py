@@ -138,6 +138,14 @@ def test_eta_is_the_concatenation_through_a_layer_and_a_relu() -> None:
     torch.testing.assert_close(fused, expected)
 
 
+def test_the_heads_are_exact_under_bfloat16() -> None:
+    network = make_network(tiny_config(), known=3, novel=5)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        outputs = network(Seen(torch.randn(8, 1, 16, 16)))
+    assert torch.equal(outputs.known, network.known(outputs.fused))
+    assert torch.equal(outputs.novel, network.novel(outputs.fused))
+
+
 def test_the_fused_features_are_not_rounded_to_ties_under_bfloat16() -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         fused = video_network()(clips_and_sound()).fused

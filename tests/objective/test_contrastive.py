@@ -208,7 +208,7 @@ def test_every_anchor_of_equation_3_is_at_least_zero(
     rows = torch.tensor(labels + labels)
     z = unit_rows(len(rows), seed).float()
     for term in contrastive_terms(z, rows, tau):
-        assert (term >= 0).all()
+        assert (term >= -4 * torch.finfo(torch.float32).eps / tau).all()  # rounding of logits
         assert term.isfinite().all()
 
 

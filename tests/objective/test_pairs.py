@@ -403,6 +403,15 @@ def test_the_threshold_ignores_pairs_of_other_rows() -> None:
     assert torch.equal(share_threshold(tampered, rows, 0.3), expected)
 
 
+@settings(deadline=None, max_examples=40)
+@given(items=st.integers(2, 30), share=st.floats(0, 1), seed=seeds)
+def test_the_threshold_is_a_quantile_of_the_pairs(items: int, share: float, seed: int) -> None:
+    agreement = random_agreement(items, seed)
+    counted = torch.ones(items, dtype=torch.bool)
+    expected = off_diagonal(agreement).quantile(1 - share)
+    torch.testing.assert_close(share_threshold(agreement, counted, share), expected)
+
+
 @pytest.mark.parametrize("counted", [0, 1])
 def test_no_pair_gives_no_threshold(counted: int) -> None:
     rows = torch.arange(4) < counted

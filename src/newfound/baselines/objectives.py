@@ -17,10 +17,10 @@ from newfound.baselines.ranking_statistics import (
     RankingStatisticsLosses,
     joint_loss,
 )
-from newfound.batch import UNLABELLED, Batch, Seen
+from newfound.batch import UNLABELLED, Batch, Media, Seen
 from newfound.config import Config
 from newfound.data.loader import Items
-from newfound.distributed import gathered
+from newfound.distributed import agreed, gathered
 from newfound.inference import Answers, ask
 from newfound.look import Look
 from newfound.models.heads import StudentHead, student_logits
@@ -95,7 +95,7 @@ class Rotations(Objective):
 
     def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
         """Over all four rotations of one view of each item."""
-        pixels = self.look.viewer.one(batch.media, generator).pixels
+        pixels = self.look.viewer.one(Media(batch.media.pixels), generator).pixels
         assert pixels is not None, "settings refuse rotations without pictures"
         with self.look.precision():
             encoder = self.look.network.encoder("visual")
@@ -313,8 +313,10 @@ class DeepTransferClustering(Objective):
         features = self._answers(items).features
         projected, centres = (
             torch.from_numpy(array)
-            for array in deep_transfer_clustering.initial_centres(
-                features, head.out_features, self.config.seed
+            for array in agreed(
+                lambda: deep_transfer_clustering.initial_centres(
+                    features, head.out_features, self.config.seed
+                )
             )
         )
         q = student_logits(projected, centres).softmax(dim=1)

@@ -123,14 +123,15 @@ class StreamedClips:
 class KeptClips:
     """Clips at a set number of places of each video, all kept decoded.
 
-    kept: the clips of all items, item after item, each at the places of `kept_places`.
+    kept: the clips of all items, item after item, each at the places of `kept_places`.  pin: as of
+    `StreamedClips`.
     """
 
-    def __init__(self, kept: Media, config: VideoConfig) -> None:
+    def __init__(self, kept: Media, config: VideoConfig, pin: bool = False) -> None:
         assert config.places is not None
         at = kept_places(config)
         self.clips = config.clips
-        self.kept = kept
+        self.kept, self.pin = kept, pin
         self.places = config.places
         self.kept_each = len(at)
         self.n_items = len(kept) // self.kept_each
@@ -149,7 +150,7 @@ class KeptClips:
             yield self._at(batch * self.kept_each + place[batch])
 
     def _at(self, index: Tensor) -> Media:
-        return self.kept.select(index)
+        return self.kept.select(index, self.pin)
 
 
 def read_clips(
@@ -198,7 +199,7 @@ def read_clips(
             pass
         return skipped
 
-    pin = device.type == "cuda"
+    pin = device.type == "cuda" and room != "device"
     if room == "none":
         known = KnownReadable(source, _usability(shape, at, config))
         usable_ones, skipped = without_unusable(source, known, unusable)
@@ -208,7 +209,7 @@ def read_clips(
     if kept is None:
         nothing = source.subset(np.zeros(0, dtype=np.int64))
         return StreamedClips(nothing, config, workers, pin), skipped
-    return KeptClips(kept.to(device) if room == "device" else kept, config), skipped
+    return KeptClips(kept.to(device) if room == "device" else kept, config, pin), skipped
 
 
 def _usability(shape: ClipShape, at: list[float], config: VideoConfig) -> About:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ def decoded(
         prefetch_factor=ahead if workers else None,
         generator=torch.Generator(),  # else it draws from the global one, changing the run
         worker_init_fn=partial(_leave_stopping_to, os.getpid()) if workers else None,
+        # A server that forks, as newer Python has, would be the parent of them all.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
     n_done = 0
     try:
@@ -153,6 +156,8 @@ def _leave_stopping_to(first: int, _worker: int) -> None:
     if os.getppid() != first:  # which has been killed since
         os._exit(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "darwin":  # whose threads cannot wait for a signal
+        return
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_by_wish_of, args=(first,), daemon=True).start()
 

@@ -185,18 +185,19 @@ class Items(Protocol):
 
 
 class CachedPixels:
-    """Images that are kept whole: (n, C, S, S) uint8 in memory or on the device."""
+    """Images that are kept whole: (n, C, S, S) uint8 in memory or on the device.
+
+    pin: give batches in page-locked memory, from which a copy to a CUDA device need not wait.
+    """
 
     clips = 1
 
-    def __init__(self, pixels: Tensor) -> None:
-        self.pixels = pixels
+    def __init__(self, pixels: Tensor, pin: bool = False) -> None:
+        self.pixels, self.pin = pixels, pin
 
     def batches(self, rows: Sequence[Tensor], draw: Draw | None = None) -> Iterator[Media]:  # noqa: ARG002
         """See Items."""
-        for batch in rows:
-            at = batch.to(self.pixels.device, non_blocking=True)
-            yield Media(self.pixels.index_select(0, at))
+        return (Media(self.pixels).select(batch, self.pin) for batch in rows)
 
 
 class StreamedPixels:
@@ -236,14 +237,14 @@ def read_images(
     i-th readable image.
     """
     place = choose_cache(len(source), channels * decode_side(px) ** 2, device, cache)
+    pin = device.type == "cuda" and place != "device"
     if place != "none":
         pixels, skipped = decode_all(source, px, channels, workers, on_progress)
-        return CachedPixels(pixels.to(device) if place == "device" else pixels), skipped
+        return CachedPixels(pixels.to(device) if place == "device" else pixels, pin), skipped
     known = KnownReadable(source, {"px": px, "channels": channels, "pillow": PIL.__version__})
     readable, skipped = without_unusable(
         source, known, lambda part: check_all(part, px, channels, workers, on_progress)
     )
-    pin = device.type == "cuda"
     return StreamedPixels(readable, px, channels, workers, pin), skipped
 
 
@@ -283,9 +284,13 @@ def choose_cache(
     device: torch.device,
     wish: Cache,
 ) -> Room:
-    """Where to keep decoded pixels; "auto" takes the fastest place with half of it to spare."""
+    """Where to keep decoded pixels; "auto" takes the fastest place with half of it to spare.
+
+    It is one place for all processes of a run, as what they have to tell one another depends on it.
+    """
     if wish == "auto":
-        wish = _fastest_with_room(n_items * bytes_per_item, device)
+        places = everyones(_fastest_with_room(n_items * bytes_per_item, device))
+        return "none" if "none" in places else "memory" if "memory" in places else "device"
     return "memory" if wish == "device" and device.type == "cpu" else wish
 
 
@@ -305,9 +310,22 @@ def free_memory() -> int:
         return 4 * 2**30
     fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
     available = int(fields["MemAvailable"].removesuffix("kB")) * 1024
-    container = Path("/sys/fs/cgroup/memory.max")
-    limit = container.read_text().strip() if container.exists() else "max"
-    return available if limit == "max" else min(available, int(limit))
+    return min([available, *_memory_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
+
+
+def _memory_limits(own: Path, root: Path) -> Iterator[int]:
+    """Bytes that this process's control group and those around it may have, as jobs have them.
+
+    own: tells which group it is; root: where they all lie, of their second version.
+    """
+    lines = own.read_text().splitlines() if own.exists() else []
+    group = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    for place in (root / group, *(root / group).parents):
+        limit = place / "memory.max"
+        if place.is_relative_to(root) and limit.exists():
+            text = limit.read_text().strip()
+            if text != "max":
+                yield int(text)
 
 
 def _stream(

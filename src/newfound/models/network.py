@@ -87,7 +87,9 @@ class Network(nn.Module):
             name: F.normalize(self.projections[name](of_modality).float(), dim=1)
             for name, of_modality in features.items()
         }
-        known, novel = self.known(fused).float(), self.novel(fused).float()
+        # In bfloat16, logits of 8 to 16 would come in steps of 1/16.
+        with torch.autocast(fused.device.type, enabled=False):
+            known, novel = self.known(fused.float()), self.novel(fused.float())
         return Outputs(fused, contrast, known, novel, seen.heard)
 
     def channels_last(self) -> Self:

@@ -110,7 +110,12 @@ def share_threshold(agreement: Tensor, rows: Tensor, share: float) -> Tensor:
     Returns 0-d; NaN if fewer than two rows count.
     """
     counted = _off_diagonal(rows)
-    return agreement.where(counted, torch.nan).nanquantile(1 - share)
+    # What `nanquantile` does, which older torch refuses for more than 4,096 rows; NaN sorts last.
+    rising = agreement.where(counted, torch.nan).flatten().sort().values
+    place = ((counted.sum() - 1).to(agreement.dtype) * (1 - share)).clamp(min=0)
+    around = torch.stack([place.floor(), place.ceil()]).long()
+    below, above = rising.index_select(0, around).unbind()
+    return torch.lerp(below, above, place - place.floor())
 
 
 def follow_threshold(current: Tensor, batch: Tensor, momentum: float = 0.9) -> Tensor:

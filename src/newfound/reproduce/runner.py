@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
-
 from newfound.config import Runtime
 from newfound.errors import BusyError, InputError, Stopped
 from newfound.progress import Progress
@@ -78,7 +76,7 @@ def _run(
             except BusyError as busy:
                 outcome.elsewhere += 1
                 progress.message(f"left to it: {busy}")
-    except (InputError, torch.OutOfMemoryError) as error:
+    except InputError as error:
         outcome.failures[row.number, seed] = str(error)
         progress.message(f"failed: {error}")
 
