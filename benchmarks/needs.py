@@ -3,9 +3,9 @@
     python -m benchmarks.needs --teraflops 70
 
 Operations of the network's forward and backward pass are counted by torch for a few items on the
-CPU; memory of its activations is what autograd keeps for them. Hours are operations over
-`--teraflops`, what a device is expected to reach in training, in bfloat16: an assumption, to be
-replaced by a measured step (`make bench`) where there is one.
+CPU; memory of its activations is what autograd keeps of more items for each of them. Hours are
+operations over `--teraflops`, what a device is expected to reach in training, in bfloat16: an
+assumption, to be replaced by a measured step (`make bench`) where there is one.
 """
 
 import argparse
@@ -16,8 +16,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.trainings import noise
-from newfound.config import Config, make_config
+from newfound.batch import Seen
+from newfound.config import Config, VideoConfig, make_config
 from newfound.models.network import Network, make_network
+from newfound.objective.contrastive import ANCHORS_AT_ONCE
 from newfound.views import Viewer
 
 VIEWS = 2
@@ -45,7 +47,7 @@ PROBLEMS = (
 
 @dataclass(frozen=True)
 class Needs:
-    """Of an item of a batch, both its views: operations, and bytes that autograd keeps.
+    """Of an item of a batch, both its views: operations, and bytes that autograd keeps for it.
 
     parameters: of the network.  exchanged: floats that an item adds to what processes gather.
     """
@@ -57,30 +59,48 @@ class Needs:
 
 
 def needs(config: Config, known: int, novel: int, items: int = 2) -> Needs:
-    """Counted for `items` items on the CPU, under the autocast of training."""
-    network = make_network(config, known, novel).channels_last().train()
-    viewer = Viewer(config, torch.device("cpu"))
-    seen = viewer.two(noise(config, items), torch.Generator().manual_seed(0))
-    kept = 0
+    """Counted for `items` items on the CPU, under the autocast of training.
 
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        nonlocal kept
-        if not isinstance(tensor, torch.nn.Parameter):
-            kept += tensor.numel() * tensor.element_size()
+    Memory is what twice as many keep more: copies of weights in bfloat16 do not grow with a batch.
+    """
+    network = make_network(config, known, novel).channels_last().train()
+    seen, twice = _views(config, items), _views(config, 2 * items)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        kept, exchanged = _pass(network, seen)
+    kept_of_twice, _ = _pass(network, twice)
+    return Needs(
+        operations=counter.get_total_flops() // items,
+        activation_bytes=(kept_of_twice - kept) // items,
+        parameters=_parameters(network),
+        exchanged=exchanged,
+    )
+
+
+def _views(config: Config, items: int) -> Seen:
+    viewer = Viewer(config, torch.device("cpu"))
+    return viewer.two(noise(config, items), torch.Generator().manual_seed(0))
+
+
+def _pass(network: Network, seen: Seen) -> tuple[int, int]:
+    """Forward and backward of some items' views.
+
+    Returns the bytes that autograd keeps, each storage once however many tensors lie in it, and
+    the floats that an item adds to what processes gather.
+    """
+    bytes_at: dict[int, int] = {}
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        bytes_at[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    counter = FlopCounterMode(display=False)
-    with counter, saved_tensors_hooks(keep, lambda tensor: tensor):
+    with saved_tensors_hooks(count, lambda tensor: tensor):
         with torch.autocast("cpu", torch.bfloat16):
             outputs = network(seen)
         parts = [outputs.fused, *outputs.contrast.values(), outputs.known, outputs.novel]
         torch.stack([part.float().sum() for part in parts]).sum().backward()
-    return Needs(
-        operations=counter.get_total_flops() // items,
-        activation_bytes=kept // items,
-        parameters=_parameters(network),
-        exchanged=VIEWS * sum(part.shape[1] for part in parts),
-    )
+    return sum(bytes_at.values()), VIEWS * sum(part.shape[1] for part in parts)
 
 
 def _parameters(network: Network) -> int:
@@ -98,9 +118,21 @@ def gradient_bytes(parameters: int, processes: int) -> int:
 
 
 def objective_bytes(batch: int, modality_pairs: int) -> int:
-    """Matrices of M x M: NCE's logits, mask and gradient for each pair of modalities, and pairs."""
+    """Matrices at once: NCE's logits, mask and gradient of each pair of modalities, and pairs.
+
+    NCE's are M x M, or of one block of anchors where there are too many for one.
+    """
     rows = VIEWS * batch
-    return modality_pairs * rows**2 * (2 * BYTES_FLOAT32 + 2) + 3 * BYTES_FLOAT32 * batch**2
+    anchors = modality_pairs * rows if rows <= ANCHORS_AT_ONCE else ANCHORS_AT_ONCE
+    return anchors * rows * (2 * BYTES_FLOAT32 + 2) + 3 * BYTES_FLOAT32 * batch**2
+
+
+def modality_pairs(config: Config) -> int:
+    """How many pairs of modalities NCE-I and NCE-C compare, as `contrastive_losses` does."""
+    if not isinstance(config, VideoConfig) or config.modalities != "both":
+        return 1
+    each = {"off": 0, "cross": 1, "within": 2}
+    return sum(each[pairs] for pairs in {config.instance_pairs, config.category_pairs})
 
 
 def main() -> None:
@@ -119,7 +151,7 @@ def main() -> None:
 def _table(
     problem: Problem, config: Config, found: Needs, teraflops: float, processes: list[int]
 ) -> list[str]:
-    pairs = 1 if config.preset == "images" else 2
+    pairs = modality_pairs(config)
     lines = [
         f"**{problem.name}**: {problem.items:,} items, {config.epochs} epochs, batch "
         f"{config.batch}; an item's step {found.operations / 1e9:.1f} GFLOP and "

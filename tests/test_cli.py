@@ -3,6 +3,9 @@
 import json
 import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -765,3 +768,47 @@ def test_auto_is_a_preset_for_large_images_too(
     ]
     assert newfound(*command, "--preset", "auto") == 2
     assert "batch is 1024, but there are only" in capsys.readouterr().err
+
+
+# ---- where it is run -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_shell_may_close_what_it_prints_to(photos: Path, tmp_path: Path, closed: str) -> None:
+    command = [sys.executable, "-m", "newfound", *discover_command(photos, tmp_path / "run")]
+    command.remove("--quiet")
+    ended = subprocess.run(
+        f"{shlex.join(command)} {closed}", shell=True, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr.count("mistake")) == (0, 0)
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_current_folder_that_is_gone(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for command in (
+        discover_command(photos, Path("run")),
+        ["predict", tmp_path, photos, "--out", "a.csv"],
+    ):
+        assert newfound(*command) == 2
+        assert "lies in the current folder, which is gone; cd to" in capsys.readouterr().err
+
+
+def test_a_file_of_a_run_in_place_of_its_folder(
+    finished: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = finished / "report.html"
+    for command in (
+        ["report", page],
+        ["evaluate", page],
+        ["predict", page, photos, "--out", tmp_path / "a.csv"],
+    ):
+        assert newfound(*command) == 2
+        assert "report.html is a file; give the folder of the run" in capsys.readouterr().err

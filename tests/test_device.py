@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import re
 import resource
@@ -56,6 +57,14 @@ def test_workers_are_the_cores_that_may_be_used() -> None:
     finally:
         os.sched_setaffinity(0, allowed)
     assert choose_workers(0) == 0
+
+
+def test_a_worker_of_a_pool_decodes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_workers(3) == 3
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)  # type: ignore[attr-defined]
+    assert choose_workers(None) == choose_workers(0) == 0
+    with pytest.raises(InputError, match=r"workers is 3, and this process.*give workers=0"):
+        choose_workers(3)
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,25 @@
+import gc
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from pyarrow.parquet import ParquetFile
 
 import newfound
 from newfound import conclusion, embedding
 from newfound.baselines import kmeans
+from newfound.cli import run_command_line
 from newfound.discovery import choose_preset
+from newfound.surroundings import plain_surroundings
 from support.made_images import made_arrays, make_folder
-from support.small_run import TINY
+from support.small_run import TINY, assert_same_run, discover_command
 
 TINY_IN_PYTHON = TINY | {"epochs": 1}
 
@@ -131,6 +138,122 @@ def test_tables_are_copies(tmp_path: Path) -> None:
     assert "mine" not in set(found.table()["category"])
 
 
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@contextmanager
+def default_device(device: str) -> Iterator[None]:
+    torch.set_default_device(device)
+    try:
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+def settings_of_torch_and_numpy() -> dict[str, Any]:
+    return {
+        "grad": torch.is_grad_enabled(),
+        "inference": torch.is_inference_mode_enabled(),
+        "dtype": torch.get_default_dtype(),
+        "device": torch.get_default_device(),
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "errors": np.geterr(),
+    }
+
+
+@pytest.mark.parametrize(
+    "surroundings",
+    [
+        torch.no_grad(),
+        torch.inference_mode(),
+        default_dtype(torch.float64),
+        default_dtype(torch.float16),
+        default_device("meta"),
+        torch.device("meta"),
+        np.errstate(all="raise"),
+        torch.autocast("cpu", torch.bfloat16),
+    ],
+    ids=[
+        "no_grad",
+        "inference_mode",
+        "float64",
+        "float16",
+        "default_device",
+        "device",
+        "errstate",
+        "autocast",
+    ],
+)
+def test_what_a_notebook_set_around_it_changes_nothing(
+    tmp_path: Path, surroundings: AbstractContextManager[Any]
+) -> None:
+    """In bfloat16, to which torch may keep weights as cast until the outermost autocast ends."""
+    photos = make_folder(tmp_path / "photos", each=6)
+    plain = discovered(photos, out=tmp_path / "plain", precision="bfloat16")
+    predicted = plain.predict(photos / "unlabelled", workers=0)
+    usual = settings_of_torch_and_numpy()
+    with surroundings:
+        before = settings_of_torch_and_numpy()
+        assert before != usual
+        with plain_surroundings():
+            assert settings_of_torch_and_numpy() == usual
+        found = discovered(photos, out=tmp_path / "within", precision="bfloat16")
+        again = found.predict(photos / "unlabelled", workers=0)
+        assert settings_of_torch_and_numpy() == before
+    assert_same_run(tmp_path / "plain", tmp_path / "within")
+    pd.testing.assert_frame_equal(again, predicted, check_exact=True)
+
+
+def test_a_call_from_python_is_the_command(tmp_path: Path) -> None:
+    """To the bit in bfloat16, though what surrounds the call is an autocast, too."""
+    photos = make_folder(tmp_path / "photos", each=6)
+    command = discover_command(photos, tmp_path / "there", precision="bfloat16")
+    assert run_command_line(command) == 0
+    discovered(photos, out=tmp_path / "here", precision="bfloat16", epochs=TINY["epochs"])
+    assert_same_run(tmp_path / "there", tmp_path / "here")
+
+
+def test_it_works_where_nothing_can_be_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = make_folder(tmp_path / "photos", each=6)
+    for number, stream in enumerate((None, object())):
+        monkeypatch.setattr("sys.stderr", stream)
+        found = discovered(photos, out=tmp_path / str(number))
+        assert len(found.predict(photos / "unlabelled", workers=0)) == 12
+
+
+def test_a_temporary_run_is_removed_with_its_result_without_a_warning() -> None:
+    pixels, kinds = made_arrays((0, 1, 2, 3), 6)
+    found = discovered((pixels, np.where(kinds < 2, kinds, -1)))
+    place = found.folder.path
+    assert place.is_dir()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        del found
+        gc.collect()
+    assert not place.exists() and not told
+
+
+def test_a_catalogue_brings_its_truth(tmp_path: Path) -> None:
+    photos = make_folder(tmp_path / "photos", each=6)
+    catalogue, _ = newfound.open_catalogue(photos)
+    truth = newfound.Truth(np.repeat([0, 1], 6), ("bar", "cross"))
+    assert "novel" in discovered((catalogue, truth), out=tmp_path / "run").result_
+
+
+@pytest.mark.parametrize("runtime", [{"workers": 0}, "cpu", newfound.Runtime])
+def test_a_runtime_that_is_none_is_refused_at_once(runtime: Any) -> None:
+    with pytest.raises(newfound.InputError, match=r"runtime is given as .*; give a newfound\.Run"):
+        newfound.discover("nowhere", num_novel=2, runtime=runtime)
+
+
 @pytest.mark.parametrize(
     ("shape", "preset"),
     [
@@ -183,6 +306,11 @@ def test_a_number_of_numpy_is_one(tmp_path: Path) -> None:
     assert len(found.categories_) == 2
     with pytest.raises(newfound.InputError, match="nowhere is no folder"):
         found.report(tmp_path / "nowhere" / "page.html")
+    with pytest.raises(newfound.InputError, match="photos is a folder; give another place"):
+        found.report(photos)
+    for odd in (None, ["a"], found.table()):
+        with pytest.raises(newfound.InputError, match=r"the truth is given as .*; give a dict of"):
+            found.evaluate(odd)  # type: ignore[arg-type]
     truth = dict.fromkeys(found.table()["path"], 1)  # as whole numbers, in place of text
     assert found.evaluate(truth | {next(iter(truth)): "b"})["per_category"]  # type: ignore[arg-type, dict-item]
     with pytest.raises(newfound.InputError, match="the truth lacks 12 of 12 items"):

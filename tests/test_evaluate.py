@@ -1,4 +1,6 @@
 import json
+import math
+import warnings
 from itertools import permutations
 
 import numpy as np
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from newfound.errors import InputError
 from newfound.evaluate import assessment, clustering_accuracy, match, scores
 
 
@@ -63,6 +66,14 @@ def test_accuracy_is_one_matching_over_all_items() -> None:
     truth = np.array([0, 0, 1, 1, 0, 0, 1, 1])
     predicted = np.array([0, 0, 1, 1, 1, 1, 0, 0])
     assert clustering_accuracy(truth, predicted) == 0.5
+
+
+def test_accuracy_is_of_the_same_items_or_of_none() -> None:
+    for truth, predicted in (([0, 1], [0]), ([[0, 1]], [[0, 1]]), ([0], []), (0, 0)):
+        with pytest.raises(InputError, match=r"truth has the shape .*give one label for each item"):
+            clustering_accuracy(np.array(truth), np.array(predicted))
+    with warnings.catch_warnings(action="error"):
+        assert math.isnan(clustering_accuracy(np.array([]), np.array([])))
 
 
 @given(clusterings())

@@ -1,13 +1,15 @@
 import os
+import re
 import stat
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from safetensors import SafetensorError
 
 from newfound.errors import RunFolderError
-from newfound.files import leftovers, write_atomically, write_csv, write_text
+from newfound.files import damaged, leftovers, write_atomically, write_csv, write_text
 
 
 @pytest.mark.parametrize(
@@ -64,9 +66,23 @@ def test_a_place_that_takes_no_file_is_named(tmp_path: Path, place: str) -> None
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "b").write_text("x")
-    with pytest.raises(RunFolderError, match=f"cannot write .*{place}"):
+    with pytest.raises(RunFolderError, match=f"cannot write .*{place}") as caught:
         write_text(tmp_path / place, "x")
     assert leftovers(tmp_path) == []
+    if place != "absent/a":
+        what = "file" if place == "file/a" else "folder"
+        assert str(caught.value).endswith(f"{tmp_path / what} is a {what}; give another place")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_a_disk_that_is_full_is_said_to_be_where_torch_does_not(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"a: the disk is probably full\. What.*free the"):
+        write_atomically(tmp_path / "a", lambda _: torch.save(torch.zeros(10**6), "/dev/full"))
+
+
+def test_what_is_damaged_is_to_be_deleted_first(tmp_path: Path) -> None:
+    """Of one that is there the run's command would say that it is complete already."""
+    assert re.search("Delete it, if it is there, and give", str(damaged(tmp_path, "half")))
 
 
 def test_what_a_killed_process_leaves_is_known(tmp_path: Path) -> None:

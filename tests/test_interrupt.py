@@ -7,7 +7,7 @@ import pytest
 from newfound.interrupt import signals_held, stop_requested, terminated_as_by_ctrl_c
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_first_signal_only_asks(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with stop_requested() as stop:
@@ -15,7 +15,21 @@ def test_a_first_signal_only_asks(number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
         assert stop()
         assert signal.getsignal(number) is before  # a second one acts
+    assert stop()  # which may be asked afterwards
     assert signal.getsignal(number) is before
+
+
+def test_what_a_program_was_started_to_ignore_stays_ignored() -> None:
+    """As Ctrl-C by shells for what they start with `&`, and the end of a terminal by nohup."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        before = signal.signal(number, signal.SIG_IGN)
+        try:
+            with terminated_as_by_ctrl_c(), stop_requested() as stop, signals_held():
+                os.kill(os.getpid(), number)
+            assert not stop()
+            assert signal.getsignal(number) is signal.SIG_IGN
+        finally:
+            signal.signal(number, before)
 
 
 def test_a_second_ctrl_c_acts_at_once() -> None:
@@ -56,11 +70,12 @@ def test_held_signals_still_only_ask_where_they_only_ask() -> None:
         assert stop()
 
 
-def test_termination_is_as_ctrl_c_and_left_as_it_was() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_termination_is_as_ctrl_c_and_left_as_it_was(number: signal.Signals) -> None:
     with pytest.raises(KeyboardInterrupt), terminated_as_by_ctrl_c():
-        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert signal.getsignal(number) is signal.default_int_handler
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is signal.SIG_DFL
 
 
 def test_a_program_that_handles_termination_keeps_its_way() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from newfound.errors import InputError
-from newfound.out_place import check_apart_from_data, check_place_of_table
+from newfound.out_place import check_apart_from_data, check_place_of_table, real_place
 from newfound.run_folder import RunFolder
 
 
@@ -59,3 +59,15 @@ def test_a_table_is_no_folder_and_none_of_a_run(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"name": "of something else"}')
     check_place_of_table(tmp_path / "table.csv")
     assert {path.name for path in tmp_path.iterdir()} == {"folder.csv", "run", "config.json"}
+
+
+def test_a_current_folder_that_is_gone_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(InputError, match="run lies in the current folder, which is gone; cd to"):
+        check_apart_from_data(Path("run"), tmp_path)
+    check_apart_from_data(tmp_path / "run", tmp_path / "photos")
+    assert real_place(tmp_path / "run") == tmp_path / "run"

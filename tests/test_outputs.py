@@ -78,8 +78,8 @@ def test_a_lost_part_of_the_embedding_is_noticed(folder: RunFolder) -> None:
 def test_a_table_without_a_column_is_lost(folder: RunFolder) -> None:
     read_items(folder).drop(columns="second").to_parquet(folder.items)
     assert lost_output(folder) == folder.items
-    with pytest.raises(RunFolderError, match=r"lacks second\. Give the run's command again"):
+    with pytest.raises(RunFolderError, match=r"lacks second\. Delete it, if it is there"):
         read_items(folder)
     pd.read_csv(folder.categories).drop(columns="size").to_csv(folder.categories, index=False)
-    with pytest.raises(RunFolderError, match=r"lacks size\. Give the run's command again"):
+    with pytest.raises(RunFolderError, match=r"lacks size\. Delete it, if it is there"):
         read_categories(folder)

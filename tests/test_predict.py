@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -49,8 +50,18 @@ def test_each_category_has_a_folder_of_its_own(tmp_path: Path) -> None:
     kinds = ["known", "novel", "known", "known", "known"]
     sort_files(predicted(paths, categories, kinds), tmp_path / "sorted", "copy")
     folders = sorted(path.name for path in (tmp_path / "sorted").iterdir())
-    assert folders == ["a_b", "a_b (known)", "a_b (known)_", "novel-1", "novel-1 (novel)"]
+    assert folders == ["a_b", "a_b (known)", "a_b (known)-2", "novel-1", "novel-1 (novel)"]
     assert all(len([*path.iterdir()]) == 1 for path in (tmp_path / "sorted").iterdir())
+
+
+def test_long_names_are_shortened_and_stay_apart(tmp_path: Path) -> None:
+    categories = ["x" + 200 * "\u00e9" + str(number) for number in range(30)]
+    paths = save_images(tmp_path / "photos", 0, range(30))
+    sort_files(predicted(paths, categories), tmp_path / "sorted", "copy")
+    folders = sorted(path.name for path in (tmp_path / "sorted").iterdir())
+    assert len(folders) == 30
+    assert max(len(name.encode()) for name in folders) <= 200
+    assert all(re.fullmatch(r"x\u00e9{89}( \(known\)(-\d+)?)?", name) for name in folders)
 
 
 def test_links_survive_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

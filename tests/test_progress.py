@@ -114,6 +114,32 @@ class TestPlainLines:
             progress.message("plain")
         assert stream.getvalue() == "plain\n"
 
+    @pytest.mark.parametrize("quiet", [True, False])
+    def test_where_nothing_can_be_written_it_is_quiet(self, clock, monkeypatch, quiet):
+        closed = io.StringIO()
+        closed.close()
+        for stream in (None, object(), closed):
+            monkeypatch.setattr("sys.stderr", stream)
+            with Progress(quiet=quiet, clock=clock) as progress:
+                progress.stage("training", 4, epochs=2)
+                progress.message("hello")
+
+    def test_what_is_written_to_need_not_know_of_terminals(self, clock):
+        class Lines:
+            def __init__(self):
+                self.text = ""
+
+            def write(self, text):
+                self.text += text
+
+            def flush(self):
+                pass
+
+        lines = Lines()
+        with Progress(stream=lines, clock=clock) as progress:
+            progress.message("here")
+        assert lines.text == "here\n"
+
     def test_stderr_by_default(self, clock, capsys):
         with Progress(clock=clock) as progress:
             progress.message("here")

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,11 @@ from newfound import stage as stage_module
 from newfound.checkpoint import load_checkpoint
 from newfound.config import Runtime
 from newfound.data.catalogue import Catalogue, Truth
+from newfound.data.loader import CachedPixels
 from newfound.data.opening import from_arrays
+from newfound.errors import InputError
 from newfound.files import write_atomically
+from newfound.inference import ask
 from newfound.mu_search import CANDIDATES
 from newfound.progress import Progress
 from newfound.run_folder import RunFolder
@@ -359,6 +362,65 @@ def test_stopped_within_an_epoch_it_goes_on_bit_for_bit(
         patched.setattr(Training, "take_step", stop_at_5)
         assert newfound(*command) == 130
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["training"]["step"] == 5
+    assert newfound(*command) == 0
+    assert_same_run(whole, tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_last_checkpoint_is_written_is_not_lost(
+    photos: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+) -> None:
+    original = stage_module.save_checkpoint
+
+    def signalled(path: Path, state: dict[str, Any]) -> None:
+        original(path, state)
+        if state["training"]["step"] == STEPS:
+            os.kill(os.getpid(), number)
+
+    command = discover_command(photos, tmp_path / "run", checkpoint_seconds=1000)
+    with monkeypatch.context() as patched:
+        patched.setattr(stage_module, "save_checkpoint", signalled)
+        assert newfound(*command) == 130
+    assert newfound(*command) == 0
+    assert_same_run(whole, tmp_path / "run")
+
+
+def test_a_signal_while_a_trial_of_mu_is_measured_stops_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = make_folder(tmp_path / "photos", known=(0, 1, 2, 3), novel=(4, 5), each=5)
+
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return ask(*arguments, **named)
+
+    monkeypatch.setattr("newfound.mu_search.ask", interrupted)
+    command = discover_command(photos, tmp_path / "run", mu="heldout", heldout_epochs=1)
+    for trials in (1, 2):
+        assert newfound(*command) == 130
+        assert events(tmp_path / "run").count("heldout") == trials
+
+
+def test_where_a_file_vanishes_the_steps_before_are_kept(
+    photos: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = CachedPixels.batches
+
+    def vanishing(self: CachedPixels, rows: Any, draw: Any = None) -> Iterator[Any]:
+        for number, media in enumerate(original(self, rows, draw)):
+            if number == 2:
+                raise InputError("a.png can no longer be read")
+            yield media
+
+    command = discover_command(photos, tmp_path / "run", checkpoint_seconds=1000)
+    with monkeypatch.context() as patched:
+        patched.setattr(CachedPixels, "batches", vanishing)
+        assert newfound(*command) == 2
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["training"]["step"] == 2
     assert newfound(*command) == 0
     assert_same_run(whole, tmp_path / "run")
 
@@ -711,7 +773,7 @@ def test_a_damaged_configuration_is_named(
         assert newfound(*arguments) == 2
         message = capsys.readouterr().err
         assert str(run / "config.json") in message
-        assert "discover again with a new folder as --out" in message
+        assert "delete its folder, or discover again in a new one" in message
         assert "Traceback" not in message
     assert contents(run) == before
 

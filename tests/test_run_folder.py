@@ -140,7 +140,7 @@ def test_settings_that_are_none_are_named(folder: RunFolder) -> None:
     header = json.loads(folder.config_file.read_text())
     header["config"] = {"preset": "images", "lr": -1}
     folder.config_file.write_text(json.dumps(header))
-    anew = "discover again with a new folder as --out"
+    anew = "delete its folder, or discover again in a new one"
     with pytest.raises(RunFolderError, match=rf"config\.json is damaged: .*lr.*{anew}"):
         folder.config()
     del header["known"]
@@ -180,3 +180,16 @@ def test_a_run_is_known_by_its_configuration(tmp_path: Path, text: str, is_one: 
     assert not RunFolder(tmp_path).holds_a_run()
     (tmp_path / "config.json").write_text(text)
     assert RunFolder(tmp_path).holds_a_run() == is_one
+
+
+def test_a_file_of_a_run_is_not_taken_for_its_folder(folder: RunFolder) -> None:
+    folder.report.touch()
+    with pytest.raises(RunFolderError, match=r"report\.html is a file; give the folder of the run"):
+        RunFolder(folder.report).read_config()
+
+
+@pytest.mark.parametrize("place", ["file", "file/run"])
+def test_a_run_in_the_place_of_a_file_is_refused(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunFolderError, match=r"file is (a file|there).*; give (another|--out)"):
+        RunFolder(tmp_path / place).claim(IDENTITY, {})

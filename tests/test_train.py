@@ -22,7 +22,7 @@ from newfound.train import Training, _mix, learning_rate, train
 from newfound.views import Viewer
 from reference import equations
 from support.made_images import made_arrays
-from support.small_run import TINY_VIDEOS, one_thread, tiny_config
+from support.small_run import EVERY_STAGE, TINY_VIDEOS, one_thread, tiny_config
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -335,21 +335,6 @@ def test_the_cosine_schedule_falls_from_the_rate_to_near_zero() -> None:
 
 WAITS = {"aten::item", "aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select"}
 """Operations whose result the host waits for on a GPU."""
-
-
-EVERY_STAGE: list[dict[str, Any]] = [
-    {},
-    {"pairs": "rank"},
-    {"pairs": "cosine"},
-    {"pairs": "nearest"},
-    {"method": "rs", "pretraining": "none"},
-    {"method": "rs-ll", "pretraining": "none", "pairs": "wta"},
-    {"method": "dtc", "pretraining": "labels"},
-    {"method": "mcl", "pretraining": "none"},
-    {"method": "kmeans", "pretraining": "cl"},
-    {"method": "kmeans", "pretraining": "rotnet"},
-]
-"""Settings that have all stages and all kinds of pairs between them."""
 
 
 @pytest.mark.parametrize("changed", EVERY_STAGE, ids=str)

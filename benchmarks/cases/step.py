@@ -65,7 +65,7 @@ def run(size: Size) -> CaseResult:
             if setting.preset == "small-images" and precisions == ["bfloat16"]:
                 precisions.append("float32")
             rows += measured(setting, precisions, device, _BUDGETS[size])
-    notes = ["a step of the presets quick and quick-videos computes with one thread, in CPU time"]
+    notes = ["a step of the preset quick-videos computes with one thread, in CPU time"]
     return CaseResult(rows=rows, notes=notes)
 
 

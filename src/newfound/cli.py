@@ -33,7 +33,7 @@ from newfound.discovery import Discovery, choose_preset, load
 from newfound.dry_run import try_out
 from newfound.errors import InputError, Stopped
 from newfound.files import write_atomically, write_csv
-from newfound.out_place import check_place_of_table
+from newfound.out_place import check_place_of_table, real_place
 from newfound.predict import check_can_sort, predict, sort_files
 from newfound.progress import Progress
 from newfound.report import write_report
@@ -58,6 +58,7 @@ class Task(Problem):
 def run_command_line(arguments: Sequence[str]) -> int:
     """Run `newfound` with these arguments. Returns the exit code; errors go to stderr."""
     debug = "--debug" in arguments
+    _open_closed_streams()
     try:
         arguments = [a for a in arguments if a != "--debug"]
         _check_processes(arguments)
@@ -71,6 +72,13 @@ def run_command_line(arguments: Sequence[str]) -> int:
             raise
         return _explain(error)
     return 0
+
+
+def _open_closed_streams() -> None:
+    """Where a shell has closed stdout or stderr, as by `>&-`, what is printed goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - as long as the process
 
 
 def _check_processes(arguments: Sequence[str]) -> None:
@@ -354,7 +362,7 @@ def _predict(
 
 def _table_writer(out: Path) -> Callable[[pd.DataFrame], None]:
     """How to write a table to `out`. Raises InputError before the work if it cannot be."""
-    target = Path(os.path.realpath(out))  # a link stays, and what it leads to is written
+    target = real_place(out)  # a link stays, and what it leads to is written
     check_place_of_table(target)
     match out.suffix.lower():
         case ".csv":

@@ -12,13 +12,18 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
 from newfound.cli_flags import Call, Opened, Problem, check_kind, defaults_of, flags_of, open_named
-from newfound.config import PRESETS, Runtime, make_runtime
+from newfound.config import PRESETS, Config, Runtime, make_runtime
 from newfound.data.catalogue import Catalogue
 from newfound.data.rehearsal import pretend
 from newfound.discovery import choose_preset
 from newfound.progress import Progress
 from newfound.tune import TUNED, Candidates, Tuning, tune
 from newfound.tuning_curve import curve_table, write_curves
+
+_OF_BASELINES = [name for name in Config.model_fields if name.startswith(("own_", "weak_"))]
+_OF_OTHER_PAIRS = ("pairs", "cosine_threshold", "rank_top", "heldout_epochs")
+_NOT_ASKED = (*TUNED, "method", "pretraining", "dtc_variant", *_OF_BASELINES, *_OF_OTHER_PAIRS)
+"""Settings that are compared here, and those without a meaning for our method's WTA pairs."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,9 @@ def tune_commands(
     opened to choose the preset.  parse: what parses arguments anew, with the data opened.
     """
     app = SubcommandApp()
-    image_defaults, video_defaults = defaults_of(preset, "images"), defaults_of(preset, "videos")
-    runtime_defaults = Runtime()
+    image_flags = flags_of(defaults_of(preset, "images"), _NOT_ASKED)
+    video_flags = flags_of(defaults_of(preset, "videos"), _NOT_ASKED)
+    runtime_flags = flags_of(Runtime(), without=("shelf",))
 
     @app.command(name="images")
     def tune_images(
@@ -56,8 +62,8 @@ def tune_commands(
         task: OmitArgPrefixes[TuneTask],
         candidates: OmitArgPrefixes[Candidates],
         download: bool = False,
-        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=flags_of(image_defaults, TUNED))]],
-        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=flags_of(runtime_defaults))]],
+        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=image_flags)]],
+        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=runtime_flags)]],
     ) -> Call:
         """Choose settings for `discover images` on the labelled images alone.
 
@@ -92,8 +98,8 @@ def tune_commands(
         candidates: OmitArgPrefixes[Candidates],
         csv: Path | None = None,
         videos: Path | None = None,
-        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=flags_of(video_defaults, TUNED))]],
-        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=flags_of(runtime_defaults))]],
+        settings: OmitArgPrefixes[Annotated[Any, arg(constructor=video_flags)]],
+        runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=runtime_flags)]],
     ) -> Call:
         """Choose settings for `discover videos` on the labelled videos alone.
 

@@ -23,9 +23,13 @@ class _Frozen(BaseModel):
 
 
 class Config(_Frozen):
-    """Every setting that decides what a run finds. Defaults are the paper's (section 4)."""
+    """Every setting that decides what a run finds. Defaults are the preset's."""
 
-    preset: str = Field("images", description="the preset these settings started from")
+    preset: str = Field(
+        "images",
+        description="the named settings that the others start from; auto, as without it: chosen "
+        "by the data",
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice of the run")
 
     # Method
@@ -38,7 +42,8 @@ class Config(_Frozen):
         "auto",
         description="how a baseline's network is trained first: by `labels` (cross-entropy), "
         "`rotnet` (rotations), `cl` (cross-entropy, NCE-I and NCE-C), `simclr` (NCE-I) or not "
-        "(`none`); auto: rotnet for dtc and rs, else labels",
+        "(`none`); auto: rotnet for dtc, rs and rs-ll, labels for kmeans, kcl and mcl, none for "
+        "ours",
     )
     dtc_variant: Literal["plain", "pi", "te", "tep"] = Field(
         "pi",
@@ -276,9 +281,12 @@ ModalityPairs = Literal["within", "cross", "off"]
 
 
 class VideoConfig(Config):
-    """Settings of videos with sound. Defaults are the paper's (sections 3.1.2 and 4)."""
+    """Settings of videos with sound (sections 3.1.2 and 4). Defaults are the preset's."""
 
-    preset: str = Field("videos", description="the preset these settings started from")
+    preset: str = Field(
+        "videos",
+        description="the named settings that the others start from; auto, as without it: videos",
+    )
     px: int = Field(112, ge=8, le=1024, description="side of the square the network sees, pixels")
     channels: Literal[3] = Field(3, description="clips are read in colour")
     modalities: Literal["both", "visual", "audio"] = Field(
@@ -405,7 +413,7 @@ class Runtime(Machine):
     shelf: Path | None = Field(
         None,
         description="a folder where finished pretraining of baselines is kept, and found by runs "
-        "that would train the same again",
+        "that would train the same again; `reproduce` takes OUT/pretrained unless told otherwise",
     )
 
 

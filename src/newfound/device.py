@@ -1,5 +1,6 @@
 """Which device computes, and in which precision."""
 
+import multiprocessing
 import os
 import resource
 import sys
@@ -86,8 +87,18 @@ def compute_threads(wish: int | None, width: int, px: int) -> Iterator[None]:
 def choose_workers(wish: int | None) -> int:
     """Decoding processes: the number wished for, else one for each core, up to 8.
 
-    Where several processes of a run are on this machine, they share the cores.
+    Where several processes of a run are on this machine, they share the cores. Within a worker of
+    a `multiprocessing.Pool`, which may start none, it is 0: that process decodes itself.
+
+    Raises InputError if processes are wished for and may not be started.
     """
+    if multiprocessing.current_process().daemon:
+        if wish:
+            raise InputError(
+                f"workers is {wish}, and this process, as a worker of multiprocessing.Pool, may "
+                "start none; give workers=0, or leave it out"
+            )
+        return 0
     if wish is not None:
         return wish
     cores: int = cpu_count()  # that the process may use, of those that the machine has

@@ -4,18 +4,19 @@ import operator
 import os
 import shutil
 import tempfile
+import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from newfound.config import Runtime, kind_of, make_config, make_machine
 from newfound.data.catalogue import Catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import all_grey, image_sides
-from newfound.data.opening import open_catalogue
+from newfound.data.opening import Data, open_catalogue
 from newfound.distributed import is_writer, started
 from newfound.embedding import read_embedding
 from newfound.errors import InputError, Stopped
@@ -27,9 +28,8 @@ from newfound.progress import Progress
 from newfound.report import write_report
 from newfound.run import Job, run
 from newfound.run_folder import RunFolder
+from newfound.surroundings import plain_surroundings
 from newfound.tables import category_names
-
-Data = str | os.PathLike[str] | Catalogue | tuple[ArrayLike, ArrayLike]
 
 SMALL_IMAGE_PX = 64
 """Up to this side images are small: see `choose_preset`."""
@@ -38,11 +38,8 @@ SMALL_IMAGE_PX = 64
 class Discovery:
     """A finished run: what was found in the unlabelled items, which are rows of every array."""
 
-    def __init__(
-        self, folder: RunFolder, temporary: tempfile.TemporaryDirectory[str] | None = None
-    ) -> None:
+    def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self._temporary = temporary  # which lives as long as this object
         header = folder.read_config()
         self.known_: tuple[str, ...] = tuple(header["known"])
         self.categories_: tuple[str, ...] = category_names(header["num_novel"])
@@ -76,8 +73,12 @@ class Discovery:
         """(n, d) float32: the shared representation z-bar of each unlabelled item."""
         return self._array("features")
 
+    @plain_surroundings()
     def predict(self, data: str | os.PathLike[str], **machine: Any) -> pd.DataFrame:
         """Known and discovered categories of new files; unreadable ones have no row.
+
+        The columns are path, category, kind (known or novel), confidence (0..1), second (the next
+        best category) and margin (0..1, how far it is behind).
 
         data: a file, a folder, or shards as for `newfound.open_catalogue`.  machine: device,
         threads and workers, as in `newfound.Runtime`.  Raises InputError for anything else.
@@ -86,11 +87,16 @@ class Discovery:
         with Progress(quiet=True) as progress:
             return predict(self.folder, data, make_machine(**machine), progress).table
 
-    def evaluate(self, truth: dict[str, str]) -> dict[str, Any]:
+    def evaluate(self, truth: Mapping[str, str]) -> dict[str, Any]:
         """ACC, NMI, ARI, per category, against true class names by the table's paths.
 
         Raises InputError if not every item's truth is given.
         """
+        if not isinstance(truth, Mapping):
+            raise InputError(
+                f"the truth is given as {type(truth).__name__}; give a dict of path -> class, as "
+                "dict(zip(table['path'], table['label'])) makes it of a DataFrame"
+            )
         missing = [path for path in self._items["path"] if truth.get(path) is None]
         if missing:
             raise InputError(
@@ -143,6 +149,7 @@ def load(run: str | os.PathLike[str]) -> Discovery:
     return Discovery(RunFolder(_path(run, "a run")))
 
 
+@plain_surroundings()
 def discover(
     data: Data | None = None,
     *,
@@ -170,11 +177,17 @@ def discover(
     preset: a name in `newfound.PRESETS`, or `auto` to choose by the images. A preset of videos,
     `videos` or `quick-videos`, says that the data are videos.
     compare_labelled_only: also train on labels alone, for the k-means baseline on its features.
+    runtime: a `newfound.Runtime`; that class itself, like `newfound.Config`, raises pydantic's
+    ValidationError, a ValueError, for a value out of its range.
     settings: fields of `newfound.Config` that replace the preset's.
+
+    Whatever torch and numpy are set to outside (`no_grad`, a default dtype or device, autocast,
+    errors of numpy), within they are as in a fresh process.
 
     Raises InputError for what cannot be used, Stopped when the user interrupts.
     """
     num_novel = _whole(num_novel)
+    _check_runtime(runtime)
     place = None if out is None else _path(out, "out")
     if place is not None:
         check_apart_from_data(place, data, labelled, unlabelled)
@@ -192,23 +205,17 @@ def discover(
             on_progress=progress.new_shards,
         )
     config = make_config(choose_preset(catalogue) if preset == "auto" else preset, **settings)
-    temporary: tempfile.TemporaryDirectory[str] | None = None
-    if place is None:
-        if started() > 1:
-            raise InputError(f"{started()} processes work on one run folder; give out")
-        temporary = tempfile.TemporaryDirectory(prefix="newfound-")
-        place = Path(temporary.name)
-    folder = RunFolder(place)
+    folder = _temporary_folder() if place is None else RunFolder(place)
     speed = runtime or Runtime()
     job = Job(folder, catalogue, truth, num_novel, config, speed, compare_labelled_only)
     try:
         with Progress(quiet=quiet) as progress:
             run(job, progress)
     except Stopped:
-        if temporary is None:
+        if place is not None:
             raise
         raise Stopped("stopped; without `out`, nothing of the run is kept") from None
-    return Discovery(folder, temporary)
+    return Discovery(folder)
 
 
 def choose_preset(catalogue: Catalogue) -> str:
@@ -221,6 +228,23 @@ def choose_preset(catalogue: Catalogue) -> str:
     if image_sides(images) > SMALL_IMAGE_PX:
         return "images"
     return "digits" if all_grey(images) else "small-images"
+
+
+def _temporary_folder() -> RunFolder:
+    """One that is removed with the object, which a `Discovery` holds."""
+    if started() > 1:
+        raise InputError(f"{started()} processes work on one run folder; give out")
+    folder = RunFolder(Path(tempfile.mkdtemp(prefix="newfound-")))
+    weakref.finalize(folder, shutil.rmtree, folder.path, ignore_errors=True)
+    return folder
+
+
+def _check_runtime(runtime: Any) -> None:
+    if not isinstance(runtime, Runtime | None):
+        raise InputError(
+            f"runtime is given as {type(runtime).__name__}; give a newfound.Runtime, as "
+            "newfound.Runtime(workers=0)"
+        )
 
 
 def _whole(num_novel: Any) -> int:

@@ -75,7 +75,7 @@ def _check_fits(path: Path, done: int, rows: int, n_items: int) -> None:
     if not rows or done + rows > n_items:
         raise RunFolderError(
             f"{path} does not fit the run's {n_items:,} items: it is of another run, or damaged. "
-            "Give the run's command again, which makes it anew"
+            "Delete it and give the run's command again, which makes it anew"
         )
 
 

@@ -1,11 +1,14 @@
 """How good a discovery is, where the truth is known. Nothing here is read by training."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
+
+from newfound.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,17 @@ def clustering_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
     """ACC of section 4: the share of items correct under the best one-to-one matching, 0..1.
 
     truth, predicted: (U,) of any labels; their numbers of distinct values may differ.
+
+    Of no items it is NaN. Raises InputError if the two are not of the same items.
     """
+    of_truth, of_predicted = np.shape(truth), np.shape(predicted)
+    if of_truth != of_predicted or len(of_truth) != 1:
+        raise InputError(
+            f"truth has the shape {of_truth} and predicted {of_predicted}; give one label for each "
+            "item in both, (U,)"
+        )
+    if not len(truth):
+        return math.nan
     counts = contingency_matrix(truth, predicted)
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(truth))
 

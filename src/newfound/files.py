@@ -5,6 +5,7 @@ Of several processes at a run the others do what the writer does, and here it co
 
 import csv
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -18,13 +19,18 @@ from newfound.errors import RunFolderError
 
 _BESIDE = ".part"
 
+_DISK_FULL = "the disk is probably full"
+
+_TORCH_CANNOT_WRITE = re.compile(r"inline_container\.cc|PytorchStreamWriter failed")
+"""In what torch raises where the system writes less than it was given, and does not say why."""
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a new file beside `path`, then put it in place of `path` in one move.
 
     Nothing happens in a process that is not the writer.
     Whatever happens, `path` holds either its old content or all of the new.
-    Raises RunFolderError if the disk is full, read-only or gone.
+    Raises RunFolderError if the disk is full, read-only or gone, or no file can be there.
     """
     if not is_writer():
         return
@@ -63,9 +69,12 @@ def leftovers(folder: Path) -> list[Path]:
 
 
 def unwritable(path: Path, error: Exception) -> RunFolderError:
-    """The error for a file that could not be written, with its cure."""
+    """The error for a file or folder that could not be written, with its cure."""
+    if isinstance(error, FileExistsError | IsADirectoryError | NotADirectoryError):
+        return RunFolderError(f"cannot write {path}: {_in_the_way(path)}; give another place")
+    reason = _DISK_FULL if _TORCH_CANNOT_WRITE.search(str(error)) else str(error)
     return RunFolderError(
-        f"cannot write {path}: {error}. What was written before is whole; free the disk or make "
+        f"cannot write {path}: {reason}. What was written before is whole; free the disk or make "
         "it writable, then give the same command again to go on"
     )
 
@@ -73,8 +82,15 @@ def unwritable(path: Path, error: Exception) -> RunFolderError:
 def damaged(path: Path, error: Exception | str) -> RunFolderError:
     """The error for an output of a run that cannot be read, with its cure."""
     return RunFolderError(
-        f"{path} is absent or damaged: {error}. Give the run's command again, which makes it anew"
+        f"{path} is absent or damaged: {error}. Delete it, if it is there, and give the run's "
+        "command again, which makes it anew"
     )
+
+
+def _in_the_way(path: Path) -> str:
+    """What is where a file or folder was to be, or above it."""
+    there = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
+    return f"{there} is a {'folder' if there.is_dir() else 'file'}"
 
 
 def _to_disk(path: Path) -> None:

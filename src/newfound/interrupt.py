@@ -2,17 +2,20 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, what job schedulers send, and a terminal that is closed."""
 
 
 @contextmanager
 def stop_requested() -> Iterator[Callable[[], bool]]:
-    """Within, SIGINT and SIGTERM only set what the given function returns; a second one acts.
+    """Within, the signals to stop only set what the given function returns; a second one acts.
 
+    It may be asked afterwards, too. Signals that the program was started to ignore stay ignored.
     Outside the main thread signals are left alone and the function returns False.
     """
     requested = False
@@ -26,7 +29,7 @@ def stop_requested() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = {number: signal.getsignal(number) for number in _STOPPING}
+    before = _handlers()
     for number in before:
         signal.signal(number, request)
     try:
@@ -38,26 +41,27 @@ def stop_requested() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def terminated_as_by_ctrl_c() -> Iterator[None]:
-    """Within, SIGTERM raises KeyboardInterrupt, unless the program handles it in its own way.
+    """Within, the other signals to stop raise KeyboardInterrupt, too, unless the program handles
+    them in its own way.
 
     Outside the main thread signals are left alone.
     """
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    ):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    usual = [number for number, handler in _handlers().items() if handler is signal.SIG_DFL]
+    for number in usual:
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in usual:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Within, SIGINT and SIGTERM wait; then they act.
+    """Within, the signals to stop wait; then they act.
 
     For what swallows exceptions, as the starting of a process does. A mask would not do: the
     signal goes to any thread that lets it in, and Python acts on it in the main one.
@@ -66,7 +70,7 @@ def signals_held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _STOPPING}
+    before = _handlers()
     for number in before:
         signal.signal(number, lambda code, _frame: held.append(code))
     try:
@@ -76,3 +80,19 @@ def signals_held() -> Iterator[None]:
             signal.signal(number, handler)
         for code in held:
             signal.raise_signal(code)
+
+
+@contextmanager
+def blocked(numbers: Iterable[int]) -> Iterator[None]:
+    """Within, these signals reach neither this thread nor any thread or process it starts."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _handlers() -> dict[signal.Signals, Any]:
+    """Of the signals to stop, but those that are ignored."""
+    now = {number: signal.getsignal(number) for number in _STOPPING}
+    return {number: handler for number, handler in now.items() if handler is not signal.SIG_IGN}

@@ -63,6 +63,11 @@ class Look:
 
     @contextmanager
     def precision(self) -> Iterator[None]:
-        """Within, the network computes in bfloat16 where the run does."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+        """Within, the network computes in bfloat16 where the run does.
+
+        Without torch's cache of cast weights: each is used once in a pass, and within another
+        autocast, as a notebook may have it, those of the first step would stay.
+        """
+        device, enabled = self.device.type, self.bfloat16
+        with torch.autocast(device, torch.bfloat16, enabled=enabled, cache_enabled=False):
             yield

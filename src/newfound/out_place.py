@@ -19,9 +19,9 @@ def check_apart_from_data(
 
     data, labelled, unlabelled: as for `open_catalogue`.
     """
-    place = Path(os.path.realpath(out))  # which, of links in a circle, raises nothing
+    place = real_place(out)
     for folder in _folders_read(data, labelled, unlabelled):
-        whole = folder.resolve()
+        whole = real_place(folder)
         if not place.is_relative_to(whole):
             continue
         if not any(part.startswith(".") for part in place.relative_to(whole).parts):
@@ -29,6 +29,20 @@ def check_apart_from_data(
                 f"--out {out} lies in {folder}, whose files and folders are data; give a "
                 "folder outside of it"
             )
+
+
+def real_place(path: Path) -> Path:
+    """The whole path, with links followed; of links in a circle it raises nothing.
+
+    Raises InputError for a relative path where the current folder has been removed.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} lies in the current folder, which is gone; cd to a folder that is there, or "
+            "give the whole path"
+        ) from None
 
 
 def check_place_of_table(out: Path) -> None:

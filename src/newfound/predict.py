@@ -34,6 +34,9 @@ from newfound.run_folder import RunFolder
 from newfound.tables import category_names
 from newfound.two_best import TwoBest
 
+_FOLDER_NAME_BYTES = 180
+"""Of most systems' 255; what tells folders of one name apart is added to it."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -148,17 +151,24 @@ def _table(
 def _folder_names(answers: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """A folder's name for each kind and category, no two the same.
 
-    A label may hold anything, "../" too, and a known class may be called like a novel category.
+    A label may hold anything, "../" too, be of any length, and a known class may be called like a
+    novel category.
     """
     names: dict[tuple[str, str], str] = {}
     for kind, category in sorted(set(answers)):
-        name = re.sub(r"[/\\\0]", "_", category).strip(".") or "_"
+        name = _shortened(re.sub(r"[/\\\0]", "_", category)).strip(".") or "_"
         if name in names.values():
             name = f"{name} ({kind})"
-        while name in names.values():
-            name += "_"
-        names[kind, category] = name
+        count, free = 1, name
+        while free in names.values():
+            count += 1
+            free = f"{name}-{count}"
+        names[kind, category] = free
     return names
+
+
+def _shortened(name: str) -> str:
+    return name.encode()[:_FOLDER_NAME_BYTES].decode(errors="ignore")  # no half of a character
 
 
 def _free_name(path: Path) -> Path:

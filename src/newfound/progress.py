@@ -1,5 +1,6 @@
 """What a run shows while it works: a live display on a terminal, plain lines elsewhere."""
 
+import io
 import math
 import sys
 import time
@@ -114,7 +115,7 @@ class Progress:
     """Shows stages of work on stderr: live on a terminal, else in lines; nothing if `quiet`.
 
     A context manager. Plain lines are one per epoch, at most one every `EPOCH_LINE_SECONDS`, the
-    first and the last always.
+    first and the last always. A stream that cannot be written to is left alone, as if `quiet`.
 
     stream: sys.stderr if not given.  clock: monotonic seconds.
     """
@@ -125,15 +126,19 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._quiet = quiet
-        stream = stream or sys.stderr
+        stream = sys.stderr if stream is None else stream
+        self._quiet = quiet or not _can_be_written(stream)
         # Not left to rich, which takes FORCE_COLOR, as many build servers set it, for a terminal
-        self._console = Console(file=stream, force_terminal=stream.isatty())
+        self._console = (
+            Console(file=io.StringIO(), force_terminal=False)
+            if self._quiet
+            else Console(file=stream, force_terminal=_is_terminal(stream))
+        )
         self._clock = clock
         self._stage: _Stage | None = None
         self._line_time = -float("inf")
         self._held_line: str | None = None
-        live = self._console.is_terminal and not self._console.is_dumb_terminal and not quiet
+        live = self._console.is_terminal and not self._console.is_dumb_terminal
         self._live = (
             Live(
                 console=self._console,
@@ -276,6 +281,16 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _can_be_written(stream: Any) -> bool:
+    """A service, or a program without a window, has None or a stand-in for stderr."""
+    has_methods = hasattr(stream, "write") and hasattr(stream, "flush")
+    return has_methods and not getattr(stream, "closed", False)
+
+
+def _is_terminal(stream: Any) -> bool:
+    return hasattr(stream, "isatty") and bool(stream.isatty())
 
 
 def _is_number(figure: float | None) -> bool:

@@ -1,7 +1,7 @@
 """A run from data to result, stage by stage; each stage continues where it was cut off."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -283,9 +283,16 @@ def _search_mu(
     for fraction in tried:
         if fraction not in done:
             began = time.monotonic()
-            acc = _try_mu(job, rehearsal, fraction, items, device, progress)
-            done[fraction] = {"acc": acc, "seconds": time.monotonic() - began}
-            job.folder.log("heldout", fraction=fraction, **done[fraction])
+            with stop_requested() as stop:
+                acc = _try_mu(job, rehearsal, fraction, items, device, progress, stop)
+            if acc is not None:
+                done[fraction] = {"acc": acc, "seconds": time.monotonic() - began}
+                job.folder.log("heldout", fraction=fraction, **done[fraction])
+            if distributed.any_process(stop()):
+                raise Stopped(
+                    f"stopped; {job.folder.path} holds the trials of mu that were complete. The "
+                    "same command goes on with the next one from its start"
+                )
     best = max(tried, key=lambda fraction: done[fraction]["acc"])
     progress.message(
         f"mu = {best} H: ACC {done[best]['acc']:.3f} on known classes taken as unknown"
@@ -300,25 +307,19 @@ def _try_mu(
     items: Items,
     device: torch.device,
     progress: Progress,
-) -> float:
-    """ACC on known classes taken as unknown. Raises Stopped if the user asked to stop."""
+    stop: Callable[[], bool],
+) -> float | None:
+    """ACC on known classes taken as unknown, None if it was stopped before."""
     steps_per_epoch = len(rehearsal.rows) // min(job.config.batch, len(rehearsal.rows))
     progress.stage(
         f"Trying mu = {fraction} H on known classes", job.config.heldout_epochs * steps_per_epoch
     )
-    with stop_requested() as stop:
 
-        def after_step(_: Training) -> bool:
-            progress.advance()
-            return not distributed.any_process(stop())
+    def after_step(_: Training) -> bool:
+        progress.advance()
+        return not distributed.any_process(stop())
 
-        acc = rehearse(rehearsal, fraction, items, job.config, device, after_step, job.runtime)
-    if acc is None:
-        raise Stopped(
-            f"stopped; {job.folder.path} holds the trials of mu that were complete. The same "
-            f"command goes on with mu = {fraction} H from its start"
-        )
-    return acc
+    return rehearse(rehearsal, fraction, items, job.config, device, after_step, job.runtime)
 
 
 def _answers(

@@ -21,7 +21,7 @@ from newfound.version import __version__
 FORMAT = 1
 """Raised when older programs can no longer read a run folder."""
 
-_LOST = "what run it was is lost with it, so discover again with a new folder as --out"
+_LOST = "what run it was is lost with it, so delete its folder, or discover again in a new one"
 """The only cure for a `config.json` that is damaged."""
 
 _IN_A_RESULT = {"counts", "seconds", "baselines", "warnings"}
@@ -122,6 +122,11 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path} holds no run of newfound; give the folder that was --out of "
                 "newfound discover"
+            ) from None
+        except NotADirectoryError:
+            raise RunFolderError(
+                f"{self.path} is a file; give the folder of the run, which was --out of newfound "
+                "discover"
             ) from None
         except (OSError, ValueError) as error:
             raise RunFolderError(f"cannot read {self.config_file}: {error}; {_LOST}") from None

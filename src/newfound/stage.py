@@ -1,7 +1,8 @@
 """One training of a run: continued from its checkpoint, watched, kept and stopped on request."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from newfound.checkpoint import load_checkpoint, save_checkpoint
 from newfound.config import QUICK, kind_of
 from newfound.data.loader import Items
 from newfound.distributed import agreed, any_process
-from newfound.errors import RunFolderError
+from newfound.errors import InputError, NonFiniteLossError, RunFolderError
 from newfound.interrupt import stop_requested
 from newfound.progress import Progress
 from newfound.train import Training, train
@@ -41,14 +42,11 @@ class Stage:
 class TrainingStage:
     """A training with its checkpoint: loaded when made, written from time to time.
 
-    was_asked_to_stop: whether the user did, if only at the last step.
-
     Raises RunFolderError when made if the checkpoint does not fit.
     """
 
     def __init__(self, stage: Stage, training: Training) -> None:
         self.stage, self.training = stage, training
-        self.was_asked_to_stop = False
         self._before = _restore(training, stage)
         self._first_step = training.step
         self._began = self._saved = time.monotonic()
@@ -67,7 +65,7 @@ class TrainingStage:
         """Take the steps that are left; a checkpoint is written in the end, whatever the end.
 
         log_epoch gets each epoch's figures and `Training.categories`, and may add to the
-        figures.  Returns False if the user asked to stop before the last step.
+        figures.  Returns False if the user asked to stop, if only at the last step.
         """
         training = self.training
         shown = epoch_began = self._began = self._saved = time.monotonic()
@@ -94,8 +92,7 @@ class TrainingStage:
                 progress.advance()
             self._warn_if_long(progress)
             ended = training.step == training.total_steps
-            self.was_asked_to_stop = any_process(stop())
-            stopping = self.was_asked_to_stop and not ended
+            stopping = any_process(stop())
             if stopping or ended or now - self._saved >= self.stage.checkpoint_seconds:
                 self._save()
             return not stopping
@@ -107,8 +104,20 @@ class TrainingStage:
             epochs=training.config.epochs,
             items_each=training.config.batch,
         )
-        with stop_requested() as stop:
-            return train(training, items, after_step=after_step, after_epoch=after_epoch)
+        with stop_requested() as stop, self._saved_if_items_fail():
+            train(training, items, after_step=after_step, after_epoch=after_epoch)
+        return not any_process(stop())
+
+    @contextmanager
+    def _saved_if_items_fail(self) -> Iterator[None]:
+        """As where a file vanishes. The state is that after the last step, in every process."""
+        try:
+            yield
+        except (NonFiniteLossError, RunFolderError):
+            raise
+        except InputError:
+            self._save()
+            raise
 
     def _save(self) -> None:
         """Write the checkpoint, unless a step has just spoilt the weights."""

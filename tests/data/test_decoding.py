@@ -3,11 +3,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from newfound.data import decoding
 from newfound.data.decoding import Chunk, Decoding, decoded
@@ -24,13 +27,19 @@ class Interrupted(Decoding):
         return Chunk(None, [])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_worker_leaves_stopping_to_the_first_process(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "signals_held", nullcontext)  # which a forked one would inherit
-    chunks = list(decoded(Interrupted(number), [[0], [1], [2]], workers=1, pin=False))
-    assert chunks == [Chunk(None, [])] * 3
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)  # torch then starts threads in workers, too, before we come to speak
+    try:
+        for _ in range(3):
+            chunks = list(decoded(Interrupted(number), [[0], [1], [2]], workers=1, pin=False))
+            assert chunks == [Chunk(None, [])] * 3
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.timeout(60)
@@ -70,12 +79,30 @@ def test_ctrl_c_while_workers_start_is_not_lost(monkeypatch: pytest.MonkeyPatch)
         list(decoded(Interrupted(), [[0]], workers=1, pin=False))
 
 
-def test_a_worker_whose_first_process_is_gone_ends_before_it_begins() -> None:
-    program = "from newfound.data import decoding; decoding._leave_stopping_to(-1, 0); print('on')"
+@pytest.mark.timeout(60)
+def test_workers_end_soon_after_the_first_process_is_gone() -> None:
+    """Even if they wait for somebody to take what they have decoded."""
+    program = """
+import os, signal, torch
+from newfound.batch import Media
+from newfound.data.decoding import Chunk, Decoding, decoded
+class Large(Decoding):
+    def __getitems__(self, requests):
+        return Chunk(Media(torch.zeros(1, 3, 2000, 2000, dtype=torch.uint8)), [])
+chunks = decoded(Large(), [[0]] * 100, workers=2, pin=False)
+next(chunks)
+print(*(process.pid for process in __import__("multiprocessing").active_children()), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, check=False, text=True
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, check=False, text=True
     )
-    assert (done.returncode, done.stdout) == (0, "")
+    workers = [Path("/proc") / number for number in done.stdout.split()]
+    assert len(workers) == 2
+    until = time.monotonic() + 20
+    while any(worker.exists() for worker in workers):
+        assert time.monotonic() < until, "a worker is still there"
+        time.sleep(0.1)
 
 
 class Nothing(Decoding):

@@ -478,6 +478,14 @@ def test_arrays_with_text_labels(blank: str | None) -> None:
     assert catalogue.labels.tolist() == [1, -1, 0, -1]
 
 
+@pytest.mark.parametrize("blank", [None, math.nan, pd.NA])
+def test_labels_of_pandas_lack_what_is_missing(blank: Any) -> None:
+    for labels in (["cat", blank, "ant", blank], pd.Series(["cat", blank, "ant", blank])):
+        catalogue = from_arrays(np.zeros((4, 8, 8), np.uint8), labels)
+        assert catalogue.class_names == ("ant", "cat")
+        assert catalogue.labels.tolist() == [1, -1, 0, -1]
+
+
 def test_labels_that_are_no_valid_text_are_printable() -> None:
     catalogue = made_of(["\ud800x", "caf\udce9", ""])
     assert catalogue.class_names == ("caf\\udce9", "\\ud800x")
@@ -492,7 +500,8 @@ def test_labels_that_are_no_valid_text_are_printable() -> None:
         ([[0], [1], [2], [-1]], r"shape \(4, 1\)"),
         ([0, 1, None, None], "labels hold 0"),
         (["a", "b", "", -1], "labels hold -1"),
-        (["a", "b", "", math.nan], "labels hold nan"),
+        ([0, 1, math.nan, math.nan], "labels hold 0"),
+        ([0, 1, -2, -1], "labels hold -2; give ints from 0 on with -1 for unlabelled"),
         ([0, 1, 2, 3], "no unlabelled image"),
         ([0, 0, -1, -1], "only '0'"),
         ([-1, -1, -1, -1], "has none"),
@@ -604,3 +613,17 @@ def test_files_to_predict_need_no_labels(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="holds no files"):
         files_in(tmp_path / "none")
+
+
+def test_what_was_opened_can_be_opened_again_with_its_truth() -> None:
+    catalogue, truth = digits_catalogue()
+    again, same = open_catalogue((catalogue, truth))
+    assert same is truth and again.fingerprint() == catalogue.fingerprint()
+    assert open_catalogue((catalogue, None)) == (catalogue, None)
+    with pytest.raises(InputError, match=r"there is a list; give its newfound\.Truth"):
+        open_catalogue((catalogue, [1, 2]))  # type: ignore[arg-type]
+    fewer = catalogue.subset(np.arange(100))
+    with pytest.raises(InputError, match="the truth is of 896 items, and the catalogue has"):
+        open_catalogue((fewer, truth))
+    with pytest.raises(InputError, match="the data are images, and the preset is of videos"):
+        open_catalogue((catalogue, truth), kind="videos")

@@ -129,12 +129,15 @@ def test_features_are_not_negative_and_stay_exact_under_bfloat16(
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 8])
-def test_a_convolution_of_clips_has_float32s_gradients_in_bfloat16(frames: int) -> None:
+@pytest.mark.parametrize("where", ["stem", "block"])
+def test_a_convolution_of_clips_has_float32s_gradients_in_bfloat16(where: str, frames: int) -> None:
     """However many frames its maps have, to within bfloat16's rounding."""
-    convolution = R3D18(width=32).to(memory_format=R3D18.memory_format).layer1[0].conv1[0]
+    network = R3D18(width=32, channels=32).to(memory_format=R3D18.memory_format)
+    convolution = network.stem[0] if where == "stem" else network.layer1[0].conv1[0]
     generator = torch.Generator().manual_seed(0)
-    clips, weights = torch.randn(2, 4, 32, frames, 8, 8, generator=generator)
+    clips = torch.randn(4, 32, frames, 8, 8, generator=generator)
     clips = clips.contiguous(memory_format=R3D18.memory_format)
+    weights = torch.randn(convolution(clips).shape, generator=generator)
     found: dict[bool, list[torch.Tensor]] = {}
     for bfloat16 in (True, False):
         x = clips.clone().requires_grad_()

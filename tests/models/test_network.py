@@ -1,13 +1,16 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from newfound.batch import Seen
 from newfound.config import make_config
-from newfound.models.network import Network, make_network
+from newfound.models.network import Network, make_network, weights_from
 from newfound.objective.pairs import wta_agreement
 from support.small_run import tiny_config
 
@@ -136,6 +139,19 @@ def test_eta_is_the_concatenation_through_a_layer_and_a_relu() -> None:
         layer = network.fusion.linear
         expected = (torch.cat([pictures, sound], dim=1) @ layer.weight.T + layer.bias).relu()
     torch.testing.assert_close(fused, expected)
+
+
+def test_threads_that_draw_weights_do_not_disturb_each_other() -> None:
+    def draw(seed: int) -> Tensor:
+        with weights_from(seed):
+            first = torch.rand(1)
+            time.sleep(0.05)
+            return torch.cat([first, torch.rand(1)])
+
+    alone = [draw(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(draw, range(4)))
+    assert torch.equal(torch.stack(together), torch.stack(alone))
 
 
 def test_the_heads_are_exact_under_bfloat16() -> None:

@@ -3,6 +3,8 @@
 import csv
 import json
 import multiprocessing
+import os
+import signal
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +21,7 @@ from newfound.reproduce.protocols import open_class_folders
 from newfound.reproduce.rows import TABLES
 from newfound.run import conclude
 from newfound.run_folder import RunFolder
+from newfound.train import Training
 from support.made_images import CLASSES, save_images
 from support.made_videos import Picture, Sound, steady, tone, write_video
 from support.small_run import (
@@ -272,6 +275,61 @@ def test_a_table_that_was_cut_goes_on_and_counts_no_seed_twice(
     assert contents(tmp_path / "cut") == before  # nothing is left to do
     assert reproduce(*command[:3], 7, seeds=3) == 0
     assert seeds_of(tmp_path / "cut", "table3") == {3: ["0", "1"], 7: ["0", "1", "2"]}
+
+
+def test_ctrl_c_at_the_last_step_of_a_run_begins_no_other(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Training.take_step
+
+    def interrupted(self: Training, batch: Any) -> None:
+        original(self, batch)
+        if self.step == self.total_steps:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "take_step", interrupted)
+        assert reproduce("table3", photos, tmp_path, 3, 7) == 130
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["result.json", "report.html", "items.csv"])
+@pytest.mark.parametrize("harm", ["lost", "emptied"])
+def test_what_is_lost_of_a_run_is_made_anew(
+    photos: Path, tmp_path: Path, name: str, harm: str
+) -> None:
+    command = ("table3", photos, tmp_path, 7)
+    assert reproduce(*command) == 0
+    [run] = (tmp_path / "runs").iterdir()
+    whole = (run / name).stat().st_size
+    (run / name).unlink()
+    if harm == "emptied" and name != "report.html":
+        (run / name).touch()
+    assert reproduce(*command) == 0
+    assert (run / name).stat().st_size == pytest.approx(whole, rel=0.01)
+    assert events(run).count("end") == 2 - (name == "report.html")
+    assert seeds_of(tmp_path, "table3") == {7: ["0"]}
+
+
+def test_a_run_without_its_large_files_still_counts(photos: Path, tmp_path: Path) -> None:
+    command = ("table3", photos, tmp_path, 7)
+    assert reproduce(*command) == 0
+    [run] = (tmp_path / "runs").iterdir()
+    for name in ("checkpoint.pt", "embedding.npz", "model.safetensors"):
+        (run / name).unlink()
+    assert reproduce(*command) == 0
+    assert seeds_of(tmp_path, "table3") == {7: ["0"]}
+
+
+def test_results_do_not_go_among_the_data_or_into_a_run(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reproduce("table3", photos, photos / "results", 7) == 2
+    assert "whose files and folders are data; give a folder outside" in capsys.readouterr().err
+    assert not (photos / "results").exists()
+    (tmp_path / "config.json").write_text('{"newfound": "1", "format": 1}')
+    assert reproduce("table3", photos, tmp_path, 7) == 2
+    assert "is the folder of a run; give another --out" in capsys.readouterr().err
 
 
 def interrupt_at_the_third_conclusion(patch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,21 @@ TINY_VIDEOS: dict[str, Any] = {
 }
 
 
+EVERY_STAGE: list[dict[str, Any]] = [
+    {},
+    {"pairs": "rank"},
+    {"pairs": "cosine"},
+    {"pairs": "nearest"},
+    {"method": "rs", "pretraining": "none"},
+    {"method": "rs-ll", "pretraining": "none", "pairs": "wta"},
+    {"method": "dtc", "pretraining": "labels"},
+    {"method": "mcl", "pretraining": "none"},
+    {"method": "kmeans", "pretraining": "cl"},
+    {"method": "kmeans", "pretraining": "rotnet"},
+]
+"""Settings that have all stages and all kinds of pairs between them."""
+
+
 def tiny_config(**changed: Any) -> Config:
     """The settings of a run that learns little, but all of whose parts are at work."""
     return make_config(**TINY | changed)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from newfound.batch import Media
 from newfound.data.folders import some
 from newfound.errors import InputError
-from newfound.interrupt import signals_held
+from newfound.interrupt import blocked, signals_held
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,13 @@ class Decoding(Dataset[Chunk]):
         raise NotImplementedError
 
 
+_FOR_THE_FIRST = {signal.SIGTERM, signal.SIGHUP} if sys.platform == "linux" else set()
+"""Signals that workers block from their start, before torch may start threads in them, so that one
+thread can wait for them. On macOS none can, and there they act."""
+
+SECONDS_BETWEEN_LOOKS = 1.0
+"""How often a worker looks whether the first process is still there."""
+
 AHEAD = 2
 """How many batches of requests each worker makes ahead, unless told otherwise."""
 
@@ -96,7 +103,7 @@ def decoded(
     )
     n_done = 0
     try:
-        with signals_held():
+        with signals_held(), blocked(_FOR_THE_FIRST):
             chunks = iter(loader)
         for chunk in chunks:
             n_done += 1
@@ -153,19 +160,17 @@ def _leave_stopping_to(first: int, _worker: int) -> None:
     """A terminal sends Ctrl-C to all, `timeout` and job schedulers SIGTERM; the first process may
     want what is being decoded, to stop between two steps. By SIGTERM of its own it ends the others.
     """
-    if os.getppid() != first:  # which has been killed since
-        os._exit(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "darwin":  # whose threads cannot wait for a signal
-        return
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_by_wish_of, args=(first,), daemon=True).start()
+    if _FOR_THE_FIRST:
+        threading.Thread(target=_end_by_wish_of, args=(first,), daemon=True).start()
 
 
 def _end_by_wish_of(first: int) -> None:
-    """Wait for SIGTERM from the first process, or from any once that one is gone; then end."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != first and os.getppid() == first:
-        pass
+    """Wait for SIGTERM from the first process, or until that one is gone; then end."""
+    while os.getppid() == first:
+        received = signal.sigtimedwait({signal.SIGTERM}, SECONDS_BETWEEN_LOOKS)
+        if received is not None and received.si_pid == first:
+            break
     os._exit(0)
 
 

@@ -1,6 +1,7 @@
 """From what a user gives to a catalogue: folders, tables, shards, built-in sets, arrays."""
 
 import difflib
+import math
 import os
 import re
 from collections import Counter
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from torchvision import datasets
 
@@ -46,8 +48,18 @@ _CIFAR_KNOWN = {"cifar10": 5, "cifar100": 80}  # section 4: the other 5 and 20 a
 _SPLITS = {"train", "test", "val"}
 
 
+Data = (
+    str
+    | os.PathLike[str]
+    | Catalogue
+    | tuple[Catalogue, Truth | None]
+    | tuple[ArrayLike, ArrayLike]
+)
+"""What `open_catalogue` takes."""
+
+
 def open_catalogue(
-    data: str | os.PathLike[str] | Catalogue | tuple[ArrayLike, ArrayLike] | None,
+    data: Data | None,
     *,
     labelled: str | os.PathLike[str] | None = None,
     unlabelled: str | os.PathLike[str] | None = None,
@@ -61,9 +73,10 @@ def open_catalogue(
 ) -> tuple[Catalogue, Truth | None]:
     """The items of a folder, a manifest, shards, a built-in set, arrays or a catalogue.
 
-    data: a path; shards as `shards.shard_addresses` has them; a built-in name (a folder of that
-    name is `./digits`); (pixels, labels) as for `from_arrays`; a catalogue; or None with the
-    folders `labelled` and `unlabelled`. See also `LAYOUTS`.
+    data: a path; shards as `shard_names.shard_addresses` has them; a built-in name (a folder of
+    that name is `./digits`); (pixels, labels) as for `from_arrays`; a catalogue, alone or as
+    (catalogue, truth), which is returned here; or None with the folders `labelled` and
+    `unlabelled`. See also `LAYOUTS`.
     labelled_classes: with a folder of class folders, or shards of items that all have labels, how
     many in name order are labelled; the rest become unlabelled and their truth is returned. Such
     a folder may also hold just
@@ -118,13 +131,12 @@ def open_catalogue(
     if is_listed:
         return _listed_videos(str(data), csv, videos)
     if isinstance(data, Catalogue):
-        _check_kind(data.items.kind, kind)
-        return checked(data), None
-    _check_kind("images", kind)
+        data = (data, None)
     if isinstance(data, tuple):
         if len(data) != 2:
             raise InputError(f"the data are {len(data)} things; give two, (pixels, labels)")
-        return from_arrays(*data), None
+        return _of_objects(data[0], data[1], kind)
+    _check_kind("images", kind)
     return digits_catalogue() if data == "digits" else _cifar(str(data), Path(root), download)
 
 
@@ -132,8 +144,8 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | Sequence[Any]) -> Catalog
     """A catalogue of images in memory.
 
     pixels: uint8, (n, h, w) grey or (n, h, w, 3) RGB.
-    labels: (n,) ints with -1 = unlabelled, or strings with "" or None = unlabelled; known
-    classes are numbered in their order (ints by value, strings by name).
+    labels: (n,) ints from 0 on with -1 = unlabelled, or strings with "", None or pandas' NaN =
+    unlabelled; known classes are numbered in their order (ints by value, strings by name).
 
     Raises InputError for other pixels or labels, less than two labelled classes, or no
     unlabelled item.
@@ -228,6 +240,25 @@ def _from_path(
             f"\n{LAYOUTS[kind]}"
         )
     return _class_folders(path, labelled_classes, kind)
+
+
+def _of_objects(content: Any, about: Any, kind: Kind) -> tuple[Catalogue, Truth | None]:
+    """What is in memory: pixels with labels, or a catalogue with its truth, None for none."""
+    if not isinstance(content, Catalogue):
+        _check_kind("images", kind)
+        return from_arrays(content, about), None
+    _check_kind(content.items.kind, kind)
+    if not isinstance(about, Truth | None):
+        raise InputError(
+            f"beside the catalogue there is a {type(about).__name__}; give its newfound.Truth, as "
+            "newfound.open_catalogue returned it, or the catalogue alone"
+        )
+    if about is not None and len(about.labels) != len(content.unlabelled):
+        raise InputError(
+            f"the truth is of {len(about.labels)} items, and the catalogue has "
+            f"{len(content.unlabelled)} unlabelled ones; give its own truth, or the catalogue alone"
+        )
+    return checked(content), about
 
 
 def _renaming(path: Path) -> str:
@@ -463,16 +494,23 @@ def _label_values(labels: ArrayLike | Sequence[Any]) -> list[Any]:
     values = values.astype(object)
     if values.ndim != 1:
         raise InputError(f"the labels have the shape {values.shape}; give one axis, (n,)")
-    unlabelled: Any = UNLABELLED
-    if not all(isinstance(value, int) for value in values):
-        unlabelled = ""
-        odd = [value for value in values if not (value is None or isinstance(value, str))]
-        if odd:
-            raise InputError(
-                f"the labels hold {odd[0]!r}; give ints with -1 for unlabelled, or strings with "
-                "'' for unlabelled"
-            )
-    return [None if value == unlabelled else value for value in values]
+    if all(isinstance(value, int) for value in values):
+        odd = [value for value in values if value < UNLABELLED]
+        is_label = [value != UNLABELLED for value in values]
+    else:
+        odd = [value for value in values if not (isinstance(value, str) or _is_missing(value))]
+        is_label = [isinstance(value, str) and value != "" for value in values]
+    if odd:
+        raise InputError(
+            f"the labels hold {odd[0]!r}; give ints from 0 on with -1 for unlabelled, or strings "
+            "with '' for unlabelled"
+        )
+    return [value if keep else None for value, keep in zip(values, is_label)]
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether it stands for no text: None, or what pandas makes of it."""
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
 
 def _numbered(values: Sequence[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:

@@ -93,7 +93,8 @@ def read_shards(
 
     Of a sample with several items the first counts, of a member that is there twice the last. A
     label is text or a whole number; a sample is unlabelled if its label is empty, -1, null or not
-    there, and `.cls` counts before `.json`. Hidden members, links and all others are left out.
+    there, and a `.json` counts only where there is no `.cls`. Hidden members, links and all others
+    are left out.
 
     Raises InputError if there are none, a shard is damaged, compressed or cannot be read, or a
     label makes no sense.
@@ -164,7 +165,7 @@ def _indexed(
 
     Shards of one folder are kept together. What was read is kept even if a shard cannot be.
     """
-    about: About = {"shards": common_folder(addresses), "of": kind, "format": 3}
+    about: About = {"shards": common_folder(addresses), "of": kind, "format": 4}
     known = _known(about)
     members: dict[str, pa.Table] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -240,7 +241,7 @@ def _members_in(address: str, kind: Kind) -> pa.Table:
             elif ending.rpartition(".")[2] in ENDINGS[kind]:
                 dotted.append((key, name))
     left_out = dict.fromkeys(name for key, name in dotted if key not in with_media)
-    label_of = {key: labels["cls"].get(key) or labels["json"].get(key, "") for key in items}
+    label_of = {key: labels["cls"].get(key, labels["json"].get(key, "")) for key in items}
     rows = [(*item, label_of[key], True) for key, item in items.items()]
     rows += [(name, 0, 0, "", False) for name in left_out]
     return pa.Table.from_arrays(

@@ -63,7 +63,7 @@ class R3D18(nn.Module):
         super().__init__()
         self.size = 8 * width
         self.stem = nn.Sequential(
-            nn.Conv3d(channels, width, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False),
+            _ClipConv(channels, width, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False),
             nn.BatchNorm3d(width),
             nn.ReLU(inplace=True),
         )
@@ -82,8 +82,8 @@ class R3D18(nn.Module):
 Encoder = ResNet18 | R3D18
 
 
-class _Conv3x3x3(video_resnet.Conv3DSimple):  # type: ignore[misc]
-    """torchvision's convolution of clips, whose weights get the right gradient on a CPU too.
+class _ClipConv(nn.Conv3d):
+    """A convolution of clips whose weights get the right gradient on a CPU too.
 
     In bfloat16 oneDNN computes the gradient of the weights from uninitialised memory where a map of
     two frames is padded by one at either end (torch 2.14.1, AVX512-BF16): most often it is wrong
@@ -93,12 +93,15 @@ class _Conv3x3x3(video_resnet.Conv3DSimple):  # type: ignore[misc]
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C', T', H', W')."""
         if x.device.type == "cpu" and x.shape[2] == 2 and torch.is_autocast_enabled("cpu"):
+            assert not isinstance(self.padding, str) and self.bias is None, "as all are made here"
             frames, *sides = self.padding
-            assert not isinstance(frames, str) and self.bias is None, "as torchvision makes it"
-            padded = F.pad(x, (0, 0, 0, 0, int(frames), int(frames)))
-            return F.conv3d(padded, self.weight, stride=self.stride, padding=(0, *map(int, sides)))
-        by_torch: Tensor = super().forward(x)
-        return by_torch
+            padded = F.pad(x, (0, 0, 0, 0, frames, frames))
+            return F.conv3d(padded, self.weight, stride=self.stride, padding=(0, *sides))
+        return super().forward(x)
+
+
+class _Conv3x3x3(_ClipConv, video_resnet.Conv3DSimple):  # type: ignore[misc]
+    """torchvision's, which its blocks are made of, with that gradient."""
 
 
 def _image_stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Self
 
 import numpy as np
@@ -14,6 +15,8 @@ from newfound.config import Config, Method, VideoConfig
 from newfound.models.encoders import R3D18, SMALL_STEM_PX, Encoder, ResNet18
 from newfound.models.heads import NearestCentre, StudentHead
 from newfound.objective.pairs import wta_windows
+
+_ONE_THREAD = Lock()
 
 NovelHead = nn.Linear | StudentHead | NearestCentre
 """phi_u: (M, d) features to (M, C_u) logits, with `out_features`."""
@@ -110,8 +113,12 @@ class Network(nn.Module):
 
 @contextmanager
 def weights_from(seed: int) -> Iterator[None]:
-    """Within, modules draw their first weights from this seed, and no other drawing is changed."""
-    with torch.random.fork_rng(devices=[]):
+    """Within, modules draw their first weights from this seed, and no other drawing is changed.
+
+    They draw from the one generator of the process: other threads that come here wait, but what
+    draws from it otherwise at that moment is disturbed and disturbs.
+    """
+    with _ONE_THREAD, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
 

@@ -53,7 +53,8 @@ class DataSet:
     classes: labelled / novel, in words.  layout: what is looked for in DATA, in words.
     open: (DATA, part) -> what is there, the whole of it.  parts: DATA -> its problems by name, each
     with a run of its own, whose mean is the figure.  stands_for: whose order of methods the paper
-    has to compare with, where the set is not in the paper itself.
+    has to compare with, where the set is not in the paper itself.  all_folders: whether each folder
+    in DATA is a class.
     """
 
     name: str
@@ -65,6 +66,7 @@ class DataSet:
     small: Scale
     parts: Callable[[Path], tuple[str, ...]] = lambda _: ("",)
     stands_for: str = ""
+    all_folders: bool = False
 
     def scale(self, name: ScaleName) -> Scale:
         """Full or small."""
@@ -72,11 +74,11 @@ class DataSet:
 
     def problems(self, data: Path, scale: ScaleName) -> tuple[str, ...]:
         """The names of the parts that are run at this scale."""
-        return self.parts(self._place(data))[: self.scale(scale).parts]
+        return self.parts(self.place(data))[: self.scale(scale).parts]
 
     def opened(self, data: Path, scale: ScaleName, part: str) -> Opened:
         """What is run at this scale of DATA, or of the folder in it that is named after the set."""
-        catalogue, truth = self.open(self._place(data), part)
+        catalogue, truth = self.open(self.place(data), part)
         per_class = self.scale(scale).per_class
         return few_of_each(catalogue, truth, per_class) if per_class else (catalogue, truth)
 
@@ -92,7 +94,8 @@ class DataSet:
         )
         return config.model_copy(update={"pretraining": config.first_stage})
 
-    def _place(self, data: Path) -> Path:
+    def place(self, data: Path) -> Path:
+        """DATA, or the folder in it that is named after the set."""
         return data / self.name if (data / self.name).is_dir() else data
 
 
@@ -271,6 +274,7 @@ DATA_SETS: dict[str, DataSet] = {
                 per_class=100,
             ),
             stands_for="kinetics400",
+            all_folders=True,
         ),
     )
 }
@@ -293,6 +297,7 @@ def folder_data_set(data: Path, labelled_classes: int) -> DataSet:
         lambda _data, _part: opened,
         Scale(preset),
         Scale(small, {**SMALL_FOLDER, "px": 16 if small == "digits" else 32}, per_class=300),
+        all_folders=True,
     )
 
 

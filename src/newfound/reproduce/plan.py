@@ -9,11 +9,14 @@ from typing import Any
 from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, check_num_novel
 from newfound.data.rehearsal import pretend
-from newfound.errors import InputError
+from newfound.errors import InputError, RunFolderError
+from newfound.out_place import check_apart_from_data
+from newfound.outputs import lost_output
 from newfound.reproduce.datasets import DataSet, ScaleName
 from newfound.reproduce.rows import Row, Table
 from newfound.run import Job
 from newfound.run_folder import RunFolder
+from newfound.stages import stages
 
 
 @dataclass(frozen=True)
@@ -54,16 +57,27 @@ class Trial:
 
     def is_done(self) -> bool:
         """Whether the folder holds the result of just this run, and not of another one."""
-        if not self.folder.result_file.exists():
+        try:
+            self.folder.result()
+        except RunFolderError:
             return False
         header = self.folder.read_config()
         asked: dict[str, Any] = self.config.model_dump(mode="json")
-        there = header["config"] | {"precision": asked["precision"]}  # `auto` became what it means
+        # Settings that a run is older than have their defaults; `auto` became what it means.
+        there = self.folder.config().model_dump(mode="json") | {"precision": asked["precision"]}
         return (
             there == asked
             and header["num_novel"] == self.problem.num_novel
             and header.get("data_fingerprint") == self.problem.fingerprint
         )
+
+    def is_whole(self) -> bool:
+        """Whether it is done, and nothing is lost that can be made anew."""
+        if not self.is_done():
+            return False
+        trained = self.folder.checkpoint_of(stages(self.config)[-1].key)
+        is_lost = not self.folder.report.exists() or lost_output(self.folder) is not None
+        return not (is_lost and trained.exists())
 
 
 @dataclass(frozen=True)
@@ -145,10 +159,14 @@ def make_plan(
 ) -> Plan:
     """Open the data. num_novel: not as many categories as there are novel classes, but so many.
 
-    opening: told what is opened.  Raises InputError for fewer than two, and if the data are not
-    there, of another kind than the table, or have too few labelled classes to take some as
-    unlabelled.
+    opening: told what is opened.  Raises InputError for fewer than two, if `out` lies among the
+    data or is a run's own folder, and if the data are not there, of another kind than the table, or
+    have too few labelled classes to take some as unlabelled.
     """
+    if data_set.all_folders:
+        check_apart_from_data(out, data_set.place(data))
+    if RunFolder(out).holds_a_run():
+        raise InputError(f"{out} is the folder of a run; give another --out")
     if num_novel is not None:
         check_num_novel(num_novel)
     if table.kind not in (None, data_set.kind):

@@ -68,7 +68,7 @@ def _run(
     """What is missing of one row with one seed. where: told before it is begun."""
     try:
         for trial in plan.trials(row, seed):
-            if trial.is_done():
+            if trial.is_whole():
                 continue
             progress.message(where)
             try:

@@ -1,0 +1,141 @@
+"""What a GPU alone can show: runs of every stage, wherever items are kept, stopped and shared."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from newfound.train import Training
+from support.made_images import make_folder
+from support.made_videos import Picture, Sound, steady, tone, write_video
+from support.small_run import (
+    EVERY_STAGE,
+    discover_command,
+    discover_videos_command,
+    epoch_records,
+    events,
+    newfound,
+)
+
+DEVICE = "cuda"
+ROUNDING = 0.02
+"""By how much losses of two runs that are one may differ: sums on a GPU have no set order."""
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_folder(tmp_path_factory.mktemp("photos"), each=8)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("clips")
+    for kind, pitch in enumerate((300.0, 800.0, 2000.0, 5000.0)):
+        place = root / (f"labelled/{kind}" if kind < 2 else "unlabelled")
+        place.mkdir(parents=True, exist_ok=True)
+        for number in range(8):
+            picture = Picture(steady(0.75, rate=8), 32, 24, key_every=3, split=kind % 2 == 0)
+            sound = Sound(tone(0.75, pitch * (1 + number / 50), rate=16_000), rate=16_000)
+            write_video(place / f"{kind}-{number}.mp4", picture, sound)
+    return root
+
+
+def on_gpu(photos: Path, out: Path, **changed: Any) -> list[str]:
+    return discover_command(photos, out, device=DEVICE, **changed)
+
+
+def losses(run: Path) -> list[float]:
+    return [record["total"] for record in epoch_records(run)]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("changed", EVERY_STAGE, ids=str)
+def test_every_stage_on_images(
+    photos: Path, tmp_path: Path, changed: dict[str, Any], precision: str
+) -> None:
+    assert newfound(*on_gpu(photos, tmp_path / "run", precision=precision, **changed)) == 0
+    assert len(pd.read_csv(tmp_path / "run" / "items.csv")) == 16
+    assert np.isfinite(losses(tmp_path / "run")).all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("changed", EVERY_STAGE, ids=str)
+def test_every_stage_on_videos(
+    clips: Path, tmp_path: Path, changed: dict[str, Any], precision: str
+) -> None:
+    settings = {"device": DEVICE, "precision": precision, **changed}
+    assert newfound(*discover_videos_command(clips, tmp_path / "run", **settings)) == 0
+    assert len(pd.read_csv(tmp_path / "run" / "items.csv")) == 16
+    assert np.isfinite(losses(tmp_path / "run")).all()
+
+
+@pytest.mark.parametrize("kind", ["images", "videos"])
+def test_wherever_items_are_kept_the_run_is_one(
+    kind: str, photos: Path, clips: Path, tmp_path: Path
+) -> None:
+    found = {}
+    for cache in ("device", "memory", "none"):
+        run, settings = tmp_path / cache, {"cache": cache, "device": DEVICE, "workers": 1}
+        command = (
+            discover_command(photos, run, **settings)
+            if kind == "images"
+            else discover_videos_command(clips, run, **settings)
+        )
+        assert newfound(*command) == 0
+        found[cache] = losses(run)
+    assert found["memory"] == pytest.approx(found["device"], rel=ROUNDING)
+    assert found["none"] == pytest.approx(found["device"], rel=ROUNDING)
+
+
+def test_a_run_that_was_stopped_goes_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Training.take_step
+
+    def stop_at_5(self: Training, batch: Any) -> None:
+        original(self, batch)
+        if self.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert newfound(*on_gpu(photos, tmp_path / "whole")) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "take_step", stop_at_5)
+        assert newfound(*on_gpu(photos, tmp_path / "run")) == 130
+    assert newfound(*on_gpu(photos, tmp_path / "run")) == 0
+    assert events(tmp_path / "run").count("resume") == 1
+    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), rel=ROUNDING)
+
+
+def test_prediction_on_a_gpu_is_that_on_a_cpu(photos: Path, tmp_path: Path) -> None:
+    assert newfound(*on_gpu(photos, tmp_path / "run")) == 0
+    tables = []
+    for device in (DEVICE, "cpu"):
+        table = tmp_path / f"{device}.csv"
+        command = ("predict", tmp_path / "run", photos / "unlabelled", "--device", device)
+        assert newfound(*command, "--out", table) == 0
+        tables.append(pd.read_csv(table))
+    there, here = tables
+    np.testing.assert_allclose(there["confidence"], here["confidence"], atol=0.01)
+    sure = here["margin"] > 0.05
+    assert (there["category"] == here["category"])[sure].all()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@pytest.mark.parametrize("changed", [{}, {"method": "rs", "pretraining": "rotnet"}], ids=str)
+def test_two_gpus_find_what_one_finds(
+    photos: Path, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    assert newfound(*on_gpu(photos, tmp_path / "alone", **changed)) == 0
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = on_gpu(photos, tmp_path / "run", **changed)
+    subprocess.run([*launch, "--nproc-per-node", "2", "-m", "newfound", *command], check=True)
+    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "alone"), rel=ROUNDING)
