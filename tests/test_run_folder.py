@@ -135,7 +135,7 @@ def test_settings_that_are_none_are_named(folder: RunFolder) -> None:
         folder.result()
     for text, lacking in (("[]", "baselines, counts"), ('{"counts": {}}', "baselines, seconds")):
         folder.result_file.write_text(text)
-        with pytest.raises(RunFolderError, match=f"it lacks {lacking}.*Give the run's command"):
+        with pytest.raises(RunFolderError, match=f"it lacks {lacking}.*give the run's command"):
             folder.result()
     header = json.loads(folder.config_file.read_text())
     header["config"] = {"preset": "images", "lr": -1}

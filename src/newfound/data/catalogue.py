@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newfound.batch import UNLABELLED
+from newfound.config import QUICK
 from newfound.data.clips import ClipFiles
 from newfound.data.folders import some
 from newfound.data.images import ImageSource
@@ -165,7 +166,7 @@ def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
     if batch > largest:
         raise InputError(
             f"batch is {batch}, but there are only {largest} items to train on; give --batch "
-            f"{largest} or less"
+            f"{largest} or less (--preset {QUICK[catalogue.items.kind]} is made for few items)"
         )
     sizes = np.bincount(catalogue.labels[catalogue.labelled])
     single = [
