@@ -34,7 +34,7 @@ from newfound.files import write_text
 from newfound.inference import ask
 from newfound.models.batch_norm import SharedBatchNorm, share_statistics
 from newfound.models.network import make_network
-from newfound.stages import Ground, begin_ours, stages
+from newfound.stages import Ground, begin_ours, check_method, stages
 from newfound.train import Training, train
 from support.made_videos import Picture, steady, write_video
 from support.processes import in_processes
@@ -528,8 +528,10 @@ def test_a_batch_of_a_baseline_that_cannot_be_shared_is_refused(
 def test_a_stage_of_too_few_items_to_share_is_refused(tmp_path: Path) -> None:
     def refuse() -> None:
         on, _ = image_ground(method="kcl", batch=18, own_batch=18)  # 16 are labelled
-        with pytest.raises(InputError, match="share batches of 16; give --batch 15"):
+        with pytest.raises(InputError, match="share batches of 16; give --own-batch 15"):
             stages(on.config)[0].begin(on, None)
+        with pytest.raises(InputError, match="share batches of 16; give --own-batch 15"):
+            check_method(on)  # before any stage is trained
 
     in_processes(3, tmp_path, refuse)
 

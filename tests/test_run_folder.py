@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from newfound.config import make_config
 from newfound.errors import RunFolderError
 from newfound.run_folder import RunFolder
 
@@ -28,6 +29,18 @@ def test_a_new_folder_tells_what_it_holds(folder: RunFolder) -> None:
 def test_the_same_run_is_continued_wherever_it_goes_on(folder: RunFolder) -> None:
     assert folder.claim(IDENTITY, {"hardware": "another"}) is True
     assert folder.read_config()["hardware"] == "abacus"
+
+
+def test_settings_that_a_run_is_older_than_have_their_defaults(tmp_path: Path) -> None:
+    config = make_config("quick").model_dump(mode="json")
+    identity = {"config": config, "known": ["a"], "num_novel": 2}
+    older = {name: value for name, value in config.items() if name != "sync_batch_norm"}
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(identity | {"config": older}, {})
+    folder.checkpoint.touch()
+    assert folder.claim(identity, {}) is True
+    with pytest.raises(RunFolderError, match=r"config\.sync_batch_norm: True there, False asked"):
+        folder.claim(identity | {"config": config | {"sync_batch_norm": False}}, {})
 
 
 def test_a_name_that_no_folder_can_have_is_refused(tmp_path: Path) -> None:

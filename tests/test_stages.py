@@ -451,9 +451,15 @@ def test_ll_widens_phi_l_for_its_last_stage_and_narrows_it_after() -> None:
 
 
 def test_dtc_wants_as_many_items_and_features_as_categories() -> None:
-    check_method(tiny_config(method="dtc"), num_novel=5, unlabelled=5, features=5)
+    def check(method: str, novel: int, unlabelled: int) -> None:
+        config = tiny_config(method=method)
+        labels = np.array([0, 1] * 4 + [-1] * unlabelled)
+        network, cpu = make_network(config, 2, novel), torch.device("cpu")
+        check_method(Ground(network, config, labels, np.arange(len(labels)), 14.1, cpu))
+
+    check("dtc", novel=5, unlabelled=5)
     with pytest.raises(InputError, match="6, but 5 unlabelled items of 32 features have only 5"):
-        check_method(tiny_config(method="dtc"), num_novel=6, unlabelled=5, features=32)
+        check("dtc", novel=6, unlabelled=5)
     with pytest.raises(InputError, match="at most 32 categories, or make the network wider"):
-        check_method(tiny_config(method="dtc"), num_novel=33, unlabelled=99, features=32)
-    check_method(tiny_config(method="rs"), num_novel=6, unlabelled=5, features=32)
+        check("dtc", novel=33, unlabelled=99)
+    check("rs", novel=6, unlabelled=5)

@@ -20,10 +20,10 @@ from newfound.chance import SharedGenerator
 from newfound.device import choose_device, local_processes
 from newfound.errors import InputError, Stopped
 
-PATIENCE = timedelta(days=7)
+PATIENCE = timedelta(hours=6)
 """For how long processes wait for one another, as for the writer's k-means of many items.
 
-That one has ended is told by its closed connection, at once.
+Once they have joined, the end of one is told by its closed connection, at once.
 """
 
 _T = TypeVar("_T")

@@ -168,7 +168,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
         device,
         job.runtime,
     )
-    check_method(job.config, job.num_novel, len(ground.unlabelled), network.fused_size)
+    check_method(ground)
     seconds |= train_in_stages(ground, catalogue, truth, items, job.folder, job.runtime, progress)
     if job.config.method == "kmeans":
         _cluster_features(ground, items, progress)
@@ -243,7 +243,8 @@ def _check_all_began_alike(job: Job) -> None:
 def _differing(here: Any, there: Any) -> str:
     """Of settings the first that differs, of others all."""
     if isinstance(here, dict):
-        return next(f"{k} {v!r} and {there[k]!r}" for k, v in here.items() if v != there[k])
+        names = (name for name in here | there if here.get(name) != there.get(name))
+        return next(f"{name} {here.get(name)!r} and {there.get(name)!r}" for name in names)
     return f"{here!r} and {there!r}"
 
 

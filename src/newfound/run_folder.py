@@ -80,6 +80,8 @@ class RunFolder:
                     self._write_header(identity, about)
                     return False
         header = self.read_config()
+        with suppress(RunFolderError):  # settings that the run is older than have their defaults
+            header = header | {"config": self.config().model_dump(mode="json")}
         difference = _difference(header, identity, about)
         if not difference:
             return True

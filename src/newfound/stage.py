@@ -116,7 +116,8 @@ class TrainingStage:
         except (NonFiniteLossError, RunFolderError):
             raise
         except InputError:
-            self._save()
+            if self.training.step > self._first_step:
+                self._save()
             raise
 
     def _save(self) -> None:

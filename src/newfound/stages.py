@@ -33,6 +33,7 @@ from newfound.baselines.objectives import (
 from newfound.baselines.ranking_statistics import widened_head
 from newfound.config import Config, Runtime
 from newfound.data.loader import class_balanced_batches
+from newfound.errors import InputError
 from newfound.look import Look
 from newfound.models.batch_norm import share_statistics
 from newfound.models.network import Network
@@ -95,13 +96,14 @@ class StagePlan:
     is_pretraining: bool = False
 
 
-def check_method(config: Config, num_novel: int, unlabelled: int, features: int) -> None:
-    """Raise InputError now for what a method would stumble over after hours.
-
-    features: d, of which there are so many for each item.
-    """
+def check_method(ground: Ground) -> None:
+    """Raise InputError now for what a method would stumble over after hours."""
+    network, config = ground.network, ground.config
     if config.method == "dtc":
-        check_projection(unlabelled, features, num_novel)
+        check_projection(len(ground.unlabelled), network.fused_size, network.novel.out_features)
+    if config.method != "ours":
+        for rows in (ground.labelled, ground.unlabelled):
+            _fitting_batch(_weak(config), rows)
 
 
 def stages(config: Config) -> list[StagePlan]:
@@ -245,7 +247,7 @@ def _begin_contrastive(ground: Ground, with_labels: bool) -> Training:
 
 def _begin_similarity(ground: Ground, _: Training | None) -> Training:
     config = _weak(_own(ground.config), 1 / 4, **_ADAM, drops=(0.6, 0.8))
-    rows, batch = ground.labelled, _fitting_batch(config.batch, ground.labelled)
+    rows, batch = ground.labelled, _fitting_batch(config, ground.labelled)
     return _training(
         ground,
         config,
@@ -367,14 +369,19 @@ def _weak(config: Config, share: float = 1.0, **changed: Any) -> Config:
     return config.model_copy(update=views | steps | changed)
 
 
-def _fitting_batch(batch: int, rows: np.ndarray) -> int:
+def _fitting_batch(config: Config, rows: np.ndarray) -> int:
     """The batch, or all rows where they are fewer.
 
     Raises InputError if the processes cannot share it evenly: their number would then decide how
     many steps there are.
     """
-    fitting = min(batch, len(rows))
-    distributed.check_batch(fitting)
+    if len(rows) < distributed.count():
+        raise InputError(
+            f"a stage has only {len(rows)} items to train on, too few for {distributed.count()} "
+            "processes; start fewer"
+        )
+    fitting = min(config.batch, len(rows))
+    distributed.check_batch(fitting, "--own-batch" if config.own_batch else "--batch")
     return fitting
 
 
@@ -388,7 +395,7 @@ def _training(
     draw_batches: Callable[[int], list[Tensor]] | None = None,
 ) -> Training:
     """The training of a stage on some of the rows, by settings that fit them."""
-    fitting: dict[str, Any] = {"batch": _fitting_batch(config.batch, rows)}
+    fitting: dict[str, Any] = {"batch": _fitting_batch(config, rows)}
     if len(rows) < len(ground.trainable):
         fitting["unlabelled_share"] = None
     config = config.model_copy(update=fitting)

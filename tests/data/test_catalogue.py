@@ -177,5 +177,8 @@ def test_counts_that_do_not_suffice() -> None:
             check_counts(catalogue, num_novel, batch=4)
     with pytest.raises(InputError, match=r"num_novel is 4, .* only 3 unlabelled"):
         check_counts(catalogue, 4, batch=4)
-    with pytest.raises(InputError, match=r"batch is 6, .* only 5 items .* --batch 5 or less .--preset quick is made"):
+    with pytest.raises(
+        InputError,
+        match=r"batch is 6, .* only 5 items .* --batch 5 or less .--preset",
+    ):
         check_counts(catalogue, 2, batch=6)
