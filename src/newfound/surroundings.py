@@ -12,7 +12,8 @@ def plain_surroundings() -> Iterator[None]:
     """Within, torch and numpy are set as in a fresh process, and then as they were before.
 
     That is: gradients, float32, tensors on the CPU, no autocast, and numpy's own way with errors.
-    The current GPU may change within. The default dtype is one for all threads, the others are the thread's own.
+    The current GPU may change within. The default dtype is one for all threads, the others are
+    the thread's own.
     """
     dtype, gpu = torch.get_default_dtype(), _current_gpu()
     with ExitStack() as held:
