@@ -12,12 +12,12 @@ import argparse
 from dataclasses import dataclass
 
 import torch
-from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.trainings import noise
 from newfound.batch import Seen
 from newfound.config import Config, VideoConfig, make_config
+from newfound.dry_run import storages_kept
 from newfound.models.network import Network, make_network
 from newfound.objective.contrastive import ANCHORS_AT_ONCE
 from newfound.views import Viewer
@@ -85,17 +85,9 @@ def _views(config: Config, items: int) -> Seen:
 def _pass(network: Network, seen: Seen) -> tuple[int, int]:
     """Forward and backward of some items' views.
 
-    Returns the bytes that autograd keeps, each storage once however many tensors lie in it, and
-    the floats that an item adds to what processes gather.
+    Returns the bytes that autograd keeps, and the floats of an item that processes gather.
     """
-    bytes_at: dict[int, int] = {}
-
-    def count(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        bytes_at[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(count, lambda tensor: tensor):
+    with storages_kept() as bytes_at:
         with torch.autocast("cpu", torch.bfloat16):
             outputs = network(seen)
         parts = [outputs.fused, *outputs.contrast.values(), outputs.known, outputs.novel]

@@ -812,3 +812,8 @@ def test_a_file_of_a_run_in_place_of_its_folder(
     ):
         assert newfound(*command) == 2
         assert "report.html is a file; give the folder of the run" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert newfound("--version") == 0
+    assert capsys.readouterr().out == f"newfound {package.__version__}\n"

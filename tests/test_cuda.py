@@ -1,7 +1,5 @@
 """What a GPU alone can show: runs of every stage, wherever items are kept, stopped and shared."""
 
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +13,7 @@ import torch
 from newfound.train import Training
 from support.made_images import make_folder
 from support.made_videos import Picture, Sound, steady, tone, write_video
+from support.signals import signalled
 from support.small_run import (
     EVERY_STAGE,
     discover_command,
@@ -99,16 +98,9 @@ def test_wherever_items_are_kept_the_run_is_one(
 def test_a_run_that_was_stopped_goes_on(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Training.take_step
-
-    def stop_at_5(self: Training, batch: Any) -> None:
-        original(self, batch)
-        if self.step == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-
     assert newfound(*on_gpu(photos, tmp_path / "whole")) == 0
     with monkeypatch.context() as patched:
-        patched.setattr(Training, "take_step", stop_at_5)
+        patched.setattr(Training, "take_step", signalled(lambda training: training.step == 5))
         assert newfound(*on_gpu(photos, tmp_path / "run")) == 130
     assert newfound(*on_gpu(photos, tmp_path / "run")) == 0
     assert events(tmp_path / "run").count("resume") == 1

@@ -20,6 +20,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from newfound import distributed
+from newfound.baselines import deep_transfer_clustering
+from newfound.baselines.deep_transfer_clustering import initial_centres
 from newfound.batch import Media
 from newfound.cli import run_command_line
 from newfound.config import VideoConfig, make_config
@@ -38,6 +40,7 @@ from newfound.stages import Ground, begin_ours, check_method, stages
 from newfound.train import Training, train
 from support.made_videos import Picture, steady, write_video
 from support.processes import in_processes
+from support.signals import signalled
 from support.small_run import (
     TINY_VIDEOS,
     discover_command,
@@ -290,6 +293,28 @@ def test_what_the_writer_makes_or_raises_all_have(tmp_path: Path) -> None:
     assert in_processes(3, tmp_path, agree) == [({"rank": 0}, "seen by 0")] * 3
 
 
+def test_the_first_centres_of_dtc_are_the_writers(tmp_path: Path) -> None:
+    """On other processors k-means may end elsewhere."""
+
+    def centres() -> Tensor:
+        def elsewhere(features: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+            projected, found = initial_centres(features, k, seed)
+            return projected, found + distributed.rank()
+
+        deep_transfer_clustering.initial_centres = elsewhere
+        on, items = image_ground(method="dtc", pretraining="labels")
+        before = None
+        for plan in stages(on.config)[:2]:
+            before = plan.begin(on, before)
+        assert before is not None
+        before.objective.begin_epoch(1, items)
+        made: Tensor = on.network.novel.centres.detach()
+        return made
+
+    first, second = in_processes(2, tmp_path, centres)
+    assert torch.equal(first, second)
+
+
 def test_a_flag_of_one_is_seen_by_all(tmp_path: Path) -> None:
     def ask() -> tuple[bool, bool]:
         last = distributed.rank() == distributed.count() - 1
@@ -422,14 +447,8 @@ def _run_some_steps(
     def work() -> int:
         if steps is None or int(os.environ["RANK"]) != processes - 1:
             return newfound(*command)
-        take_step = Training.take_step
-
-        def signalled(training: Training, batch: Any) -> None:
-            take_step(training, batch)
-            if training.step == steps:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-        Training.take_step = signalled  # type: ignore[method-assign]
+        terminated = signalled(lambda training: training.step == steps, signal.SIGTERM)
+        Training.take_step = terminated  # type: ignore[method-assign]
         return newfound(*command)
 
     folder.mkdir()

@@ -36,6 +36,7 @@ from newfound.progress import Progress
 from newfound.run_folder import RunFolder
 from newfound.train import Training
 from support.made_images import CLASSES, made_arrays, make_folder
+from support.signals import signalled
 from support.small_run import (
     assert_same_run,
     contents,
@@ -350,16 +351,9 @@ def test_killed_while_a_checkpoint_is_written_the_one_before_is_whole(
 def test_stopped_within_an_epoch_it_goes_on_bit_for_bit(
     photos: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Training.take_step
-
-    def stop_at_5(self: Training, batch: Any) -> None:
-        original(self, batch)
-        if self.step == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-
     command = discover_command(photos, tmp_path / "run", checkpoint_seconds=1000)
     with monkeypatch.context() as patched:
-        patched.setattr(Training, "take_step", stop_at_5)
+        patched.setattr(Training, "take_step", signalled(lambda training: training.step == 5))
         assert newfound(*command) == 130
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["training"]["step"] == 5
     assert newfound(*command) == 0

@@ -39,6 +39,7 @@ from newfound.progress import Progress
 from newfound.report import write_report
 from newfound.run import Job, run
 from newfound.run_folder import RunFolder
+from newfound.version import __version__
 
 USER_ERROR, OWN_ERROR, INTERRUPTED = 2, 1, 130
 
@@ -117,6 +118,7 @@ def _parse(arguments: Sequence[str], opened: Opened | None = None) -> Call:
     named = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     named.add_argument("--preset")
     named.add_argument("--method")
+    named.add_argument("--version", action="version", version=f"newfound {__version__}")
     known, others = named.parse_known_args(arguments)
     preset: str | None = known.preset
     if preset == "auto":  # as in Python: the same as none

@@ -60,7 +60,7 @@ def lack_of_memory_in_words(cure: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        reason = str(error)
+        reason = str(error) or type(error).__name__
         if isinstance(error, torch.OutOfMemoryError):
             reason = ". ".join(reason.split(". ")[:2])  # how much; then come hints for programmers
         elif not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in reason:

@@ -5,6 +5,8 @@ on a batch of `PROBE` items where a whole one is known not to fit into memory.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -95,6 +97,20 @@ def try_out(job: Job, progress: Progress) -> list[str]:
     return lines
 
 
+@contextmanager
+def storages_kept() -> Iterator[dict[int, int]]:
+    """Within, the bytes of each storage that autograd keeps for a backward pass, by its address."""
+    bytes_at: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        bytes_at[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(count, lambda tensor: tensor):
+        yield bytes_at
+
+
 class _Steps:
     """Steps of the run's last stage, or of its only one, on the items of the sample.
 
@@ -150,14 +166,7 @@ class _Steps:
         return _shapes(pixels=seen.pixels, spectrogram=seen.spectrogram)
 
     def _saved_bytes(self, size: int) -> int:
-        bytes_at: dict[int, int] = {}
-
-        def count(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            bytes_at[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        with saved_tensors_hooks(count, lambda tensor: tensor):
+        with storages_kept() as bytes_at:
             self._take_step(self._batch(size))
         return sum(bytes_at.values())
 

@@ -71,7 +71,8 @@ def run(job: Job, progress: Progress) -> None:
         if job.config.own_batch:
             distributed.check_batch(job.config.own_batch, "--own-batch")
         job = replace(job, config=resolved(job.config, device))
-        _check_all_began_alike(job)
+        if distributed.count() > 1:
+            _check_all_began_alike(job)
         with (
             compute_threads(job.runtime.threads, job.config.width, job.config.px),
             _claimed(job, device) as continued,

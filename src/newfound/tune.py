@@ -138,7 +138,7 @@ def tune(
     if not compared:
         raise InputError("there is nothing to compare; give two values of a setting, as in --mu")
     values = {name: _start(settings[name], lists[name]) for name in TUNED}
-    config = _of_our_method(complete_config({**settings, **values, "mu": "share"}))
+    config = complete_config({**settings, **values, "mu": "share"})
     if "mu" not in compared:
         widest = max(lists["window"], default=config.window)
         _check_mu(values["mu"], config.model_copy(update={"window": widest}))
@@ -185,15 +185,6 @@ def _check_mu(mu: Value, widest: Config) -> None:
 def _start(of_preset: Value, candidates: tuple[Value, ...]) -> Value:
     """What a setting is until it has been compared."""
     return of_preset if not candidates or of_preset in candidates else candidates[0]
-
-
-def _of_our_method(config: Config) -> Config:
-    if config.method != "ours" or config.pairs != "wta":
-        raise InputError(
-            f"tune compares settings of our method's WTA pairs, and these are pairs {config.pairs} "
-            f"of method {config.method}; leave --method and --pairs out"
-        )
-    return config
 
 
 def _tell(

@@ -179,6 +179,6 @@ def test_counts_that_do_not_suffice() -> None:
         check_counts(catalogue, 4, batch=4)
     with pytest.raises(
         InputError,
-        match=r"batch is 6, .* only 5 items .* --batch 5 or less .--preset",
+        match=r"batch is 6, .* only 5 items .* --batch 5 or less$",
     ):
         check_counts(catalogue, 2, batch=6)

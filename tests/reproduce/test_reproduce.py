@@ -3,8 +3,6 @@
 import csv
 import json
 import multiprocessing
-import os
-import signal
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,6 +22,7 @@ from newfound.run_folder import RunFolder
 from newfound.train import Training
 from support.made_images import CLASSES, save_images
 from support.made_videos import Picture, Sound, steady, tone, write_video
+from support.signals import signalled
 from support.small_run import (
     TINY_VIDEOS,
     assert_same_run,
@@ -280,15 +279,9 @@ def test_a_table_that_was_cut_goes_on_and_counts_no_seed_twice(
 def test_ctrl_c_at_the_last_step_of_a_run_begins_no_other(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Training.take_step
-
-    def interrupted(self: Training, batch: Any) -> None:
-        original(self, batch)
-        if self.step == self.total_steps:
-            os.kill(os.getpid(), signal.SIGINT)
-
+    at_the_last = signalled(lambda training: training.step == training.total_steps)
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "take_step", interrupted)
+        patch.setattr(Training, "take_step", at_the_last)
         assert reproduce("table3", photos, tmp_path, 3, 7) == 130
     assert len(list((tmp_path / "runs").iterdir())) == 1
 

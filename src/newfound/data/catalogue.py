@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newfound.batch import UNLABELLED
-from newfound.config import QUICK
+from newfound.config import PRESETS, QUICK
 from newfound.data.clips import ClipFiles
 from newfound.data.folders import some
 from newfound.data.images import ImageSource
@@ -164,9 +164,11 @@ def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
         )
     largest = len(catalogue.trainable)
     if batch > largest:
+        quick = QUICK[catalogue.items.kind]
+        hint = f" (--preset {quick} is made for few items)" if batch > PRESETS[quick].batch else ""
         raise InputError(
             f"batch is {batch}, but there are only {largest} items to train on; give --batch "
-            f"{largest} or less (--preset {QUICK[catalogue.items.kind]} is made for few items)"
+            f"{largest} or less{hint}"
         )
     sizes = np.bincount(catalogue.labels[catalogue.labelled])
     single = [
