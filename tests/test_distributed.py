@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from newfound import distributed
+from newfound import distributed, settling
 from newfound.baselines import deep_transfer_clustering
 from newfound.baselines.deep_transfer_clustering import initial_centres
 from newfound.batch import Media
@@ -36,6 +36,7 @@ from newfound.files import write_text
 from newfound.inference import ask
 from newfound.models.batch_norm import SharedBatchNorm, share_statistics
 from newfound.models.network import make_network
+from newfound.settling import settle
 from newfound.stages import Ground, begin_ours, check_method, stages
 from newfound.train import Training, train
 from support.made_videos import Picture, steady, write_video
@@ -313,6 +314,27 @@ def test_the_first_centres_of_dtc_are_the_writers(tmp_path: Path) -> None:
 
     first, second = in_processes(2, tmp_path, centres)
     assert torch.equal(first, second)
+
+
+def test_the_novel_head_that_settles_is_the_writers(tmp_path: Path) -> None:
+    """Rounding may lead it elsewhere in another process; all answer by the same one."""
+
+    def settled() -> tuple[Tensor, float]:
+        settling.WORTH_A_FALL = -9.0  # whatever becomes of the loss, the head is kept
+        settling.RATE = 0.1 * (1 + distributed.rank())
+        on, items = image_ground(settle_steps=5)
+        found = settle(on, items)
+        made: Tensor = on.network.novel.weight.detach()
+        return made, found.after
+
+    (tmp_path / "one").mkdir()
+    [alone] = in_processes(1, tmp_path / "one", settled)
+    first, second = in_processes(2, tmp_path, settled)
+    assert torch.equal(first[0], second[0])
+    assert first[1] == second[1] == pytest.approx(alone[1], rel=1e-3)
+    torch.testing.assert_close(first[0], alone[0], rtol=1e-3, atol=1e-4)
+    on, _ = image_ground()
+    assert not torch.allclose(on.network.novel.weight, first[0], atol=1e-3)
 
 
 def test_a_flag_of_one_is_seen_by_all(tmp_path: Path) -> None:

@@ -632,8 +632,11 @@ SOUND = [("a", 40, 0.95, "b", 0.93), ("b", 40, 0.95, "c", 0.93), ("c", 40, 0.95,
 
 
 class TestWarnings:
-    def warnings(self, *groups, epochs=(), noun="picture", method="ours", pairs="wta"):
-        return find_warnings(items_of(*groups), ["a", "b", "c"], epochs, noun, method, pairs)
+    def warnings(
+        self, *groups, epochs=(), noun="picture", method="ours", pairs="wta", has_settled=False
+    ):
+        items = items_of(*groups)
+        return find_warnings(items, ["a", "b", "c"], epochs, noun, method, pairs, has_settled)
 
     @pytest.mark.parametrize(
         ("pairs", "cure"),
@@ -751,6 +754,14 @@ class TestWarnings:
         epochs = [{"epoch": e, "churn": c} for e, c in enumerate(churn, 1)]
         found = self.warnings(*SOUND, epochs=epochs)
         assert len(found) == 1 and word in found[0]
+
+    def test_a_head_that_has_settled_since_is_told_of(self):
+        epochs = [{"epoch": e, "churn": 0.2, "entropy": 0.3} for e in range(1, 41)]
+        as_left = self.warnings(*SOUND, epochs=epochs)
+        settled = self.warnings(*SOUND, epochs=epochs, has_settled=True)
+        assert len(as_left) == 2 and "collapsed" in as_left[0]  # which the epochs alone tell
+        assert len(settled) == 1 and "has settled since" in settled[0]
+        assert "settled since" not in as_left[1]
 
     def test_of_videos_speak_of_videos(self):
         torn = [("a", 40, 0.5, "b", 0.2), ("b", 40, 0.5, "a", 0.3)]

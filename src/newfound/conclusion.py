@@ -59,8 +59,9 @@ class Finding:
 
     unlabelled: what the network says of `catalogue.unlabelled`.  labelled: of
     `rows_to_calibrate_on`.  labelled_only: (n_unlabelled, d) features of the network trained on
-    labels alone, or None.  skipped: items that were left out.  seconds: stage -> seconds, of
-    "sorting" those that the answers took.
+    labels alone, or None.  skipped: items that were left out.  has_settled: whether the novel head
+    is another than training left.  seconds: stage -> seconds, of "sorting" those that the answers
+    took.
     """
 
     folder: RunFolder
@@ -75,6 +76,7 @@ class Finding:
     labelled: Answers
     labelled_only: np.ndarray | None
     skipped: int
+    has_settled: bool
     seconds: dict[str, float]
 
 
@@ -111,7 +113,13 @@ def conclude(finding: Finding, progress: Progress) -> None:
         "memory_bytes": peak_memory(finding.device),
         "baselines": baselines,
         "warnings": find_warnings(
-            items, categories.names, folder.epochs(), noun, config.method, config.pairs
+            items,
+            categories.names,
+            folder.epochs(),
+            noun,
+            config.method,
+            config.pairs,
+            finding.has_settled,
         ),
         **_quality(finding, categories, labelled, measured),
     }

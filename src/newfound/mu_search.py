@@ -18,6 +18,7 @@ from newfound.data.rehearsal import hidden_classes
 from newfound.evaluate import clustering_accuracy
 from newfound.inference import ask
 from newfound.models.network import make_network
+from newfound.settling import settle, settles
 from newfound.stages import Ground, begin_ours
 from newfound.train import Training, train
 
@@ -88,6 +89,8 @@ def rehearse(
     training = begin_ours(ground)
     if not train(training, items, after_step=after_step):
         return None
+    if settles(shorter):
+        settle(ground, items)
     answers = ask(
         network,
         items,

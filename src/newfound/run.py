@@ -40,6 +40,7 @@ from newfound.pseudo_labels import fixed_threshold
 from newfound.report import write_report
 from newfound.run_folder import RunFolder
 from newfound.sequence import stopped, train_in_stages
+from newfound.settling import settle, settles
 from newfound.stage import Stage, TrainingStage
 from newfound.stages import Ground, begin_labels_alone, check_method, narrow_known_head, stages
 from newfound.train import Training
@@ -173,6 +174,9 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     seconds |= train_in_stages(ground, catalogue, truth, items, job.folder, job.runtime, progress)
     if job.config.method == "kmeans":
         _cluster_features(ground, items, progress)
+    has_settled = False
+    if settles(job.config):
+        has_settled, seconds["settling"] = _settle(ground, items, job.folder, progress)
     narrow_known_head(ground.network, len(catalogue.class_names))
     labelled_only = None
     if job.compare_labelled_only:
@@ -194,6 +198,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
         labelled=labelled,
         labelled_only=labelled_only,
         skipped=len(job.catalogue) - len(catalogue),
+        has_settled=has_settled,
         seconds=seconds,
     )
     distributed.agreed(lambda: conclude(finding, progress))
@@ -342,6 +347,17 @@ def _answers(
         for rows in asked
     )
     return unlabelled, labelled
+
+
+def _settle(
+    ground: Ground, items: Items, folder: RunFolder, progress: Progress
+) -> tuple[bool, float]:
+    """Let the novel head settle on the trained network: whether it is another now, and seconds."""
+    began = time.monotonic()
+    progress.stage("Settling the novel head", ground.config.settle_steps)
+    settling = settle(ground, items, progress.advance)
+    folder.log("settled", kept=settling.is_kept, **settling._asdict())
+    return settling.is_kept, time.monotonic() - began
 
 
 def _cluster_features(ground: Ground, items: Items, progress: Progress) -> None:

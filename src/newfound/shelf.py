@@ -41,6 +41,7 @@ _LATER = frozenset(
         "own_drop_factor",
         "share_factor",
         "heldout_epochs",
+        "settle_steps",
         "same_view_pairs",
         "ce_weight",
         "bce_weight",

@@ -35,6 +35,7 @@ def find_warnings(
     noun: str,
     method: Method = "ours",
     pairs: Pairs = "wta",
+    has_settled: bool = False,
 ) -> list[str]:
     """Sentences that each say what is wrong, with numbers, and what to do; [] if nothing is.
 
@@ -42,15 +43,15 @@ def find_warnings(
     category) and margin (0-1, confidence less the second's).  categories: all C_u names, those
     without members too.  epochs: the log's `epoch` records in order, possibly none.
     noun: what an item is called.  method, pairs: by which they were found; not every cure is one
-    for all.
+    for all.  has_settled: the novel head is no longer what the epochs left (see `settling`).
     """
     return [
         *_nearly_empty(items, categories, noun),
         *_twins(items, categories, noun),
-        *_collapse(epochs, method, pairs),
+        *(() if has_settled else _collapse(epochs, method, pairs)),
         *_wrong_pairs(epochs, noun, method),
         *_few_sure(items, noun),
-        *_restless(epochs, noun, method),
+        *_restless(epochs, noun, method, has_settled),
         *_fallen(epochs, method),
     ]
 
@@ -156,7 +157,9 @@ def _few_sure(items: pd.DataFrame, noun: str) -> Iterator[str]:
         )
 
 
-def _restless(epochs: Sequence[Mapping[str, Any]], noun: str, method: Method) -> Iterator[str]:
+def _restless(
+    epochs: Sequence[Mapping[str, Any]], noun: str, method: Method, has_settled: bool
+) -> Iterator[str]:
     """Categories that still change at the end, measured over the last tenth of the epochs."""
     churn = [record["churn"] for record in epochs if record.get("churn") is not None]
     stretch = max(2, len(churn) // 10)
@@ -177,7 +180,9 @@ def _restless(epochs: Sequence[Mapping[str, Any]], noun: str, method: Method) ->
     elif last > RESTLESS:
         yield (
             f"Training had not settled: in the last {stretch} epochs {last:.1%} of the {noun}s "
-            f"still changed category per epoch. Train for more --epochs."
+            f"still changed category per epoch. "
+            + ("The novel head has settled since, on the features as they were. " * has_settled)
+            + "Train for more --epochs."
         )
 
 

@@ -85,12 +85,15 @@ class DataSet:
     def config(self, scale: ScaleName, settings: Mapping[str, Any], seed: int = 0) -> Config:
         """The settings of a row at this scale; the row's own stand above all others.
 
+        The novel head does not settle after training, at any scale: the paper's does not.
+
         Raises InputError, as for settings that videos alone have.
         """
         size = self.scale(scale)
         of_method = size.of_method.get(settings.get("method", "ours"), {})
         config = make_config(
-            size.preset, **{**size.settings, **of_method, **settings, "seed": seed}
+            size.preset,
+            **{"settle_steps": 0, **size.settings, **of_method, **settings, "seed": seed},
         )
         return config.model_copy(update={"pretraining": config.first_stage})
 
