@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import newfound.dry_run as module
+from newfound import settling
 from newfound.config import Runtime, make_config
 from newfound.data.opening import open_catalogue
 from newfound.dry_run import PROBE, try_out
@@ -196,6 +197,9 @@ def test_more_time_for_more_to_do(
     # 8 unlabelled and all 6 labelled ones, 3 clips of each, 3600 s / 4 items / 6 for a view
     assert kept.endswith("sorting 1 h 45 min")
     assert anew.endswith("sorting 1 h 59 min")
+    with monkeypatch.context() as patched:
+        patched.setattr(settling, "FEWEST", 8)  # the head settles: the 8 are looked at twice
+        assert module._time(it, steps, 60.0, 3600.0, is_kept=True).endswith("sorting 2 h 45 min")
     monkeypatch.setattr(module, "decoding_workers", lambda _: 2)
     assert "training 15 h 0 min" in module._time(it, steps, 60.0, 3600.0, is_kept=False)
 

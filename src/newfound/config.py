@@ -189,7 +189,8 @@ class Config(_Frozen):
         0,
         ge=0,
         description="steps in which, once training has ended, the novel head alone learns by Eq. 8 "
-        "on the trained network's features; 0 as in the paper",
+        "on the trained network's features, if there are 200 unlabelled items and more; 0 as in "
+        "the paper",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 autocast where the device computes in it"
@@ -540,7 +541,7 @@ _AS_TRAINED: dict[str, Any] = {"settle_steps": 0}
 
 METHOD_SETTINGS: dict[Method, dict[str, Any]] = {
     "ours": {},
-    "kmeans": {**_AS_TRAINED},
+    "kmeans": _AS_TRAINED,
     # A similarity network sees the pairs of a whole batch.
     "kcl": {**_AS_TRAINED, "own_batch": 100},
     "mcl": {**_AS_TRAINED, "own_batch": 100},

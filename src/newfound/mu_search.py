@@ -89,13 +89,8 @@ def rehearse(
     training = begin_ours(ground)
     if not train(training, items, after_step=after_step):
         return None
-    if settles(shorter):
-        settle(ground, items)
-    answers = ask(
-        network,
-        items,
-        rehearsal.pretended,
-        config=config,
-        device=device,
-    )
+    answers = ask(network, items, rehearsal.pretended, config=config, device=device)
+    if settles(config, len(rehearsal.pretended)):
+        settle(ground, torch.from_numpy(answers.features))
+        answers = ask(network, items, rehearsal.pretended, config=config, device=device)
     return clustering_accuracy(rehearsal.hidden, answers.novel.argmax(axis=1))

@@ -175,7 +175,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     if job.config.method == "kmeans":
         _cluster_features(ground, items, progress)
     has_settled = False
-    if settles(job.config):
+    if settles(job.config, len(ground.unlabelled)):
         has_settled, seconds["settling"] = _settle(ground, items, job.folder, progress)
     narrow_known_head(ground.network, len(catalogue.class_names))
     labelled_only = None
@@ -354,8 +354,17 @@ def _settle(
 ) -> tuple[bool, float]:
     """Let the novel head settle on the trained network: whether it is another now, and seconds."""
     began = time.monotonic()
+    progress.stage("Looking at the unlabelled once more", len(ground.unlabelled))
+    answers = ask(
+        ground.network,
+        items,
+        ground.unlabelled,
+        config=ground.config,
+        device=ground.device,
+        advance=progress.advance,
+    )
     progress.stage("Settling the novel head", ground.config.settle_steps)
-    settling = settle(ground, items, progress.advance)
+    settling = settle(ground, torch.from_numpy(answers.features), progress.advance)
     folder.log("settled", kept=settling.is_kept, **settling._asdict())
     return settling.is_kept, time.monotonic() - began
 

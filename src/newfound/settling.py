@@ -4,7 +4,8 @@ While the network changes, phi_u follows features that move under it, as a few p
 them. Hundreds of epochs at a high rate suffice for that; in some thousand steps at a falling rate
 phi_u may be left behind, and hold two categories for one that the features tell apart. So, once
 training has ended, phi_u alone takes some steps more by the loss that taught it, Eqs. 6-8, on the
-features by which it will sort. It starts from where it is, and no label takes part.
+features of the items as they are; of videos the mean over their clips. It starts from where it is,
+and no label takes part.
 
 Where training has settled phi_u already, that is worse than nothing: training has seen every item
 in many views, of which plain features know less. This shows in the loss, which then hardly falls,
@@ -19,9 +20,7 @@ from torch import Tensor, nn
 
 from newfound.batch import UNLABELLED
 from newfound.config import Config
-from newfound.data.loader import Items
 from newfound.distributed import agreed
-from newfound.inference import ask
 from newfound.objective.joint import pairwise_bce
 from newfound.pseudo_labels import PseudoLabels
 from newfound.stages import Ground
@@ -29,18 +28,23 @@ from newfound.stages import Ground
 BATCH = 256
 """Items whose pairs make a step."""
 
-RATE = 0.1
-"""SGD's learning rate at the first step; it falls to zero as a cosine."""
+RATE = 5.0
+"""SGD's learning rate at the first step, times the features' mean squared length, so that their
+scale does not matter; it falls to zero as a cosine."""
+
+MEASURED = 10
+"""At most so many batches the loss is measured on, before and after."""
 
 WORTH_A_FALL = 0.1
 """Of the loss, as a share of it: with less of a fall phi_u had settled before."""
 
-MEASURED = 10
-"""Batches on which the loss is measured, before and after."""
+FEWEST = 200
+"""With fewer unlabelled items phi_u does not settle: it could learn their pairs by heart, and how
+far the loss falls would tell nothing. Nor was it tried on fewer."""
 
 
 class Settling(NamedTuple):
-    """The mean loss of Eq. 8 before and after, and whether phi_u was replaced for it."""
+    """The mean loss of Eq. 8 before and after; NaN if it did not come to numbers."""
 
     before: float
     after: float
@@ -51,28 +55,25 @@ class Settling(NamedTuple):
         return self.after <= (1 - WORTH_A_FALL) * self.before
 
 
-def settles(config: Config) -> bool:
-    """Whether the novel head is to settle: not where pairs teach it nothing, as without BCE."""
-    return bool(config.settle_steps and config.bce_weight)
+def settles(config: Config, unlabelled: int) -> bool:
+    """Whether phi_u is to settle: not by few items, and not where pairs teach it nothing."""
+    return bool(config.settle_steps and config.bce_weight) and unlabelled >= FEWEST
 
 
 def settle(
-    ground: Ground, items: Items, advance: Callable[[int], None] = lambda _: None
+    ground: Ground, features: Tensor, advance: Callable[[int], None] = lambda _: None
 ) -> Settling:
     """Let phi_u of the trained network learn for `settle_steps` more; the rest stays bit for bit.
 
-    advance is called after each step.  Of several processes the writer takes the steps, and all
-    get its phi_u.
+    features: (n, d) float32 of the unlabelled items, as the trained network gives them.  advance is
+    called after each step.  Of several processes the writer takes the steps, and all get its phi_u.
     """
-    network, config, head = ground.network, ground.config, ground.network.novel
-    asked = ask(network, items, ground.unlabelled, config=config, device=ground.device)
-    features = torch.from_numpy(asked.features).to(ground.device)
-    pseudo_labels = PseudoLabels(config, network.windows, ground.threshold, head.out_features).to(
-        ground.device
-    )
+    network, head = ground.network, ground.network.novel
+    pairs = PseudoLabels(ground.config, network.windows, ground.threshold, head.out_features)
 
     def settled() -> tuple[dict[str, Tensor], Settling]:
-        settling = settle_head(head, features, pseudo_labels, config, advance)
+        on_device = features.to(ground.device)
+        settling = settle_head(head, on_device, pairs.to(ground.device), ground.config, advance)
         return {name: weight.cpu() for name, weight in head.state_dict().items()}, settling
 
     weights, settling = agreed(settled)
@@ -89,33 +90,38 @@ def settle_head(
 ) -> Settling:
     """Train a head in place by Eqs. 6-8 on fixed features, p and q of Eq. 7 being one.
 
-    features: (n, d) float32 of unlabelled items, on the head's device.  Where it was settled
+    features: (n, d) floating, of unlabelled items, on the head's device.  Where it was settled
     before, it is left bit for bit as it was.
     """
     generator = torch.Generator().manual_seed(config.seed)
-    batches = [
-        torch.randperm(len(features), generator=generator)[:BATCH].to(features.device)
-        for _ in range(config.settle_steps)
-    ]
 
-    def loss(rows: Tensor) -> Tensor:
-        batch, labels = features[rows], torch.full_like(rows, UNLABELLED)
+    def drawn() -> Tensor:
+        return torch.randperm(len(features), generator=generator).to(features.device)
+
+    def with_pairs(rows: Tensor) -> tuple[Tensor, Tensor]:
+        return features[rows], pseudo_labels(features[rows], torch.full_like(rows, UNLABELLED))
+
+    def loss(batch: Tensor, positive: Tensor) -> Tensor:
         p = head(batch).softmax(dim=1)
-        return pairwise_bce(p, p, pseudo_labels(batch, labels), labels < 0)
+        return pairwise_bce(p, p, positive, torch.ones_like(positive.diagonal()))
 
     @torch.no_grad()
     def measured() -> float:
-        return float(torch.stack([loss(rows) for rows in batches[:MEASURED]]).mean())
+        return float(torch.stack([loss(*batch) for batch in to_measure]).mean())
 
+    to_measure = [with_pairs(rows) for rows in drawn()[: MEASURED * BATCH].split(BATCH)]
     trained = {name: weight.clone() for name, weight in head.state_dict().items()}
     before = measured()
     optimiser = torch.optim.SGD(
-        head.parameters(), lr=RATE, momentum=config.momentum, weight_decay=config.weight_decay
+        head.parameters(),
+        lr=RATE / float(features.square().sum(dim=1).mean().clamp(min=1e-6)),
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.settle_steps)
-    for rows in batches:
+    for _ in range(config.settle_steps):
         optimiser.zero_grad()
-        loss(rows).backward()
+        loss(*with_pairs(drawn()[:BATCH])).backward()
         optimiser.step()
         schedule.step()
         advance(1)

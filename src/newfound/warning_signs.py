@@ -167,10 +167,12 @@ def _restless(
         return
     last = float(np.mean(churn[-stretch:]))
     before = float(np.mean(churn[-2 * stretch : -stretch] or last))
+    since = "The novel head has settled since, on the features as they were. " * has_settled
     if last > max(STILL, RISING * before):
         yield (
             f"Training grew restless at its end: in the last {stretch} epochs {last:.1%} of the "
             f"{noun}s changed category per epoch, up from {before:.1%} in the {stretch} before. "
+            + since
             + (
                 "A smaller --ramp-scale keeps the contrastive term, which steadies it, to the end."
                 if method == "ours"
@@ -180,9 +182,7 @@ def _restless(
     elif last > RESTLESS:
         yield (
             f"Training had not settled: in the last {stretch} epochs {last:.1%} of the {noun}s "
-            f"still changed category per epoch. "
-            + ("The novel head has settled since, on the features as they were. " * has_settled)
-            + "Train for more --epochs."
+            f"still changed category per epoch. {since}Train for more --epochs."
         )
 
 
