@@ -756,10 +756,13 @@ class TestWarnings:
         assert len(found) == 1 and word in found[0]
 
     def test_a_head_that_has_settled_since_is_told_of(self):
-        epochs = [{"epoch": e, "churn": 0.2, "entropy": 0.3} for e in range(1, 41)]
+        epochs = [
+            {"epoch": e, "churn": 0.2, "entropy": 0.3, "novel_acc": 0.9 - e / 100}
+            for e in range(1, 41)
+        ]
         as_left = self.warnings(*SOUND, epochs=epochs)
         settled = self.warnings(*SOUND, epochs=epochs, has_settled=True)
-        assert len(as_left) == 2 and "collapsed" in as_left[0]  # which the epochs alone tell
+        assert len(as_left) == 3 and "collapsed" in as_left[0] and "fell before" in as_left[2]
         assert len(settled) == 1 and "has settled since" in settled[0]
         assert "settled since" not in as_left[1]
 

@@ -43,7 +43,8 @@ def find_warnings(
     category) and margin (0-1, confidence less the second's).  categories: all C_u names, those
     without members too.  epochs: the log's `epoch` records in order, possibly none.
     noun: what an item is called.  method, pairs: by which they were found; not every cure is one
-    for all.  has_settled: the novel head is no longer what the epochs left (see `settling`).
+    for all.  has_settled: the novel head is no longer what the epochs left (see `settling`),
+    whose evenness and accuracy then tell nothing of the table.
     """
     return [
         *_nearly_empty(items, categories, noun),
@@ -52,7 +53,7 @@ def find_warnings(
         *_wrong_pairs(epochs, noun, method),
         *_few_sure(items, noun),
         *_restless(epochs, noun, method, has_settled),
-        *_fallen(epochs, method),
+        *(() if has_settled else _fallen(epochs, method)),
     ]
 
 
