@@ -161,6 +161,9 @@ def test_only_a_head_that_enough_pairs_teach_settles() -> None:
     assert not wanted(settling.FEWEST - 1)
     assert not wanted(settle_steps=0)
     assert not wanted(bce_weight=0.0)
+    told = Config.model_fields["settle_steps"].description
+    assert told is not None
+    assert f"if there are {settling.FEWEST} unlabelled items" in told
     with pytest.raises(InputError, match="settle_steps is 200, and method is rs"):
         settings(method="rs")
 

@@ -8,8 +8,8 @@ features of the items as they are; of videos the mean over their clips. It start
 and no label takes part.
 
 Where training has settled phi_u already, that is worse than nothing: training has seen every item
-in many views, of which plain features know less. This shows in the loss, which then hardly falls,
-and phi_u stays as training left it. See "The novel head settles" in docs/LOG.md.
+in many views, of which plain features know less. The loss is taken as the sign: where it hardly
+falls, phi_u stays as training left it. See "The novel head settles" in docs/LOG.md.
 """
 
 from collections.abc import Callable

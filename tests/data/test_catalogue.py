@@ -177,8 +177,7 @@ def test_counts_that_do_not_suffice() -> None:
             check_counts(catalogue, num_novel, batch=4)
     with pytest.raises(InputError, match=r"num_novel is 4, .* only 3 unlabelled"):
         check_counts(catalogue, 4, batch=4)
-    with pytest.raises(
-        InputError,
-        match=r"batch is 6, .* only 5 items .* --batch 5 or less$",
-    ):
+    with pytest.raises(InputError, match=r"batch is 6, .* only 5 items .* --batch 5 or less$"):
         check_counts(catalogue, 2, batch=6)
+    with pytest.raises(InputError, match=r"--batch 5 or less \(--preset quick is made for few"):
+        check_counts(catalogue, 2, batch=1024)  # more than that preset's
