@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROWS_AT_ONCE = 1024
+from newfound.blocks import blocks
+
+ROWS_AT_ONCE = 512
 """More rows than these are multiplied in blocks of so many, for half of the work."""
 
 
@@ -36,10 +38,11 @@ def wta_agreement(features: Tensor, windows: Tensor) -> Tensor:
     """
     hashes, window = windows.shape
     dtype = torch.promote_types(features.dtype, torch.float32)
-    values = features.index_select(1, windows.flatten()).unflatten(1, (hashes, window))
-    winners = (values == values.amax(dim=2, keepdim=True)).to(dtype)
-    codes: Tensor = (winners / winners.sum(dim=2, keepdim=True)).flatten(1)
-    return _products(codes).fill_diagonal_(hashes)
+    values = features.detach().to(dtype).index_select(1, windows.flatten())
+    codes = values.unflatten(1, (hashes, window))
+    codes.eq_(codes.amax(dim=2, keepdim=True))  # in place, as more memory takes as long as this
+    codes /= codes.sum(dim=2, keepdim=True)
+    return _products(codes.flatten(1)).fill_diagonal_(hashes)
 
 
 def _products(codes: Tensor) -> Tensor:
@@ -47,11 +50,9 @@ def _products(codes: Tensor) -> Tensor:
     if len(codes) <= ROWS_AT_ONCE:
         return codes @ codes.T
     products = codes.new_empty(len(codes), len(codes))
-    for start in range(0, len(codes), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        with_later = codes[rows] @ codes[start:].T
-        products[rows, start:] = with_later
-        products[start:, rows] = with_later.T
+    for rows in blocks(len(codes), ROWS_AT_ONCE):
+        torch.mm(codes[rows], codes[rows.start :].T, out=products[rows, rows.start :])
+        products[rows.stop :, rows] = products[rows, rows.stop :].T
     return products
 
 
