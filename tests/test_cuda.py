@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
+from newfound.batch import Batch
+from newfound.first_failure import FirstFailure
 from newfound.train import Training
 from support.made_images import make_folder
 from support.made_videos import Picture, Sound, steady, tone, write_video
@@ -75,6 +77,39 @@ def test_every_stage_on_videos(
     assert newfound(*discover_videos_command(clips, tmp_path / "run", **settings)) == 0
     assert len(pd.read_csv(tmp_path / "run" / "items.csv")) == 16
     assert np.isfinite(losses(tmp_path / "run")).all()
+
+
+@pytest.mark.parametrize("changed", EVERY_STAGE, ids=str)
+def test_a_step_does_not_wait_for_the_gpu(
+    photos: Path, tmp_path: Path, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_step, watched = Training.take_step, []
+
+    def without_waiting(training: Training, batch: Batch) -> None:
+        if training.step == 0:  # cuDNN and the optimiser prepare themselves
+            take_step(training, batch)
+            return
+        watched.append(training.step)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            take_step(training, batch)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(Training, "take_step", without_waiting)
+    assert newfound(*on_gpu(photos, tmp_path / "run", **changed)) == 0
+    assert watched
+
+
+def test_a_loss_that_is_no_number_is_seen_in_passing() -> None:
+    failure = FirstFailure(2, torch.device(DEVICE))
+    good, bad = torch.ones(2, device=DEVICE), torch.tensor([1.0, torch.inf], device=DEVICE)
+    for step, terms in enumerate([good, bad, good]):
+        failure.note(step, terms)
+    for _ in range(2):
+        failure.glance()  # asks
+        failure.look()  # waits, and what was asked for has arrived
+    assert failure.glance() == (1, [1.0, torch.inf])
 
 
 @pytest.mark.parametrize("kind", ["images", "videos"])

@@ -15,6 +15,7 @@ from newfound.batch import Batch, Media, Seen
 from newfound.config import Config, Runtime, make_config
 from newfound.data.loader import CachedPixels
 from newfound.errors import NonFiniteLossError
+from newfound.first_failure import FirstFailure
 from newfound.models.network import make_network
 from newfound.stages import Ground, begin_ours, stages
 from newfound.tally import Tally
@@ -341,8 +342,8 @@ WAITS = {"aten::item", "aten::_local_scalar_dense", "aten::nonzero", "aten::mask
 def test_nothing_in_a_step_waits_for_the_device(
     changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But for the check of the losses, which an accelerator is asked for now and then only."""
-    monkeypatch.setattr(Training, "check_finite", lambda _: None)
+    """Whether the losses are finite is seen in passing (test_first_failure), on a CPU at once."""
+    monkeypatch.setattr(FirstFailure, "glance", lambda _: None)
     pixels, labels = problem()
     config = tiny_config(**changed)
     network = make_network(config, 2, 2)
@@ -377,6 +378,7 @@ def test_all_that_a_loss_computes_lies_on_its_device(
     )
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # not for that device
     monkeypatch.setattr(train_module, "_make_optimiser", lambda *_: None)  # nor are fused ones
+    monkeypatch.setattr(train_module, "FirstFailure", lambda *_: None)  # nor is pinned memory
     config = make_config(preset, width=8, batch=8, precision="float32", **changed)
     labels = (np.arange(32) % 4 - 2).clip(-1)
     network = make_network(config, 2, 2)

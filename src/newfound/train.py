@@ -22,11 +22,9 @@ from newfound.batch import Batch
 from newfound.config import Config
 from newfound.data.loader import Draw, Items, epoch_batches
 from newfound.errors import NonFiniteLossError
+from newfound.first_failure import FirstFailure
 from newfound.models.network import Network
 from newfound.tally import Tally
-
-STEPS_BETWEEN_CHECKS = 20
-"""How often the losses are looked at on an accelerator, for NaN."""
 
 
 class Objective(nn.Module):
@@ -107,7 +105,7 @@ class Training:
         self.step = 0
         self.last_total = torch.tensor(torch.nan)
         self._sums = self._zero_sums()
-        self._failure = torch.full((1 + len(objective.names),), -1.0, device=device)
+        self._failure = FirstFailure(len(objective.names), device)
 
     @property
     def total_steps(self) -> int:
@@ -145,7 +143,7 @@ class Training:
         )
 
     def take_step(self, batch: Batch) -> None:
-        """One step on a batch. Raises NonFiniteLossError, at once on a CPU."""
+        """One step on a batch. Raises NonFiniteLossError, on an accelerator some steps later."""
         generator = distributed.own_generator(self.device)
         generator.manual_seed(_mix(self.config.seed, self.step))
         losses = self._losses(batch, generator, self.epoch)
@@ -158,9 +156,7 @@ class Training:
         self.last_total = losses["total"].detach()
         self._account(losses)
         self.step += 1
-        # Looking waits for the device, so an accelerator is looked at now and then only.
-        if self.device.type == "cpu" or self.step % STEPS_BETWEEN_CHECKS == 0:
-            self.check_finite()
+        self._raise_if_failed(self._failure.glance())
 
     def close_epoch(self) -> dict[str, Any]:
         """Turn what was summed since the last close into figures, and begin anew.
@@ -180,13 +176,19 @@ class Training:
         }
 
     def check_finite(self) -> None:
-        """Raise NonFiniteLossError if a loss term was NaN or infinite at some step so far."""
-        step, *terms = self._failure.tolist()
-        if step < 0:
+        """Raise NonFiniteLossError if a loss term was NaN or infinite at some step so far.
+
+        Waits for the device.
+        """
+        self._raise_if_failed(self._failure.look())
+
+    def _raise_if_failed(self, failure: tuple[int, list[float]] | None) -> None:
+        if failure is None:
             return
+        step, terms = failure
         bad = [n for n, value in zip(self.objective.names, terms) if not np.isfinite(value)]
         raise NonFiniteLossError(
-            f"the loss became {terms[0]} at step {int(step) + 1} (term: {', '.join(bad)}); "
+            f"the loss became {terms[0]} at step {step + 1} (term: {', '.join(bad)}); "
             f"the last good checkpoint is kept. {self._cure()}, with another --out"
         )
 
@@ -219,12 +221,10 @@ class Training:
 
     @torch.no_grad()
     def _account(self, losses: dict[str, Tensor]) -> None:
-        """Add the step to the epoch's sums, on the device."""
+        """Add the step to the epoch's sums, on the device, and note whether it is finite."""
         terms = torch.stack([losses[name].detach().float() for name in self.objective.names])
         self._sums += terms
-        failed_now = ~terms.isfinite().all() & (self._failure[0] < 0)
-        failure = torch.cat([terms.new_full((1,), self.step), terms])
-        self._failure = torch.where(failed_now, failure, self._failure)
+        self._failure.note(self.step, terms)
 
     def _zero_sums(self) -> Tensor:
         return torch.zeros(len(self.objective.names), dtype=torch.float64, device=self.device)
