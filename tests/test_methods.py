@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import torch
 
+from newfound import kept_training
 from newfound import run as run_module
-from newfound import stage as stage_module
 from newfound import stages as stages_module
 from newfound.config import Runtime
 from newfound.data.catalogue import Truth
@@ -337,7 +337,7 @@ def test_epochs_that_are_in_the_log_but_in_no_checkpoint_are_logged_once(
     nth: int, photos: Path, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An epoch ends with a line in the log, and then a checkpoint fails; in each stage of KCL."""
-    original, calls = stage_module.save_checkpoint, 0
+    original, calls = kept_training.save_checkpoint, 0
 
     def failing(*arguments: Any) -> None:
         nonlocal calls
@@ -348,7 +348,7 @@ def test_epochs_that_are_in_the_log_but_in_no_checkpoint_are_logged_once(
 
     again = command(photos, tmp_path / "run", **METHODS["kcl"][0] | {"checkpoint_seconds": 0})
     with monkeypatch.context() as patched:
-        patched.setattr(stage_module, "save_checkpoint", failing)
+        patched.setattr(kept_training, "save_checkpoint", failing)
         assert newfound(*again) == 1
     assert newfound(*again) == 0
     assert_same_run(finished("kcl"), tmp_path / "run")

@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 import torch
 
+from newfound import kept_training
 from newfound import run as run_module
-from newfound import stage as stage_module
 from newfound.checkpoint import load_checkpoint
 from newfound.config import Runtime
 from newfound.data.catalogue import Catalogue, Truth
@@ -230,7 +230,7 @@ def test_termination_after_training_says_how_to_go_on(
 
 def killed_when(name: str, nth: int, where: str, command: list[str]) -> None:
     """Run the command in a forked process that is killed at the nth call of a function of ours."""
-    home = {"save_checkpoint": stage_module, "log": RunFolder}.get(name, run_module)
+    home = {"save_checkpoint": kept_training, "log": RunFolder}.get(name, run_module)
 
     def child() -> None:
         original, calls = getattr(home, name), 0
@@ -335,7 +335,7 @@ def test_killed_while_a_checkpoint_is_written_the_one_before_is_whole(
         write_atomically(path, write)
 
     def child() -> None:
-        stage_module.save_checkpoint = half_written
+        kept_training.save_checkpoint = half_written
         newfound(*discover_command(photos, tmp_path / "run"))
 
     process = FORKED.Process(target=child)
@@ -368,7 +368,7 @@ def test_a_signal_while_the_last_checkpoint_is_written_is_not_lost(
     monkeypatch: pytest.MonkeyPatch,
     number: signal.Signals,
 ) -> None:
-    original = stage_module.save_checkpoint
+    original = kept_training.save_checkpoint
 
     def signalled(path: Path, state: dict[str, Any]) -> None:
         original(path, state)
@@ -377,7 +377,7 @@ def test_a_signal_while_the_last_checkpoint_is_written_is_not_lost(
 
     command = discover_command(photos, tmp_path / "run", checkpoint_seconds=1000)
     with monkeypatch.context() as patched:
-        patched.setattr(stage_module, "save_checkpoint", signalled)
+        patched.setattr(kept_training, "save_checkpoint", signalled)
         assert newfound(*command) == 130
     assert newfound(*command) == 0
     assert_same_run(whole, tmp_path / "run")

@@ -15,9 +15,8 @@ import pandas as pd
 import pytest
 import torch
 
-from newfound import discover
+from newfound import discover, kept_training
 from newfound import run as run_module
-from newfound import stage as stage_module
 from newfound.batch import Batch
 from newfound.checkpoint import load_checkpoint
 from newfound.config import Runtime, make_config
@@ -200,7 +199,7 @@ def killed_at_checkpoint(nth: int, command: list[str]) -> None:
     """Run the command in a process that the system kills once it has written a checkpoint."""
 
     def child() -> None:
-        original, calls = stage_module.save_checkpoint, 0
+        original, calls = kept_training.save_checkpoint, 0
 
         def deadly(*arguments: Any) -> None:
             nonlocal calls
@@ -209,7 +208,7 @@ def killed_at_checkpoint(nth: int, command: list[str]) -> None:
             if calls == nth:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        stage_module.save_checkpoint = deadly
+        kept_training.save_checkpoint = deadly
         newfound(*command)
 
     process = FORKED.Process(target=child)
@@ -376,7 +375,7 @@ def test_a_file_that_disappears_in_mid_run_is_named_and_the_run_can_go_on(
     copied, run = tmp_path / "videos", tmp_path / "run"
     shutil.copytree(videos, copied)
     gone = copied / "beep" / "3.mp4"
-    original = stage_module.save_checkpoint
+    original = kept_training.save_checkpoint
 
     def and_lose_it(*arguments: Any) -> None:
         original(*arguments)
@@ -384,7 +383,7 @@ def test_a_file_that_disappears_in_mid_run_is_named_and_the_run_can_go_on(
 
     command = discover_videos_command(copied, run, labelled_classes=2, cache="none")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage_module, "save_checkpoint", and_lose_it)
+        patch.setattr(kept_training, "save_checkpoint", and_lose_it)
         assert newfound(*command) == 2
     message = capsys.readouterr().err
     assert "3.mp4: no such file; put it back" in message

@@ -31,6 +31,7 @@ from newfound.errors import InputError, RunFolderError, Stopped
 from newfound.files import write_csv
 from newfound.inference import Answers, ask
 from newfound.interrupt import stop_requested, terminated_as_by_ctrl_c
+from newfound.kept_training import KeptTraining
 from newfound.models.heads import NearestCentre
 from newfound.models.network import make_network
 from newfound.mu_search import Rehearsal, candidates, make_rehearsal, rehearse
@@ -41,7 +42,6 @@ from newfound.report import write_report
 from newfound.run_folder import RunFolder
 from newfound.sequence import stopped, train_in_stages
 from newfound.settling import settle, settles
-from newfound.stage import Stage, TrainingStage
 from newfound.stages import Ground, begin_labels_alone, check_method, narrow_known_head, stages
 from newfound.train import Training
 from newfound.version import source_commit
@@ -398,10 +398,10 @@ def _labelled_only_features(
         network, job.config, catalogue.labels, catalogue.trainable, None, device, job.runtime
     )
     training = begin_labels_alone(ground)
-    name = "Training on labels alone"
+    title = "Training on labels alone"
     every, data = job.runtime.checkpoint_seconds, catalogue.fingerprint()
-    stage = TrainingStage(Stage(name, job.folder.labelled_only, data, every), training)
-    if not stage.run(items, progress, lambda _figures, _categories: None):
+    kept = KeptTraining(training, title, job.folder.labelled_only, data, every)
+    if not kept.run(items, progress, lambda _figures, _categories: None):
         raise stopped(job.folder)
     answers = ask(
         network,
@@ -410,7 +410,7 @@ def _labelled_only_features(
         config=job.config,
         device=device,
     )
-    return answers.features, stage.seconds
+    return answers.features, kept.seconds
 
 
 def _identity(job: Job) -> dict[str, Any]:

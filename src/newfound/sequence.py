@@ -12,11 +12,11 @@ from newfound.data.loader import Items
 from newfound.distributed import agreed
 from newfound.errors import Stopped
 from newfound.evaluate import clustering_accuracy
+from newfound.kept_training import KeptTraining
 from newfound.progress import Progress
 from newfound.run_folder import RunFolder
 from newfound.shelf import Shelf
-from newfound.stage import Stage, TrainingStage
-from newfound.stages import Ground, StagePlan, stages
+from newfound.stages import Ground, Stage, stages
 from newfound.train import Training
 
 
@@ -32,40 +32,40 @@ def train_in_stages(
     """Train the network in the stages of the method, from the last one that was begun on.
 
     Returns the seconds of each stage, of all the commands that worked on it. Raises Stopped if
-    the user asked to stop, RunFolderError as `TrainingStage` does.
+    the user asked to stop, RunFolderError as `KeptTraining` does.
     """
-    plans, data = stages(ground.config), catalogue.fingerprint()
-    begun = agreed(lambda: [folder.checkpoint_of(plan.key).exists() for plan in plans])
+    planned, data = stages(ground.config), catalogue.fingerprint()
+    begun = agreed(lambda: [folder.checkpoint_of(stage.key).exists() for stage in planned])
     first = max((number for number, has_begun in enumerate(begun) if has_begun), default=0)
-    shelf = Shelf(runtime.shelf, data) if runtime.shelf and plans[0].is_pretraining else None
+    shelf = Shelf(runtime.shelf, data) if runtime.shelf and planned[0].is_pretraining else None
     records = agreed(folder.records)
     seconds = {r["stage"]: r["seconds"] for r in records if r["event"] == "stage"}
     before: Training | None = None
-    for number, plan in enumerate(plans):
-        training = plan.begin(ground, before)
+    for number, stage in enumerate(planned):
+        training = stage.begin(ground, before)
         before = training
         if number < first:
             continue  # the checkpoint of a later stage holds what this one made
-        is_last = number == len(plans) - 1
-        if shelf and plan.is_pretraining and not is_last and not begun[number]:
-            took = shelf.take(plan.key, training)
+        is_last = number == len(planned) - 1
+        if shelf and stage.is_pretraining and not is_last and not begun[number]:
+            took = shelf.take(stage.key, training)
             if took is not None:
-                progress.message(f"{plan.title}: done before, taken from {shelf.folder}")
-                folder.log("stage", stage=plan.key, seconds=took, taken_from=str(shelf.folder))
-                seconds[plan.key] = took
+                progress.message(f"{stage.title}: done before, taken from {shelf.folder}")
+                folder.log("stage", stage=stage.key, seconds=took, taken_from=str(shelf.folder))
+                seconds[stage.key] = took
                 continue
-        checkpoint = folder.checkpoint_of(plan.key)
+        checkpoint = folder.checkpoint_of(stage.key)
         every = runtime.checkpoint_seconds
-        stage = TrainingStage(Stage(plan.title, checkpoint, data, every), training)
-        folder.forget_after(training.step, None if is_last else plan.key)
-        if not stage.run(items, progress, _epoch_log(folder, catalogue, truth, plan, is_last)):
+        kept = KeptTraining(training, stage.title, checkpoint, data, every)
+        folder.forget_after(training.step, None if is_last else stage.key)
+        if not kept.run(items, progress, _epoch_log(folder, catalogue, truth, stage, is_last)):
             raise stopped(folder)
-        if plan.key not in seconds:
-            folder.log("stage", stage=plan.key, seconds=stage.seconds)
-            if shelf and plan.is_pretraining:
-                shelf.put(plan.key, training, stage.seconds)
-        seconds[plan.key] = stage.seconds
-    return {plan.key: seconds.get(plan.key, 0.0) for plan in plans}
+        if stage.key not in seconds:
+            folder.log("stage", stage=stage.key, seconds=kept.seconds)
+            if shelf and stage.is_pretraining:
+                shelf.put(stage.key, training, kept.seconds)
+        seconds[stage.key] = kept.seconds
+    return {stage.key: seconds.get(stage.key, 0.0) for stage in planned}
 
 
 def stopped(folder: RunFolder) -> Stopped:
@@ -76,7 +76,7 @@ def stopped(folder: RunFolder) -> Stopped:
 
 
 def _epoch_log(
-    folder: RunFolder, catalogue: Catalogue, truth: Truth | None, plan: StagePlan, is_last: bool
+    folder: RunFolder, catalogue: Catalogue, truth: Truth | None, stage: Stage, is_last: bool
 ) -> Callable[[dict[str, Any], Tensor | None], None]:
     """What writes one line of the log; with truth, also the accuracy of the epoch's predictions.
 
@@ -93,6 +93,6 @@ def _epoch_log(
         if is_last:
             folder.log("epoch", **figures)
         else:
-            folder.log("stage_epoch", stage=plan.key, **figures)
+            folder.log("stage_epoch", stage=stage.key, **figures)
 
     return log_epoch

@@ -83,7 +83,7 @@ class Ground:
 
 
 @dataclass(frozen=True)
-class StagePlan:
+class Stage:
     """One stage: `key` names its checkpoint and its lines in the log, `title` is for people.
 
     begin: makes its training, given the one of the stage before, if any.  is_pretraining: whether
@@ -106,52 +106,52 @@ def check_method(ground: Ground) -> None:
             _fitting_batch(_weak(config), rows)
 
 
-def stages(config: Config) -> list[StagePlan]:
+def stages(config: Config) -> list[Stage]:
     """Those of the method that the settings name, in their order; none is trained twice."""
     return [*_pretraining(config), *_METHODS[config.method](config)]
 
 
-def _pretraining(config: Config) -> Iterator[StagePlan]:
+def _pretraining(config: Config) -> Iterator[Stage]:
     match config.first_stage:
         case "labels":
-            yield StagePlan("labels", "Training on labels", _begin_labels, True)
+            yield Stage("labels", "Training on labels", _begin_labels, True)
         case "rotnet":
-            yield StagePlan("rotnet", "Pretraining by rotations (RotNet)", _begin_rotnet, True)
+            yield Stage("rotnet", "Pretraining by rotations (RotNet)", _begin_rotnet, True)
         case "cl":
-            yield StagePlan("cl", "Pretraining by CE, NCE-I and NCE-C (CL)", _begin_cl, True)
+            yield Stage("cl", "Pretraining by CE, NCE-I and NCE-C (CL)", _begin_cl, True)
         case "simclr":
-            yield StagePlan(
+            yield Stage(
                 "simclr", "Pretraining by contrastive learning (SimCLR)", _begin_simclr, True
             )
 
 
-def _ours(_: Config) -> Iterator[StagePlan]:
-    yield StagePlan("training", "Training", begin_ours)
+def _ours(_: Config) -> Iterator[Stage]:
+    yield Stage("training", "Training", begin_ours)
 
 
-def _kmeans(_: Config) -> Iterator[StagePlan]:
+def _kmeans(_: Config) -> Iterator[Stage]:
     yield from ()
 
 
-def _constrained(_: Config) -> Iterator[StagePlan]:
-    yield StagePlan("similarity", "Training the similarity network", _begin_similarity)
-    yield StagePlan("training", "Clustering by its answers", _begin_clustering)
+def _constrained(_: Config) -> Iterator[Stage]:
+    yield Stage("similarity", "Training the similarity network", _begin_similarity)
+    yield Stage("training", "Clustering by its answers", _begin_clustering)
 
 
-def _dtc(config: Config) -> Iterator[StagePlan]:
+def _dtc(config: Config) -> Iterator[Stage]:
     if config.first_stage in ("rotnet", "simclr"):
-        yield StagePlan("labels", "Training on labels", _begin_labels)
-    yield StagePlan("warm-up", "Warming up to the clusters of k-means", _begin_warm_up)
-    yield StagePlan("training", "Clustering", _begin_dtc)
+        yield Stage("labels", "Training on labels", _begin_labels)
+    yield Stage("warm-up", "Warming up to the clusters of k-means", _begin_warm_up)
+    yield Stage("training", "Clustering", _begin_dtc)
 
 
-def _ranking_statistics(config: Config) -> Iterator[StagePlan]:
+def _ranking_statistics(config: Config) -> Iterator[Stage]:
     if config.first_stage in ("rotnet", "cl", "simclr"):
-        yield StagePlan("labels", "Training on labels, lower layers frozen", _begin_frozen_labels)
-    yield StagePlan("training", "Joint training", _begin_joint)
+        yield Stage("labels", "Training on labels, lower layers frozen", _begin_frozen_labels)
+    yield Stage("training", "Joint training", _begin_joint)
 
 
-_METHODS: dict[str, Callable[[Config], Iterator[StagePlan]]] = {
+_METHODS: dict[str, Callable[[Config], Iterator[Stage]]] = {
     "ours": _ours,
     "kmeans": _kmeans,
     "kcl": _constrained,

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,35 +24,32 @@ LONG_HOURS = 3.0
 """A run on a CPU that will take longer gets a word on how to shorten it."""
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A training of the run: its name, where its state is kept, and the data it belongs to.
-
-    data: fingerprint of the items that could be read.  checkpoint_seconds: least time between
-    two checkpoints.
-    """
-
-    name: str
-    checkpoint: Path
-    data: str
-    checkpoint_seconds: float
-
-
-class TrainingStage:
+class KeptTraining:
     """A training with its checkpoint: loaded when made, written from time to time.
 
+    title: of what is trained, for people.  data: fingerprint of the items that could be read.
+    checkpoint_seconds: least time between two checkpoints.
     Raises RunFolderError when made if the checkpoint does not fit.
     """
 
-    def __init__(self, stage: Stage, training: Training) -> None:
-        self.stage, self.training = stage, training
-        self._before = _restore(training, stage)
+    def __init__(
+        self,
+        training: Training,
+        title: str,
+        checkpoint: Path,
+        data: str,
+        checkpoint_seconds: float,
+    ) -> None:
+        self.training, self.title = training, title
+        self.checkpoint, self.data = checkpoint, data
+        self.checkpoint_seconds = checkpoint_seconds
+        self._before = self._restore()
         self._first_step = training.step
         self._began = self._saved = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """Time spent on the stage, by all the commands that worked on it."""
+        """Time spent on it, by all the commands that worked on it."""
         return self._before + time.monotonic() - self._began
 
     def run(
@@ -93,12 +89,12 @@ class TrainingStage:
             self._warn_if_long(progress)
             ended = training.step == training.total_steps
             stopping = any_process(stop())
-            if stopping or ended or now - self._saved >= self.stage.checkpoint_seconds:
+            if stopping or ended or now - self._saved >= self.checkpoint_seconds:
                 self._save()
             return not stopping
 
         progress.stage(
-            self.stage.name,
+            self.title,
             training.total_steps,
             done=training.step,
             epochs=training.config.epochs,
@@ -127,10 +123,30 @@ class TrainingStage:
             state = {
                 "training": self.training.state_dict(),
                 "seconds": self.seconds,
-                "data": self.stage.data,
+                "data": self.data,
             }
-            save_checkpoint(self.stage.checkpoint, state)
+            save_checkpoint(self.checkpoint, state)
         self._saved = time.monotonic()
+
+    def _restore(self) -> float:
+        """Load the checkpoint, if any. Returns the seconds it had taken."""
+        path = self.checkpoint
+        state = agreed(lambda: load_checkpoint(path) if path.exists() else None)
+        if state is None:
+            return 0.0
+        if state.get("data") != self.data:
+            raise RunFolderError(
+                f"other files can be read now than when {path} was written, and it does "
+                "not fit them. Make the same files readable again, or give another --out"
+            )
+        try:
+            self.training.load_state_dict(state["training"])
+            return float(state["seconds"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise RunFolderError(
+                f"{path} does not fit this run ({type(error).__name__}: {error}). Delete "
+                "that file to train again from the start, or give another --out"
+            ) from error
 
     def _warn_if_long(self, progress: Progress) -> None:
         """Say once, as soon as the pace is known, that a CPU is the wrong place for this run."""
@@ -145,23 +161,3 @@ class TrainingStage:
                 f"at this pace, training takes about {hours:.0f} hours on the CPU. Quicker: a "
                 f"CUDA GPU, or in a new --out --preset {quick}, fewer --epochs, --px or --width"
             )
-
-
-def _restore(training: Training, stage: Stage) -> float:
-    """Load the stage's checkpoint, if any. Returns the seconds it had taken."""
-    state = agreed(lambda: load_checkpoint(stage.checkpoint) if stage.checkpoint.exists() else None)
-    if state is None:
-        return 0.0
-    if state.get("data") != stage.data:
-        raise RunFolderError(
-            f"other files can be read now than when {stage.checkpoint} was written, and it does "
-            "not fit them. Make the same files readable again, or give another --out"
-        )
-    try:
-        training.load_state_dict(state["training"])
-        return float(state["seconds"])
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise RunFolderError(
-            f"{stage.checkpoint} does not fit this run ({type(error).__name__}: {error}). Delete "
-            "that file to train again from the start, or give another --out"
-        ) from error
