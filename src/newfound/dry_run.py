@@ -18,9 +18,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from newfound.batch import Batch, Media
 from newfound.conclusion import rows_to_calibrate_on
 from newfound.config import VideoConfig
-from newfound.data.catalogue import check_counts
+from newfound.data.catalogue import Catalogue, check_counts
 from newfound.data.folders import other_kind_in_words
-from newfound.data.loader import Draw, Room, Skipped, choose_cache, free_memory
+from newfound.data.loader import Draw, Room, Skipped, choose_cache, free_memory, spoilt
 from newfound.data.reading import bytes_when_kept, clips_tried, read_items
 from newfound.device import (
     choose_device,
@@ -88,7 +88,7 @@ def try_out(job: Job, progress: Progress) -> list[str]:
         "time": _time(job, steps, read_seconds, step_seconds, is_kept=place != "none"),
     }
     lines = [f"{name:<15}{text}" for name, text in facts.items()]
-    lines += [f"warning: {text}" for text in warnings + _too_many_bad(job, rows, skipped)]
+    lines += [f"warning: {text}" for text in warnings + _too_many_bad(job, skipped)]
     if needed > free:
         lines.append(
             f"warning: this machine is too small: a step of {steps.batch:,} items needs at "
@@ -199,7 +199,7 @@ def _sample(
 
     The time is that of reading an item as the run reads it before training.
     """
-    rows = np.union1d(_spread(job.catalogue.labelled), _spread(job.catalogue.unlabelled))
+    rows = _looked_at(job.catalogue)
     source = job.catalogue.items.subset(rows)
     progress.stage(f"Reading some of the {source.kind}", len(rows))
     began = time.perf_counter()
@@ -218,16 +218,21 @@ def _sample(
     return usable, media, skipped, seconds
 
 
+def _looked_at(catalogue: Catalogue) -> NDArray[np.int64]:
+    """The rows of a sample of it."""
+    return np.union1d(_spread(catalogue.labelled), _spread(catalogue.unlabelled))
+
+
 def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Evenly, half a sample of them."""
     return rows[np.linspace(0, len(rows) - 1, min(SAMPLE // 2, len(rows)), dtype=int)]
 
 
-def _too_many_bad(job: Job, rows: NDArray[np.int64], skipped: list[Skipped]) -> list[str]:
+def _too_many_bad(job: Job, skipped: list[Skipped]) -> list[str]:
     """A warning if so many are unusable among those looked at that the run would stop."""
-    looked_at = len(rows) + len(skipped)
-    skipped = [item for item in skipped if not item.by_choice]
-    share = len(skipped) / looked_at
+    looked_at = job.catalogue.names[_looked_at(job.catalogue)]
+    skipped = spoilt(skipped, looked_at)
+    share = len(skipped) / len(looked_at)
     if share <= job.runtime.max_bad:
         return []
     return [

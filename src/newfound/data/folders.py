@@ -1,5 +1,6 @@
 """Which files lie in a folder: links followed once, hidden files left out."""
 
+import mimetypes
 import os
 from bisect import bisect
 from collections import deque
@@ -129,6 +130,15 @@ def some(names: Sequence[str]) -> str:
     """The first few names, quoted, and how many there are more."""
     shown = ", ".join(repr(name) for name in names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def is_document(name: str) -> bool:
+    """Whether a file is by its ending a text, a table or the like: nobody takes it for an item."""
+    if _has_image_ending(name) or _has_video_ending(name):
+        return False
+    kind, _ = mimetypes.guess_type(name)
+    is_some = kind is not None and kind.startswith(("text/", "application/"))
+    return is_some and kind != "application/octet-stream"
 
 
 def other_kind_in_words(names: Iterable[str], kind: Kind) -> str:

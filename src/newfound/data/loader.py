@@ -16,7 +16,7 @@ from newfound.batch import UNLABELLED, Media
 from newfound.blocks import blocks
 from newfound.config import Cache
 from newfound.data.decoding import Bad, Chunk, Decoding, decoded, usable
-from newfound.data.folders import other_kind_in_words
+from newfound.data.folders import is_document, other_kind_in_words
 from newfound.data.images import ImageSource, decode_side
 from newfound.data.known_readable import KnownReadable
 from newfound.data.source import Kind, Marked, OnProgress, UnreadableError
@@ -79,15 +79,25 @@ def check_all(
     return [skipped for _, bad in chunks for skipped in bad]
 
 
+def spoilt(skipped: Sequence[Skipped], names: Texts | NDArray[np.str_]) -> list[Skipped]:
+    """Those that should have been usable: not left out by choice, and no documents by name.
+
+    names: (n,) of all items, readable or not.  Where no item is usable, documents are among them.
+    """
+    unreadable = [item for item in skipped if not item.by_choice]
+    if len(skipped) == len(names):
+        return unreadable
+    return [item for item in unreadable if not is_document(str(names[item.index]))]
+
+
 def check_share_bad(
     skipped: Sequence[Skipped], names: Texts | NDArray[np.str_], kind: Kind, max_bad: float
 ) -> None:
-    """Raise InputError if more than the share `max_bad` of all items are unreadable.
+    """Raise InputError if more than the share `max_bad` of all items are `spoilt`.
 
-    names: (n,) of all items, readable or not.  kind: what they were read as.  What is left out by
-    choice does not count.
+    names: (n,) of all items, readable or not.  kind: what they were read as.
     """
-    unreadable = [item for item in skipped if not item.by_choice]
+    unreadable = spoilt(skipped, names)
     share = len(unreadable) / len(names)
     if share <= max_bad:
         return
