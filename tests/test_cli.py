@@ -1,5 +1,6 @@
 """The whole product through its command line, and what it says of bad input."""
 
+import html
 import json
 import os
 import re
@@ -658,6 +659,22 @@ def test_up_to_a_share_of_unreadable_files_is_left_out(tmp_path: Path) -> None:
     assert not set(items) & set(skipped.index)
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["counts"]["skipped"] == 3
+
+
+def test_texts_among_the_images_do_not_stop_a_run_and_a_class_of_them_alone_is_named(
+    tmp_path: Path,
+) -> None:
+    data = make_folder(tmp_path / "photos", each=6)
+    papers = data / "labelled" / "papers"
+    papers.mkdir()
+    for number in range(9):
+        (papers / f"{number}.pdf").write_text("%PDF")
+        (data / "unlabelled" / f"{number}.TXT").write_text("Dear Sir")
+    assert newfound(*discover_command(data, tmp_path / "run", epochs=1)) == 0
+    told = "no file of these labelled classes can be used, and they are left out: 'papers'"
+    assert told in (tmp_path / "run" / "log.jsonl").read_text()
+    assert told in html.unescape((tmp_path / "run" / "report.html").read_text())
+    assert len(pd.read_csv(tmp_path / "run" / "skipped.csv")) == 18
 
 
 def test_more_than_that_share_stops_the_run(

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from newfound.batch import Batch
-from newfound.first_failure import FirstFailure
+from newfound.first_failure import STEPS_BETWEEN_GLANCES, FirstFailure
 from newfound.train import Training
 from support.made_images import make_folder
 from support.made_videos import Picture, Sound, steady, tone, write_video
@@ -79,17 +79,27 @@ def test_every_stage_on_videos(
     assert np.isfinite(losses(tmp_path / "run")).all()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", ["images", "videos"])
 @pytest.mark.parametrize("changed", EVERY_STAGE, ids=str)
 def test_a_step_does_not_wait_for_the_gpu(
-    photos: Path, tmp_path: Path, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    photos: Path,
+    clips: Path,
+    tmp_path: Path,
+    changed: dict[str, Any],
+    kind: str,
+    precision: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    take_step, watched = Training.take_step, []
+    take_step, begun, watched = Training.take_step, set(), set()
 
     def without_waiting(training: Training, batch: Batch) -> None:
+        stage = type(training.objective).__name__
+        begun.add(stage)
         if training.step == 0:  # cuDNN and the optimiser prepare themselves
             take_step(training, batch)
             return
-        watched.append(training.step)
+        watched.add(stage)
         torch.cuda.set_sync_debug_mode("error")
         try:
             take_step(training, batch)
@@ -97,19 +107,24 @@ def test_a_step_does_not_wait_for_the_gpu(
             torch.cuda.set_sync_debug_mode("default")
 
     monkeypatch.setattr(Training, "take_step", without_waiting)
-    assert newfound(*on_gpu(photos, tmp_path / "run", **changed)) == 0
-    assert watched
+    settings = {"device": DEVICE, "precision": precision, "epochs": 8, **changed}
+    command = (
+        discover_command(photos, tmp_path / "run", channels=3, blur=0.5, **settings)
+        if kind == "images"
+        else discover_videos_command(clips, tmp_path / "run", **settings)
+    )
+    assert newfound(*command) == 0
+    assert begun == watched
 
 
 def test_a_loss_that_is_no_number_is_seen_in_passing() -> None:
     failure = FirstFailure(2, torch.device(DEVICE))
     good, bad = torch.ones(2, device=DEVICE), torch.tensor([1.0, torch.inf], device=DEVICE)
-    for step, terms in enumerate([good, bad, good]):
-        failure.note(step, terms)
-    for _ in range(2):
-        failure.glance()  # asks
-        failure.look()  # waits, and what was asked for has arrived
-    assert failure.glance() == (1, [1.0, torch.inf])
+    seen = []
+    for step in range(2 * STEPS_BETWEEN_GLANCES):
+        failure.note(step, bad if step >= 7 else good)
+        seen.append(failure.glance(step + 1))
+    assert seen[-1] == (7, [1.0, torch.inf])
 
 
 @pytest.mark.parametrize("kind", ["images", "videos"])

@@ -343,7 +343,7 @@ def test_nothing_in_a_step_waits_for_the_device(
     changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether the losses are finite is seen in passing (test_first_failure), on a CPU at once."""
-    monkeypatch.setattr(FirstFailure, "glance", lambda _: None)
+    monkeypatch.setattr(FirstFailure, "glance", lambda *_: None)
     pixels, labels = problem()
     config = tiny_config(**changed)
     network = make_network(config, 2, 2)

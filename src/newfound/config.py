@@ -414,7 +414,11 @@ class Runtime(Machine):
         "wherever they fit",
     )
     max_bad: float = Field(
-        0.05, ge=0, le=1, description="share of unreadable files above which the run stops"
+        0.05,
+        ge=0,
+        le=1,
+        description="share of unreadable files, texts and archives not counted, above which the "
+        "run stops",
     )
     checkpoint_seconds: float = Field(60.0, ge=0, description="least time between checkpoints")
     compile_network: bool = Field(

@@ -230,14 +230,12 @@ def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _too_many_bad(job: Job, skipped: list[Skipped]) -> list[str]:
     """A warning if so many are unusable among those looked at that the run would stop."""
-    looked_at = job.catalogue.names[_looked_at(job.catalogue)]
-    skipped = spoilt(skipped, looked_at)
-    share = len(skipped) / len(looked_at)
-    if share <= job.runtime.max_bad:
+    found = spoilt(skipped, job.catalogue.names[_looked_at(job.catalogue)])
+    if found.share <= job.runtime.max_bad:
         return []
     return [
-        f"{share:.0%} cannot be used, the first as: {skipped[0].reason}; if that is so of all, "
-        f"the run stops at more than --max-bad {job.runtime.max_bad:g}"
+        f"{found.share:.0%} cannot be used, the first as: {found.items[0].reason}; if that is so "
+        f"of all, the run stops at more than --max-bad {job.runtime.max_bad:g}"
     ]
 
 

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+STEPS_BETWEEN_GLANCES = 20
+"""How often the host glances at what an accelerator has found."""
+
 NONE_YET = -1.0
 
 
@@ -15,7 +18,7 @@ class FirstFailure:
     def __init__(self, terms: int, device: torch.device) -> None:
         self._waits = device.type != "cpu"
         self._there = torch.full((1 + terms,), NONE_YET, device=device)
-        self._here = torch.empty_like(self._there, device="cpu", pin_memory=self._waits)
+        self._here = torch.full((1 + terms,), NONE_YET, pin_memory=self._waits)
         self._copied: torch.Event | None = None
 
     @torch.no_grad()
@@ -32,20 +35,22 @@ class FirstFailure:
         """The first failure of all steps so far: its step and its terms. Waits for the device."""
         return _read(self._there)
 
-    def glance(self) -> tuple[int, list[float]] | None:
-        """The same of the steps that the host knows of. On a CPU all, else it does not wait.
+    def glance(self, step: int) -> tuple[int, list[float]] | None:
+        """The same, on an accelerator as it was at the glance before, which has long been copied.
 
-        What the device knows is copied behind its back; a later glance sees what has arrived.
+        step: how many were taken. It alone decides what is seen, so that of several processes,
+        whose losses are the same, all see a failure after the same step.
         """
         if not self._waits:
             return self.look()
+        if step % STEPS_BETWEEN_GLANCES:
+            return None
         known = None
-        if self._copied is None or self._copied.query():
-            if self._copied is not None:
-                known = _read(self._here)
-            self._here.copy_(self._there, non_blocking=True)
-            self._copied = torch.Event(self._there.device)
-            self._copied.record()
+        if self._copied is not None:
+            self._copied.synchronize()
+            known = _read(self._here)
+        self._here.copy_(self._there, non_blocking=True)
+        self._copied = torch.accelerator.current_stream(self._there.device).record_event()
         return known
 
 

@@ -16,6 +16,7 @@ from newfound.conclusion import Finding, conclude, rows_to_calibrate_on
 from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, check_counts, drop, hold_out
 from newfound.data.decoding import is_of_a_lost_worker, lost_worker_in_words
+from newfound.data.folders import some
 from newfound.data.images import ArrayImages
 from newfound.data.loader import Items, check_share_bad
 from newfound.data.reading import read_items
@@ -229,6 +230,10 @@ def _decode(
             f"{job.folder.skipped} says why"
         )
     catalogue, truth = drop(catalogue, job.truth, unreadable)
+    if lost := sorted({*job.catalogue.class_names} - {*catalogue.class_names}):
+        text = f"no file of these labelled classes can be used, and they are left out: {some(lost)}"
+        progress.message(f"warning: {text}")
+        job.folder.log("warning", message=text)
     check_counts(with_held_out(job, catalogue), job.num_novel, config.batch)
     return catalogue, truth, items
 

@@ -156,7 +156,7 @@ class Training:
         self.last_total = losses["total"].detach()
         self._account(losses)
         self.step += 1
-        self._raise_if_failed(self._failure.glance())
+        self._raise_if_failed(self._failure.glance(self.step))
 
     def close_epoch(self) -> dict[str, Any]:
         """Turn what was summed since the last close into figures, and begin anew.

@@ -1,6 +1,5 @@
 """Which files lie in a folder: links followed once, hidden files left out."""
 
-import mimetypes
 import os
 from bisect import bisect
 from collections import deque
@@ -24,6 +23,13 @@ _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 VIDEO_ENDINGS = {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
 VIDEO_ENDINGS |= {".mts", ".ogv", ".ts", ".webm", ".wmv"}
 """What the names of videos end in, in any case."""
+
+DOCUMENT_ENDINGS = {".txt", ".md", ".rst", ".rtf", ".log", ".nfo", ".html", ".htm", ".tex", ".pdf"}
+DOCUMENT_ENDINGS |= {".doc", ".docx", ".odt", ".xls", ".xlsx", ".ods", ".ppt", ".pptx", ".odp"}
+DOCUMENT_ENDINGS |= {".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".ini"}
+DOCUMENT_ENDINGS |= {".xmp", ".aae", ".srt", ".vtt", ".npy", ".npz", ".parquet", ".py", ".ipynb"}
+DOCUMENT_ENDINGS |= {".zip", ".gz", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz", ".sh", ".db"}
+"""Of what lies among images and videos, and nobody takes for one of them."""
 
 
 @dataclass(frozen=True)
@@ -133,12 +139,8 @@ def some(names: Sequence[str]) -> str:
 
 
 def is_document(name: str) -> bool:
-    """Whether a file is by its ending a text, a table or the like: nobody takes it for an item."""
-    if _has_image_ending(name) or _has_video_ending(name):
-        return False
-    kind, _ = mimetypes.guess_type(name)
-    is_some = kind is not None and kind.startswith(("text/", "application/"))
-    return is_some and kind != "application/octet-stream"
+    """Whether a file is by its ending one of `DOCUMENT_ENDINGS`."""
+    return Path(name).suffix.lower() in DOCUMENT_ENDINGS
 
 
 def other_kind_in_words(names: Iterable[str], kind: Kind) -> str:

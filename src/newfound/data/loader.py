@@ -79,26 +79,40 @@ def check_all(
     return [skipped for _, bad in chunks for skipped in bad]
 
 
-def spoilt(skipped: Sequence[Skipped], names: Texts | NDArray[np.str_]) -> list[Skipped]:
-    """Those that should have been usable: not left out by choice, and no documents by name.
+@dataclass(frozen=True)
+class Spoilt:
+    """The items that should have been usable and are not, among so many that should."""
 
-    names: (n,) of all items, readable or not.  Where no item is usable, documents are among them.
+    items: list[Skipped]
+    among: int
+
+    @property
+    def share(self) -> float:
+        """0..1."""
+        return len(self.items) / self.among
+
+
+def spoilt(skipped: Sequence[Skipped], names: Texts | NDArray[np.str_]) -> Spoilt:
+    """What is left out, but for what is by choice, and for documents by their names.
+
+    names: (n,) of all items, readable or not, n > 0.  Where nothing is usable documents count.
     """
     unreadable = [item for item in skipped if not item.by_choice]
     if len(skipped) == len(names):
-        return unreadable
-    return [item for item in unreadable if not is_document(str(names[item.index]))]
+        return Spoilt(unreadable, len(names))
+    items = [item for item in unreadable if not is_document(str(names[item.index]))]
+    return Spoilt(items, len(names) - (len(unreadable) - len(items)))
 
 
 def check_share_bad(
     skipped: Sequence[Skipped], names: Texts | NDArray[np.str_], kind: Kind, max_bad: float
 ) -> None:
-    """Raise InputError if more than the share `max_bad` of all items are `spoilt`.
+    """Raise InputError if more than the share `max_bad` of the items are `spoilt`.
 
     names: (n,) of all items, readable or not.  kind: what they were read as.
     """
-    unreadable = spoilt(skipped, names)
-    share = len(unreadable) / len(names)
+    found = spoilt(skipped, names)
+    unreadable, share = found.items, found.share
     if share <= max_bad:
         return
     first = ", ".join(f"{str(names[bad.index])!r} ({bad.reason})" for bad in unreadable[:3])
@@ -107,7 +121,7 @@ def check_share_bad(
         without = f", or go on without them with --max-bad {np.ceil(share * 1000) / 1000:g}"
     hint = other_kind_in_words((str(names[bad.index]) for bad in unreadable), kind)
     raise InputError(
-        f"{len(unreadable)} of {len(names)} files ({share:.1%}) cannot be used, more than the "
+        f"{len(unreadable)} of {found.among} files ({share:.1%}) cannot be used, more than the "
         f"{max_bad:.1%} allowed: {first}{', ...' if len(unreadable) > 3 else ''}; repair or remove "
         f"them{without}{hint}"
     )
