@@ -309,6 +309,19 @@ def test_lr_temperature_and_epochs_follow_on_request(
     assert last == "--mu 0.5 --window 4 --lr 0.3 --temperature 0.5 --epochs 2"
 
 
+def test_the_weight_of_instances_and_colours_are_compared_on_request(
+    photos: Path, tmp_path: Path, made: MadeOf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = made(lambda job: job.config.grey - job.config.instance_weight)
+    settings: dict[str, Any] = {"mu": "share", "window": 4, "channels": 3}
+    lists: dict[str, Any] = {"instance_weight": (1, 0.3), "grey": (0, 1)}
+    assert newfound(*tune_command(photos, tmp_path, **settings, **lists)) == 0
+    tried = [(job.config.instance_weight, job.config.grey) for job in runs.jobs]
+    assert tried == [(1, 0), (0.3, 0), (0.3, 0), (0.3, 1)]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "--mu share --window 4 --instance-weight 0.3 --grey 1.0"
+
+
 def test_a_candidate_whose_loss_is_no_number_is_left_out(
     photos: Path, tmp_path: Path, made: MadeOf
 ) -> None:

@@ -37,6 +37,11 @@ class Candidates:
     """of the learning rate; none: the preset's"""
     temperature: tuple[float, ...] = ()
     """of tau; none: the preset's"""
+    instance_weight: tuple[float, ...] = ()
+    """of the weight of NCE-I; none: the preset's. Less of it, as 1 0.3 0.1, where each item is
+    known by something else than its category, as by colours of its own"""
+    grey: tuple[float, ...] = ()
+    """of the share of views without colour, as 0 1; none: the preset's"""
     epochs: tuple[int, ...] = ()
     """of the number of epochs; none: the preset's. One, to make every trial shorter"""
 
@@ -92,7 +97,9 @@ class Tuning:
     @property
     def flags(self) -> str:
         """As in `--mu 0.55 --window 4`."""
-        return " ".join(f"--{name} {value}" for name, value in self.chosen.items())
+        return " ".join(
+            f"--{name.replace('_', '-')} {value}" for name, value in self.chosen.items()
+        )
 
 
 @dataclass(frozen=True)

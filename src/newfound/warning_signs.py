@@ -137,7 +137,9 @@ def _wrong_pairs(epochs: Sequence[Mapping[str, Any]], noun: str, method: Method)
     if right is None or share is None or share < SOME_PAIRS or right >= MOSTLY_WRONG:
         return
     advice = (
-        "Train for more --epochs; if that does not help, --method kcl rests on the labels instead."
+        f"Train for more --epochs. Where each {noun} is known by something else than its category, "
+        "as by colours of its own, a smaller --instance-weight (0.1) or --grey 1 may help, which "
+        "newfound tune compares on your known classes; --method kcl rests on the labels instead."
         if method == "ours"
         else "Another --pretraining or --method may do better."
     )
