@@ -21,11 +21,10 @@ class FirstFailure:
         self._here = torch.full((1 + terms,), NONE_YET, pin_memory=self._waits)
         self._copied: torch.Event | None = None
 
-    @torch.no_grad()
     def note(self, step: int, terms: Tensor) -> None:
         """Keep the step, from 0, if it is the first one of which a term is not finite.
 
-        terms: (terms,) float32 on the device.
+        terms: (terms,) float32 on the device, detached.
         """
         failed_now = ~terms.isfinite().all() & (self._there[0] == NONE_YET)
         failure = torch.cat([terms.new_full((1,), step), terms])

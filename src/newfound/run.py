@@ -93,8 +93,7 @@ def run(job: Job, progress: Progress) -> None:
                 progress.message(missing_in_words(job.catalogue))
                 job.folder.log("missing", items=job.catalogue.missing)
             for text in warnings:
-                progress.message(f"warning: {text}")
-                job.folder.log("warning", message=text)
+                _warn(job, text, progress)
             _work_until_stopped(job, device, progress)
 
 
@@ -232,10 +231,15 @@ def _decode(
     catalogue, truth = drop(catalogue, job.truth, unreadable)
     if lost := sorted({*job.catalogue.class_names} - {*catalogue.class_names}):
         text = f"no file of these labelled classes can be used, and they are left out: {some(lost)}"
-        progress.message(f"warning: {text}")
-        job.folder.log("warning", message=text)
+        _warn(job, text, progress)
     check_counts(with_held_out(job, catalogue), job.num_novel, config.batch)
     return catalogue, truth, items
+
+
+def _warn(job: Job, text: str, progress: Progress) -> None:
+    """Say it now, and in the report."""
+    progress.message(f"warning: {text}")
+    job.folder.log("warning", message=text)
 
 
 def _check_all_began_alike(job: Job) -> None:
