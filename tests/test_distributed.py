@@ -34,8 +34,10 @@ from newfound.data.source import UnreadableError
 from newfound.errors import InputError
 from newfound.files import write_text
 from newfound.inference import ask
+from newfound.kept_training import KeptTraining
 from newfound.models.batch_norm import SharedBatchNorm, share_statistics
 from newfound.models.network import make_network
+from newfound.progress import Progress
 from newfound.settling import settle
 from newfound.stages import Ground, begin_ours, check_method, stages
 from newfound.train import Training, train
@@ -344,6 +346,36 @@ def test_a_flag_of_one_is_seen_by_all(tmp_path: Path) -> None:
         return distributed.any_process(last), distributed.any_process(False)
 
     assert in_processes(3, tmp_path, ask) == [(True, False)] * 3
+
+
+def test_flags_of_several_are_seen_by_all(tmp_path: Path) -> None:
+    def ask() -> list[bool]:
+        return distributed.any_process_each(distributed.rank() == 1, False, distributed.rank() == 0)
+
+    assert in_processes(3, tmp_path, ask) == [[True, False, True]] * 3
+
+
+def test_a_checkpoint_is_due_in_all_processes_after_the_same_step(tmp_path: Path) -> None:
+    """Where clocks differ, one that saves finds a loss that is not finite before the others do."""
+
+    class Noting(KeptTraining):
+        def _save(self) -> None:
+            saved.append(self.training.step)
+            super()._save()
+
+    saved: list[int] = []
+
+    def save_by_own_clock() -> tuple[list[int], int]:
+        ground, items = image_ground(epochs=1, batch=8)
+        training = begin_ours(ground)
+        seconds = 0.0 if distributed.rank() == 1 else 1000.0
+        kept = Noting(training, "Training", tmp_path / "checkpoint.pt", "data", seconds)
+        with Progress(quiet=True) as progress:
+            assert kept.run(items, progress, lambda _figures, _categories: None)
+        return saved, training.total_steps
+
+    first, second = in_processes(2, tmp_path, save_by_own_clock)
+    assert first == second == ([1, 2, 3, 4], 4)
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 6, 7])

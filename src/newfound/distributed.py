@@ -218,11 +218,16 @@ def agreed(make: Callable[[], _T]) -> _T:
 
 def any_process(flag: bool) -> bool:
     """Whether the flag is set in any of them. All have to ask."""
+    return any_process_each(flag)[0]
+
+
+def any_process_each(*flags: bool) -> list[bool]:
+    """`any_process` of several flags by one exchange."""
     if count() == 1:
-        return flag
-    flags = torch.tensor(int(flag))
-    dist.all_reduce(flags, dist.ReduceOp.MAX)
-    return bool(flags)
+        return list(flags)
+    of_all = torch.tensor(flags, dtype=torch.int64)
+    dist.all_reduce(of_all, dist.ReduceOp.MAX)
+    return of_all.bool().tolist()
 
 
 def everyones(value: _T) -> list[_T]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from newfound.checkpoint import load_checkpoint, save_checkpoint
 from newfound.config import QUICK, kind_of
 from newfound.data.loader import Items
-from newfound.distributed import agreed, any_process
+from newfound.distributed import agreed, any_process, any_process_each
 from newfound.errors import InputError, NonFiniteLossError, RunFolderError
 from newfound.interrupt import stop_requested
 from newfound.progress import Progress
@@ -88,8 +88,10 @@ class KeptTraining:
                 progress.advance()
             self._warn_if_long(progress)
             ended = training.step == training.total_steps
-            stopping = any_process(stop())
-            if stopping or ended or now - self._saved >= self.checkpoint_seconds:
+            # Not each by its own clock, as to save is to look for a loss that is not finite.
+            due = now - self._saved >= self.checkpoint_seconds
+            stopping, due = any_process_each(stop(), due)
+            if stopping or ended or due:
                 self._save()
             return not stopping
 
