@@ -17,7 +17,7 @@ from newfound.baselines.ranking_statistics import (
     RankingStatisticsLosses,
     joint_loss,
 )
-from newfound.batch import UNLABELLED, Batch, Media, Seen
+from newfound.batch import UNLABELLED, Batch, Media, Outputs, Seen
 from newfound.config import Config
 from newfound.data.loader import Items
 from newfound.distributed import agreed, gathered
@@ -26,9 +26,9 @@ from newfound.look import Look
 from newfound.models.heads import StudentHead, student_logits
 from newfound.models.network import Network, weights_from
 from newfound.objective.contrastive import contrastive_losses
-from newfound.objective.joint import cross_entropy, ramp
+from newfound.objective.joint import cross_entropy
 from newfound.ours import modality_terms
-from newfound.pseudo_labels import PseudoLabels
+from newfound.pairwise import PairwiseObjective, risen
 from newfound.tally import Tally
 from newfound.train import Objective
 
@@ -104,15 +104,13 @@ class Rotations(Objective):
         return {"total": F.cross_entropy(logits.float(), quarters)}
 
 
-class RankingStatistics(Objective):
-    """RS's joint stage, with the labelled head widened (LL) or not.
+class RankingStatistics(PairwiseObjective):
+    """RS's joint stage, on two weak views, with the labelled head widened (LL) or not.
 
-    labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  threshold: of pairs other than
-    RS's own, as `fixed` of `PseudoLabels`.
+    threshold: of pairs other than RS's own.
     """
 
     names = RankingStatisticsLosses._fields
-    tally: Tally
 
     def __init__(
         self,
@@ -122,38 +120,22 @@ class RankingStatistics(Objective):
         threshold: float | None,
         incremental: bool,
     ) -> None:
-        super().__init__()
-        self.look, self.config = look, config
+        super().__init__(look, config, labels, threshold)
         self.incremental = incremental
-        categories = look.network.novel.out_features
-        self.pseudo_labels = PseudoLabels(config, look.network.windows, threshold, categories)
-        self.tally = Tally(labels, categories)
 
-    def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
-        """Over two weak views of labelled and unlabelled items together."""
-        outputs = self.look.two(batch.media, generator)
-        positive = self.pseudo_labels(outputs.fused.detach().chunk(2)[0], batch.label)
-        omega = self.omega(epoch)
+    def terms(
+        self, outputs: Outputs, labels: Tensor, positive: Tensor, omega: float
+    ) -> dict[str, Tensor]:
+        """RS's loss, or that of RS w/ LL, and its terms."""
         losses = joint_loss(
             outputs.known,
             outputs.novel,
-            batch.label,
+            labels,
             positive,
             consistency_weight=self.config.consistency_weight * omega,
             pseudo_label_weight=PSEUDO_LABEL_WEIGHT * omega if self.incremental else None,
         )
-        self.tally.note_pairs(positive, batch.label)
-        self.tally.note_predictions(batch, outputs.novel.detach().chunk(2)[0].softmax(dim=1))
         return losses._asdict()
-
-    def omega(self, epoch: int) -> float:
-        """How far the ramp has risen in an epoch."""
-        return _ramp(self.config, epoch)
-
-    def close_epoch(self, epoch: int) -> dict[str, float]:
-        """The ramp, the threshold of the pairs, if any, and the tally's figures."""
-        figures = {"omega": self.omega(epoch), "mu": float(self.pseudo_labels.threshold)}
-        return figures | super().close_epoch(epoch)
 
 
 class Judge(nn.Module):
@@ -299,7 +281,7 @@ class DeepTransferClustering(Objective):
 
     def omega(self, epoch: int) -> float:
         """How far the ramp has risen in an epoch."""
-        return _ramp(self.config, epoch)
+        return risen(self.config, epoch)
 
     def close_epoch(self, epoch: int) -> dict[str, float]:
         """The ramp and the tally's figures."""
@@ -333,7 +315,3 @@ class DeepTransferClustering(Objective):
             config=self.config,
             device=self.look.device,
         )
-
-
-def _ramp(config: Config, epoch: int) -> float:
-    return ramp(epoch, config.epochs, 1.0, length=config.ramp_length)
