@@ -259,15 +259,15 @@ def test_every_training_of_a_run_is_compiled_if_one_is(
     """Those of the search for mu and on labels alone, too."""
     look, asked = stages_module.Look, []
 
-    def noting(network: Any, config: Any, device: Any, compile_network: bool) -> Any:
-        asked.append(compile_network)
+    def noting(network: Any, config: Any, device: Any, compiles: bool) -> Any:
+        asked.append(compiles)
         return look(network, config, device)
 
     monkeypatch.setattr(stages_module, "Look", noting)
     pixels, labels = made_arrays((0, 1, 2, 3, 4), 4)
     catalogue = from_arrays(pixels, np.where(labels == 4, -1, labels))
     config = tiny_config(mu="heldout", heldout_epochs=1, epochs=2, batch=8)
-    folder, runtime = RunFolder(tmp_path / "run"), Runtime(device="cpu", compile_network=True)
+    folder, runtime = RunFolder(tmp_path / "run"), Runtime(device="cpu", compile=True)
     run(Job(folder, catalogue, None, 2, config, runtime, True), Progress(quiet=True))
     assert len(asked) > 2 and all(asked)
 

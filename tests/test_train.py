@@ -12,7 +12,7 @@ from benchmarks.trainings import noise
 from newfound import train as train_module
 from newfound.augment import two_views
 from newfound.batch import Batch, Media, Seen
-from newfound.config import Config, Runtime, make_config
+from newfound.config import Config, make_config
 from newfound.data.loader import CachedPixels
 from newfound.errors import NonFiniteLossError
 from newfound.first_failure import FirstFailure
@@ -390,27 +390,3 @@ def test_all_that_a_loss_computes_lies_on_its_device(
         batch = Batch(noise(config, len(index)).to(device), before.labels[index], index)
         losses = before.objective.losses(batch, generator, epoch=2)
         assert {loss.device for loss in losses.values()} == {device}, plan.key
-
-
-@pytest.mark.slow
-def test_a_compiled_network_takes_the_same_steps() -> None:
-    pixels, labels = problem()
-    losses: dict[bool, list[float]] = {True: [], False: []}
-    for compiled, of_steps in losses.items():
-        network = make_network(GOLDEN_RUN, 2, 2)
-        ground = Ground(
-            network,
-            GOLDEN_RUN,
-            labels,
-            np.arange(len(labels)),
-            14.1,
-            torch.device("cpu"),
-            Runtime(compile_network=compiled),
-        )
-
-        def after_step(state: Training, into: list[float] = of_steps) -> bool:
-            into.append(float(state.last_total))
-            return len(into) < 3
-
-        train(begin_ours(ground), pixels, after_step=after_step)
-    assert losses[True] == pytest.approx(losses[False], rel=1e-3)

@@ -1,7 +1,7 @@
-"""The nouns that everything passes around: Media, Batch, Seen, Outputs, Losses."""
+"""The nouns that everything passes around: Media, Batch, Seen, Outputs."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -133,24 +133,3 @@ class Outputs:
         heard = None if self.heard is None else rest.pop()[:, 0].bool()
         *contrast, known, novel = rest
         return Outputs(fused, dict(zip(self.contrast, contrast)), known, novel, heard)
-
-
-@dataclass(frozen=True)
-class Losses:
-    """The terms of Eq. 10, unweighted, and their weighted sum; each 0-d float32 on the device."""
-
-    total: Tensor
-    ce: Tensor
-    bce: Tensor
-    nce_instance: Tensor
-    nce_category: Tensor
-    mse: Tensor
-
-    def terms(self) -> dict[str, Tensor]:
-        """The terms by name, in the order of `names()`."""
-        return {name: getattr(self, name) for name in self.names()}
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """The terms' names, `total` first."""
-        return tuple(field.name for field in fields(cls))

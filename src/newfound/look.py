@@ -4,8 +4,9 @@ In training, where several processes share a batch, each looks at its own items 
 outputs of all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Generator
@@ -17,12 +18,14 @@ from newfound.device import uses_bfloat16
 from newfound.models.network import Network
 from newfound.views import Viewer
 
+_Computation = TypeVar("_Computation", bound=Callable[..., Any])
+
 
 class Look:
     """A network, and how it sees items in a stage of training or in evaluation.
 
-    compile_network: whether torch.compile makes its forward and backward pass in training, which
-    takes minutes at the first step.
+    compiles: whether torch.compile makes what training computes, which takes minutes at the first
+    step.
     """
 
     def __init__(
@@ -30,13 +33,18 @@ class Look:
         network: Network,
         config: Config,
         device: torch.device,
-        compile_network: bool = False,
+        compiles: bool = False,
     ) -> None:
         self.network = network
-        self._forward = torch.compile(network) if compile_network else network
+        self._compiles = compiles
+        self._forward = self.compiled(network)
         self.device = device
         self.viewer = Viewer(config, device)
         self.bfloat16 = uses_bfloat16(config.precision, device)
+
+    def compiled(self, computation: _Computation) -> _Computation:
+        """A module or function of training as torch.compile makes it, or as it is."""
+        return cast(_Computation, torch.compile(computation)) if self._compiles else computation
 
     def two(self, media: Media, generator: Generator) -> Outputs:
         """Of two random views of each of N items in one pass: 2N rows, [view 0 | view 1]."""

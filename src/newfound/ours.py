@@ -4,17 +4,17 @@ from typing import TypedDict
 
 from torch import Tensor
 
-from newfound.batch import Losses, Outputs
+from newfound.batch import Outputs
 from newfound.config import Config, VideoConfig
 from newfound.objective.contrastive import ModalityPairs
-from newfound.objective.joint import joint_loss
+from newfound.objective.joint import JointLosses, joint_loss
 from newfound.pairwise import PairwiseObjective
 
 
 class JointObjective(PairwiseObjective):
     """Eq. 10 on two views, with pseudo-labels made on the fly."""
 
-    names = Losses.names()
+    names = JointLosses._fields
 
     def terms(
         self, outputs: Outputs, labels: Tensor, positive: Tensor, omega: float
@@ -34,7 +34,7 @@ class JointObjective(PairwiseObjective):
             same_view_pairs=self.config.same_view_pairs,
             **modality_terms(self.config),
         )
-        return losses.terms()
+        return losses._asdict()
 
     def omega(self, epoch: int) -> float:
         """The ramp of Eq. 10."""

@@ -26,6 +26,7 @@ class PairwiseObjective(Objective):
         categories = look.network.novel.out_features
         self.pseudo_labels = PseudoLabels(config, look.network.windows, threshold, categories)
         self.tally = Tally(labels, categories)
+        self._terms = look.compiled(self.terms)
 
     def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
         """Over two views of labelled and unlabelled items together; see `terms`."""
@@ -34,7 +35,7 @@ class PairwiseObjective(Objective):
         positive = self.pseudo_labels(features, batch.label)
         self.tally.note_pairs(positive, batch.label)
         self.tally.note_predictions(batch, novel.softmax(dim=1))
-        return self.terms(outputs, batch.label, positive, self.omega(epoch))
+        return self._terms(outputs, batch.label, positive, self.omega(epoch))
 
     def terms(
         self, outputs: Outputs, labels: Tensor, positive: Tensor, omega: float

@@ -403,7 +403,7 @@ def _training(
     if config.sync_batch_norm and distributed.count() > 1:
         share_statistics(network, ground.device)
     labels = torch.from_numpy(ground.labels).to(ground.device)
-    look = Look(network, config, ground.device, ground.runtime.compile_network)
+    look = Look(network, config, ground.device, ground.runtime.compile)
     objective = make_objective(look, config, labels)
     return Training(
         network,

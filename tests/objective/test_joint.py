@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from newfound.batch import Losses, Outputs
-from newfound.objective.joint import consistency, joint_loss, pairwise_bce, ramp
+from newfound.batch import Outputs
+from newfound.objective.joint import JointLosses, consistency, joint_loss, pairwise_bce, ramp
 from reference import equations
 from reference.compare import TOLERANCES, assert_twins, gradients_of, stacked
 
@@ -74,7 +74,9 @@ def with_gradient(outputs: Outputs) -> tuple[Outputs, tuple[Tensor, Tensor, Tens
     return leaves, (leaves.contrast["visual"], leaves.known, leaves.novel)
 
 
-def loss_of(labels: list[int], outputs: Outputs, positive: Tensor, **changes: object) -> Losses:
+def loss_of(
+    labels: list[int], outputs: Outputs, positive: Tensor, **changes: object
+) -> JointLosses:
     settings = {"omega": OMEGA, "temperature": TAU} | changes
     return joint_loss(outputs, torch.tensor(labels), positive, **settings)
 
@@ -269,7 +271,7 @@ def test_the_ramp_is_the_papers_and_never_falls(
 
 @both_precisions
 @labels_of_a_batch
-@pytest.mark.parametrize("name", Losses.names())
+@pytest.mark.parametrize("name", JointLosses._fields)
 def test_joint_loss_is_equation_10_term_by_term(
     name: str, labels: list[int], dtype: torch.dtype
 ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from newfound.batch import Losses
+from newfound.objective.joint import JointLosses
 
 TOLERANCES = {
     torch.float64: {"rtol": 1e-9, "atol": 1e-11},
@@ -34,9 +34,9 @@ def assert_twins(
         torch.testing.assert_close(gradient.double(), expected, **TOLERANCES[dtype])
 
 
-def stacked(losses: Losses) -> Tensor:
-    """The terms as (6,), detached, in the order of `Losses.names()`."""
-    return torch.stack([term.detach().float() for term in losses.terms().values()])
+def stacked(losses: JointLosses) -> Tensor:
+    """The terms as (6,), detached, in the order of `JointLosses`."""
+    return torch.stack([term.detach().float() for term in losses])
 
 
 def gradients_of(output: Tensor, *inputs: Tensor) -> list[Tensor]:

@@ -62,6 +62,7 @@ class Contrastive(Objective):
     def __init__(self, look: Look, config: Config, with_labels: bool) -> None:
         super().__init__()
         self.look, self.config, self.with_labels = look, config, with_labels
+        self._contrastive_losses = look.compiled(contrastive_losses)
 
     def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
         """Over labelled and unlabelled items together."""
@@ -73,7 +74,7 @@ class Contrastive(Objective):
             labels, terms = torch.full_like(batch.label, UNLABELLED), {}
             # Not a loss of zero, whose gradients, zeros, let weight decay shrink phi_l and eta.
             ce = outputs.known.new_zeros(())
-        instance, category = contrastive_losses(
+        instance, category = self._contrastive_losses(
             outputs.contrast,
             labels.repeat(2),
             outputs.heard,

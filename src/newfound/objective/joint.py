@@ -1,17 +1,29 @@
 """The joint learning objective: Eqs. 7-10 (sections 3.2 and 3.3)."""
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from newfound.batch import Losses, Outputs
+from newfound.batch import Outputs
 from newfound.objective.contrastive import ModalityPairs, contrastive_losses
 
 CLAMP = 1e-6
 """Probabilities of pairs stay this far from 0 and 1, so that neither logarithm of Eq. 8 is steep
 without bound; clamping the logarithm alone would leave its gradient."""
+
+
+class JointLosses(NamedTuple):
+    """The terms of Eq. 10, unweighted, and their weighted sum; each 0-d float32 on the device."""
+
+    total: Tensor
+    ce: Tensor
+    bce: Tensor
+    nce_instance: Tensor
+    nce_category: Tensor
+    mse: Tensor
 
 
 def ramp(epoch: float, epochs: int, scale: float, length: float = 1.0) -> float:
@@ -74,7 +86,7 @@ def joint_loss(
     instance_pairs: ModalityPairs = "within",
     category_pairs: ModalityPairs = "within",
     positive_in_denominator: bool = False,
-) -> Losses:
+) -> JointLosses:
     """Eq. 10 and its terms.
 
     outputs: both views, rows [view 0 | view 1].  labels: (N,) int64, -1 = unlabelled.
@@ -112,4 +124,4 @@ def joint_loss(
         + (1 - omega) * contrastive
         + omega * consistency_weight * mse
     )
-    return Losses(total, ce, bce, instance, category, mse)
+    return JointLosses(total, ce, bce, instance, category, mse)

@@ -1,0 +1,101 @@
+"""`--compile`: torch.compile takes the same steps, and has little to compile for it."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.fx import GraphModule
+
+from newfound.batch import Media
+from newfound.config import Runtime, make_config
+from newfound.data.loader import CachedPixels
+from newfound.models.network import make_network
+from newfound.stages import Ground, stages
+from newfound.train import train
+from support.small_run import TINY_VIDEOS, tiny_config
+
+STEPS = 3
+"""Of a stage, each in an epoch of its own, as the ramp differs from one to the next."""
+
+
+class KeptClips:
+    """Made clips, of which some items have no sound."""
+
+    clips = 1
+
+    def __init__(self, n_items: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        pixels = torch.randint(0, 256, (n_items, 3, 2, 16, 16), generator=generator).byte()
+        sound = torch.randint(-9999, 9999, (n_items, 8000), generator=generator).short()
+        heard = torch.arange(n_items) % 5 != 0
+        self.media = Media(pixels, sound * heard[:, None], heard)
+
+    def batches(self, rows: list[torch.Tensor], draw: Any = None) -> Any:  # noqa: ARG002
+        return (self.media.select(batch) for batch in rows)
+
+
+def losses_of(kind: str, compiles: bool, **settings: Any) -> list[float]:
+    """The loss of each step of all stages."""
+    common = {"epochs": STEPS, "batch": 8, "warmup_epochs": 0, "mu": "share"} | settings
+    labels, pixels = np.array([0, 1, -1, -1, 0, 1, -1, -1]), torch.arange(8 * 256) * 7 % 256
+    if kind == "images":
+        config = tiny_config(**common)
+        items: Any = CachedPixels(pixels.byte().reshape(8, 1, 16, 16))
+    else:
+        config, items = make_config(**TINY_VIDEOS | common), KeptClips(8)
+    ground = Ground(
+        make_network(config, 2, 2),
+        config,
+        labels,
+        np.arange(8),
+        None,
+        torch.device("cpu"),
+        Runtime(compile=compiles),
+    )
+    losses: list[float] = []
+    before = None
+    for stage in stages(config):
+        before = stage.begin(ground, before)
+
+        def after_step(training: Any) -> bool:
+            losses.append(float(training.last_total))
+            return True
+
+        assert train(before, items, after_step=after_step)
+    return losses
+
+
+CASES = [
+    ("images", {}, 3),
+    ("videos", {}, 3),
+    ("videos", {"instance_pairs": "cross", "category_pairs": "cross"}, 3),
+    ("images", {"method": "rs-ll", "pretraining": "cl"}, 5),
+    ("videos", {"method": "kmeans", "pretraining": "simclr"}, 2),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings", "graphs"), CASES)
+def test_what_is_compiled_takes_the_same_steps(
+    kind: str, settings: dict[str, Any], graphs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network is one graph without a break, and so is a loss, or two where omega rises."""
+    made: list[GraphModule] = []
+
+    def as_it_is(graph: GraphModule, _: list[torch.Tensor]) -> Any:
+        made.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    plain = losses_of(kind, False, **settings)
+    assert not made
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=as_it_is, fullgraph=True))
+    assert losses_of(kind, True, **settings) == pytest.approx(plain, rel=1e-5)
+    assert len(made) == graphs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["images", "videos"])
+def test_compiled_by_torch_it_takes_the_same_steps(kind: str) -> None:
+    assert losses_of(kind, True) == pytest.approx(losses_of(kind, False), rel=1e-3)
