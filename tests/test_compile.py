@@ -1,16 +1,19 @@
 """`--compile`: torch.compile takes the same steps, and has little to compile for it."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch._inductor import config as inductor
 from torch.fx import GraphModule
 
 from newfound.batch import Media
 from newfound.config import Runtime, make_config
 from newfound.data.loader import CachedPixels
+from newfound.errors import InputError
 from newfound.models.network import make_network
 from newfound.stages import Ground, stages
 from newfound.train import train
@@ -93,6 +96,16 @@ def test_what_is_compiled_takes_the_same_steps(
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=as_it_is, fullgraph=True))
     assert losses_of(kind, True, **settings) == pytest.approx(plain, rel=1e-5)
     assert len(made) == graphs
+
+
+def test_without_a_compiler_it_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    torch._dynamo.reset()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(inductor.cpp, "cxx", (None, "no-such-compiler"))
+    with pytest.raises(InputError, match=r"not work here \(.*no-such-.*\); .*without --compile$"):
+        losses_of("images", True)
 
 
 @pytest.mark.slow

@@ -69,6 +69,22 @@ def lack_of_memory_in_words(cure: str) -> Iterator[None]:
 
 
 @contextmanager
+def lack_of_compiler_in_words() -> Iterator[None]:
+    """Within, a failure of torch.compile, as without a C++ compiler, raises InputError."""
+    try:
+        yield
+    except RuntimeError as error:
+        from torch._dynamo.exc import BackendCompilerFailed  # noqa: PLC0415 - takes a second
+
+        if not isinstance(error, BackendCompilerFailed):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"torch.compile does not work here ({reason}); give the same command without --compile"
+        ) from error
+
+
+@contextmanager
 def compute_threads(wish: int | None, width: int, px: int) -> Iterator[None]:
     """Within, torch computes with `wish` threads; None: one for a small network, else as before.
 

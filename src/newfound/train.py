@@ -21,6 +21,7 @@ from newfound import distributed
 from newfound.batch import Batch
 from newfound.config import Config
 from newfound.data.loader import Draw, Items, epoch_batches
+from newfound.device import lack_of_compiler_in_words
 from newfound.errors import NonFiniteLossError
 from newfound.first_failure import FirstFailure
 from newfound.models.network import Network
@@ -263,7 +264,8 @@ def train(
         for rows, decoded in zip(batches, items.batches(own, draw)):
             index = rows.to(training.device, non_blocking=True)
             media = decoded.to(training.device, non_blocking=True)
-            training.take_step(Batch(media, training.labels[index], index))
+            with lack_of_compiler_in_words():
+                training.take_step(Batch(media, training.labels[index], index))
             if training.step % training.steps_per_epoch == 0:
                 after_epoch(training.close_epoch(), training.categories)
             if not after_step(training):
