@@ -5,6 +5,10 @@ class InputError(ValueError):
     """Something the user gave cannot be used; the command line prints it and exits with 2."""
 
 
+class StoreError(InputError):
+    """A store of shards elsewhere does not answer, which says nothing of what lies there."""
+
+
 class RunFolderError(InputError):
     """A run folder cannot be written, read or continued."""
 

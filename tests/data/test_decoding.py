@@ -22,7 +22,7 @@ class Interrupted(Decoding):
     def __init__(self, number: int = signal.SIGINT) -> None:
         self.number = number
 
-    def __getitems__(self, requests: list[Any]) -> Chunk:
+    def decode(self, requests: list[Any]) -> Chunk:  # noqa: ARG002
         os.kill(os.getpid(), self.number)
         return Chunk(None, [])
 
@@ -50,7 +50,7 @@ import time
 from newfound.data.decoding import Chunk, Decoding, decoded
 
 class Slow(Decoding):
-    def __getitems__(self, requests):
+    def decode(self, requests):
         time.sleep(60 * requests[0])
         return Chunk(None, [])
 
@@ -87,7 +87,7 @@ import os, signal, torch
 from newfound.batch import Media
 from newfound.data.decoding import Chunk, Decoding, decoded
 class Large(Decoding):
-    def __getitems__(self, requests):
+    def decode(self, requests):
         return Chunk(Media(torch.zeros(1, 3, 2000, 2000, dtype=torch.uint8)), [])
 chunks = decoded(Large(), [[0]] * 100, workers=2, pin=False)
 next(chunks)
@@ -106,7 +106,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Nothing(Decoding):
-    def __getitems__(self, requests: list[Any]) -> Chunk:
+    def decode(self, requests: list[Any]) -> Chunk:  # noqa: ARG002
         return Chunk(None, [])
 
 

@@ -165,9 +165,7 @@ def test_our_own_mistakes_are_not_taken_for_killed_workers(workers: int) -> None
 
 
 def test_what_a_worker_sends_needs_no_shared_memory() -> None:
-    decoded = loader.ImageDecoding(ArrayImages(np.ones((4, 8, 8), np.uint8)), 8, 1).__getitems__(
-        [3, 1]
-    )
+    decoded = loader.ImageDecoding(ArrayImages(np.ones((4, 8, 8), np.uint8)), 8, 1).decode([3, 1])
     sent = bytes(ForkingPickler.dumps(decoded))
     assert sent.count(b"\1" * 2 * 8 * 8) == 1
     assert torch.equal(ForkingPickler.loads(sent).media.pixels, decoded.media.pixels)

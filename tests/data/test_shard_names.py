@@ -2,12 +2,13 @@
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newfound.data.shard_names import expanded
+from newfound.data.shard_names import expanded, shard_addresses
 from newfound.errors import InputError
 
 NUMBERS = st.builds(
@@ -37,3 +38,14 @@ def test_patterns_that_stand_for_themselves_or_too_much() -> None:
     for pattern in ("{0..99999999}", "{0..9999}{0..9999}"):
         with pytest.raises(InputError, match="more than 1,000,000 shards"):
             expanded(pattern)
+
+
+@pytest.mark.parametrize("data", ["s3://bucket/*.tar", "here/part-*.tar"])
+def test_a_star_is_told_what_there_is_in_its_place(data: str) -> None:
+    with pytest.raises(InputError, match=r"has a \*; give the folder of the shards, or brac"):
+        shard_addresses(data)
+
+
+def test_a_star_in_the_name_of_what_is_here_is_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "a*.tar").touch()
+    assert shard_addresses(tmp_path / "a*.tar") == [f"{tmp_path}/a*.tar"]

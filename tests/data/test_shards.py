@@ -27,14 +27,14 @@ from newfound.data import videos as video_module
 from newfound.data.catalogue import check_counts
 from newfound.data.clip_loader import ClipDecoding, Place
 from newfound.data.clips import Clip, ClipFiles, ClipShape
-from newfound.data.decoding import decoded
+from newfound.data.decoding import Decoding, decoded
 from newfound.data.images import ArrayImages, FileImages
-from newfound.data.loader import decode_all
+from newfound.data.loader import ImageDecoding, decode_all
 from newfound.data.opening import files_in, open_catalogue
 from newfound.data.shard_names import are_shards, shard_addresses
 from newfound.data.shards import Shards, read_shards
 from newfound.data.source import Kind, UnreadableError
-from newfound.errors import InputError
+from newfound.errors import InputError, StoreError
 from newfound.predict import Prediction, sort_files
 from support.made_shards import picture, samples, shard, write_shards
 from support.made_videos import Picture, Sound, steady, tone, write_bad_videos, write_video
@@ -771,7 +771,7 @@ def test_secrets_in_the_words_of_others_are_not_shown_either(
 
     monkeypatch.setattr(Failing, "cat_file", refuse)
     monkeypatch.setattr(Failing, "info", refuse)
-    with pytest.raises(UnreadableError, match=r"403, url='https://host/b/0\.tar' \(secret\.txt\)"):
+    with pytest.raises(StoreError, match=r"403, url='https://host/b/0\.tar' \(secret\.txt\)"):
         images.load(0, PX, 1)
     with pytest.raises(InputError, match=r"read \(403, url='https://host/b/0\.tar' \(secret"):
         read_shards("failing://b/0.tar")
@@ -794,8 +794,32 @@ def test_from_afar_an_image_is_asked_for_again(
     assert Failing.failures == 18
     monkeypatch.setattr(addresses, "_SECONDS_TO_WAIT", (0.0,))
     Failing.failures = 0
-    with pytest.raises(UnreadableError, match=r"failing://b/0\.tar/0000\.png: no answer"):
+    with pytest.raises(StoreError, match=r"failing://b/0\.tar' can no longer be .*no answer"):
         images.load(0, PX, 1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kind", ["images", "videos"])
+def test_a_store_that_no_longer_answers_is_no_fault_of_the_items(
+    kind: Kind, workers: int, memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the run at the first item, where each would wait in vain and be left out."""
+    fsspec.register_implementation("failing", Failing, clobber=True)
+    ending = "png" if kind == "images" else "mp4"
+    memory.pipe("/b/0.tar", shard((f"{i}.{ending}", b"content") for i in range(6)))
+    members = read_shards("failing://b/0.tar", kind).members
+    decoding: Decoding
+    requests: list[list[Any]]
+    if kind == "images":
+        decoding, requests = ImageDecoding(FileImages(members), PX, 1), [[0, 1, 2], [3, 4, 5]]
+    else:
+        decoding = ClipDecoding(ClipFiles(members), ClipShape(frames=2, side=16))
+        requests = [[Place(0, 0.5, 0.5), Place(1, 0.5, 0.5)], [Place(2, 0.5, 0.5)]]
+    monkeypatch.setattr(addresses, "_SECONDS_TO_WAIT", ())
+    Failing.failures = 0
+    with pytest.raises(StoreError, match=r"^'failing://b/0\.tar' can no longer .* is kept$"):
+        list(decoded(decoding, requests, workers, pin=False))
+    assert Failing.failures <= 1, "in this process"
 
 
 # As a source of images, and as a catalogue

@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from newfound.data.index import SETTLED_SECONDS
 from newfound.data.source import printable
-from newfound.errors import InputError
+from newfound.errors import InputError, StoreError
 
 _SECONDS_TO_WAIT = (1.0, 5.0)  # before something is asked for once more
 
@@ -45,7 +45,11 @@ def open_file(address: str) -> Any:
 
 
 def read_part(address: str, start: int, end: int) -> bytes:
-    """Some bytes of a shard; from afar they are asked for more than once."""
+    """Some bytes of a shard; from afar they are asked for more than once.
+
+    Raises StoreError if there is no answer from afar, and OSError for what cannot be read here, or
+    is not there.
+    """
     for seconds in (*_SECONDS_TO_WAIT, None):
         try:
             file_system, path = opened(address)
@@ -55,7 +59,11 @@ def read_part(address: str, start: int, end: int) -> bytes:
             if not is_remote(address) or isinstance(error, FileNotFoundError):
                 raise
             if seconds is None:
-                raise OSError(in_words(error)) from error
+                raise StoreError(
+                    f"{as_shown(address)!r} can no longer be read ({in_words(error)}); see to the "
+                    "connection and the permissions. The same command again goes on from the work "
+                    "that is kept"
+                ) from error
             time.sleep(seconds)
     raise AssertionError("the last time returns or raises")
 

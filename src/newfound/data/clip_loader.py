@@ -252,7 +252,8 @@ class ClipDecoding(Decoding):
         self.source = source
         self.shape = shape
 
-    def __getitems__(self, places: list[Place]) -> Chunk:
+    def decode(self, places: list[Place]) -> Chunk:
+        """See Decoding."""
         clips: list[Clip] = []
         bad: list[Bad] = []
         for place in places:

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from newfound.batch import Media
 from newfound.data.folders import some
-from newfound.errors import InputError
+from newfound.errors import InputError, StoreError
 from newfound.interrupt import blocked, signals_held
 
 
@@ -38,26 +38,36 @@ class Bad:
 class Chunk:
     """What became of some items: those that could be read, None if none could, and the others.
 
+    no_answer: from whom there was none, in words, where the items lie elsewhere; nothing was read.
+
     It leaves a worker as plain bytes. Tensors would leave in shared memory, of which containers
     have little, and when that is full torch waits for ever.
     """
 
     media: Media | None
     bad: list[Bad]
+    no_answer: str = ""
 
     def __reduce__(self) -> tuple[Callable[..., "Chunk"], tuple[Any, ...]]:
         parts = None if self.media is None else _arrays(self.media)
-        return _chunk_from_arrays, (parts, self.bad)
+        return _chunk_from_arrays, (parts, self.bad, self.no_answer)
 
     def pin_memory(self) -> "Chunk":
         """What DataLoader calls when it is to pin."""
-        return Chunk(None if self.media is None else self.media.pinned(), self.bad)
+        return replace(self, media=None if self.media is None else self.media.pinned())
 
 
 class Decoding(Dataset[Chunk]):
     """Decodes a list of requests at once."""
 
     def __getitems__(self, requests: list[Any]) -> Chunk:
+        try:
+            return self.decode(requests)
+        except StoreError as error:  # torch would bring it from a worker with its trace as its text
+            return Chunk(None, [], str(error))
+
+    def decode(self, requests: list[Any]) -> Chunk:
+        """What becomes of the items. Raises StoreError."""
         raise NotImplementedError
 
     def name(self, request: Any) -> str:
@@ -83,11 +93,12 @@ def decoded(
     pin: bool,
     ahead: int = AHEAD,
 ) -> Iterator[Chunk]:
-    """What `dataset.__getitems__` makes of each batch of requests, in order, made ahead.
+    """What `dataset.decode` makes of each batch of requests, in order, made ahead.
 
     workers: processes, 0 = in this one.  pin: in page-locked memory, from which a copy to a CUDA
     device need not wait.  ahead: batches that each worker makes ahead, all of which may lie in
-    memory at once.  Raises InputError if a worker is killed or crashes.
+    memory at once.  Raises InputError if a worker is killed or crashes, StoreError if a
+    store does not answer.
     """
     loader = DataLoader(
         dataset,
@@ -107,6 +118,8 @@ def decoded(
             chunks = iter(loader)
         for chunk in chunks:
             n_done += 1
+            if chunk.no_answer:
+                raise StoreError(chunk.no_answer)
             yield chunk
     except RuntimeError as error:
         if not is_of_a_lost_worker(error):
@@ -183,7 +196,10 @@ def _arrays(media: Media) -> tuple[NDArray[Any] | None, ...]:
     return tuple(None if part is None else part.numpy() for part in parts)
 
 
-def _chunk_from_arrays(parts: tuple[NDArray[Any] | None, ...] | None, bad: list[Bad]) -> Chunk:
-    if parts is None:
-        return Chunk(None, bad)
-    return Chunk(Media(*(None if part is None else torch.from_numpy(part) for part in parts)), bad)
+def _chunk_from_arrays(
+    parts: tuple[NDArray[Any] | None, ...] | None, bad: list[Bad], no_answer: str
+) -> Chunk:
+    media = None
+    if parts is not None:
+        media = Media(*(None if part is None else torch.from_numpy(part) for part in parts))
+    return Chunk(media, bad, no_answer)

@@ -17,7 +17,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from newfound.data.folders import other_kind_in_words
 from newfound.data.source import Kind, Marked, UnreadableError, printable, reason_of
 from newfound.data.stored import Stored, stored
-from newfound.errors import InputError
+from newfound.errors import InputError, StoreError
 
 MAX_PIXELS = 178_956_970
 """Images of more pixels are refused unread, as decompression bombs: Pillow's own limit."""
@@ -174,12 +174,14 @@ class ArrayImages:
 def _readable(path: str) -> Iterator[None]:
     """What goes wrong with an image raises UnreadableError, and nothing is warned of.
 
-    path: where it lies, for the error.
+    What its store does not give says nothing of the image.  path: where it lies, for the error.
     """
     try:
         # Pillow warns of odd metadata, and of sizes that `_header_read` judges itself.
         with warnings.catch_warnings(action="ignore"):
             yield
+    except StoreError:
+        raise
     except Exception as error:  # Pillow's parsers raise nearly anything on damaged files
         raise UnreadableError(reason_of(error, _REASONS), printable(path)) from error
 

@@ -369,7 +369,8 @@ class ImageDecoding(Decoding):
         self.px = px
         self.channels = channels
 
-    def __getitems__(self, rows: list[int]) -> Chunk:
+    def decode(self, rows: list[int]) -> Chunk:
+        """See Decoding."""
         side = decode_side(self.px)
         pixels = torch.empty((len(rows), self.channels, side, side), dtype=torch.uint8)
         n_ok = 0

@@ -34,13 +34,17 @@ def shard_addresses(data: str | os.PathLike[str]) -> list[str]:
     data: a tar file; a pattern with braces, as in part-{000..012}.tar or {a,b}.tar; or a folder of
     tar files. Each here or at an address of fsspec's, as in s3://bucket/part-{000..012}.tar.
 
-    Raises InputError if nothing is there, and for compressed shards.
+    Raises InputError if nothing is there, for * in place of braces, and for compressed shards.
     """
     text = os.fspath(data)
     shown = as_shown(text)
     if not is_remote(text):
         text = os.path.abspath(text)  # noqa: PTH100 - Path.absolute leaves .. in it
     is_here = not is_remote(text) and os.path.exists(text)  # noqa: PTH110 - never raises
+    if "*" in text and not is_here:
+        raise InputError(
+            f"{shown!r} has a *; give the folder of the shards, or braces, as in part-{{000..012}}.tar"
+        )
     addresses = [text] if is_here else expanded(text)
     if addresses == [text] and not (is_shard(text) or is_compressed(text)):
         addresses = _in_folder(text)

@@ -25,6 +25,7 @@ from torch import Tensor
 from newfound.data.sound import SAMPLE_RATE, is_silent, placed, resampled
 from newfound.data.source import UnreadableError, reason_of
 from newfound.data.stored import Stored
+from newfound.errors import StoreError
 
 FORMATS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg")
 """The containers that are opened, whatever the file is called: mp4 is "mov", webm "matroska", wmv
@@ -100,6 +101,8 @@ def opened(files: Stored, i: int) -> Iterator["Video"]:
             ) as container,
         ):
             yield Video(container, allowance)
+    except StoreError:  # which says nothing of the video
+        raise
     except (_UnusableError, OSError, ValueError, MemoryError, av.FFmpegError) as error:
         reason = _TOO_SLOW if allowance.is_over() else reason_of(error, _REASONS)
         raise UnreadableError(reason, files.name(i)) from error
