@@ -145,6 +145,23 @@ def test_wherever_items_are_kept_the_run_is_one(
     assert found["none"] == pytest.approx(found["device"], rel=ROUNDING)
 
 
+@pytest.mark.parametrize("kind", ["images", "videos"])
+def test_a_compiled_run_is_the_same(kind: str, photos: Path, clips: Path, tmp_path: Path) -> None:
+    found = []
+    for flags in ([], ["--compile"]):
+        run = tmp_path / f"run{len(flags)}"
+        # At a high rate any two trainings of which rounding differs drift apart.
+        settings = {"device": DEVICE, "precision": "float32", "lr": 0.001}
+        command = (
+            discover_command(photos, run, **settings)
+            if kind == "images"
+            else discover_videos_command(clips, run, **settings)
+        )
+        assert newfound(*command, *flags) == 0
+        found.append(losses(run))
+    assert found[1] == pytest.approx(found[0], rel=ROUNDING)
+
+
 def test_a_run_that_was_stopped_goes_on(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
