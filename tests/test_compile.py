@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch._inductor import config as inductor
+from torch._inductor.exc import TritonMissing
 from torch.fx import GraphModule
 
 from newfound.batch import Media
@@ -17,7 +18,8 @@ from newfound.errors import InputError
 from newfound.models.network import make_network
 from newfound.stages import Ground, stages
 from newfound.train import train
-from support.small_run import TINY_VIDEOS, tiny_config
+from support.made_images import make_folder
+from support.small_run import TINY_VIDEOS, discover_command, newfound, tiny_config
 
 STEPS = 3
 """Of a stage, each in an epoch of its own, as the ramp differs from one to the next."""
@@ -106,6 +108,53 @@ def test_without_a_compiler_it_is_told_what_to_do(
     monkeypatch.setattr(inductor.cpp, "cxx", (None, "no-such-compiler"))
     with pytest.raises(InputError, match=r"not work here \(.*no-such-.*\); .*without --compile$"):
         losses_of("images", True)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "told"),
+    [
+        (TritonMissing, InputError, "does not work here .*triton.*; give .* without --compile"),
+        (torch.OutOfMemoryError, torch.OutOfMemoryError, "CUDA out of memory"),
+    ],
+)
+def test_what_fails_while_it_compiles_is_told_as_what_it_is(
+    error: Any, raised: type[Exception], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any) -> Any:
+        if error is TritonMissing:
+            raise TritonMissing(None)
+        raise error("CUDA out of memory")
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=failing))
+    with pytest.raises(raised, match=f"(?i){told}"):
+        losses_of("images", True)
+
+
+def test_a_step_that_could_not_be_compiled_is_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is half taken; nor is a dry run's a mistake of the program."""
+    made: list[GraphModule] = []
+
+    def failing_at_the_third(graph: GraphModule, _: list[torch.Tensor]) -> Any:
+        made.append(graph)
+        if len(made) == 3:
+            raise RuntimeError("no more of them")
+        return graph.forward
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=failing_at_the_third))
+    photos, run = make_folder(tmp_path / "photos", each=8), tmp_path / "run"
+    command = [*discover_command(photos, run, epochs=3, checkpoint_seconds=1000), "--compile"]
+    assert newfound(*command) == 2
+    assert "does not work here (no more of them)" in capsys.readouterr().err
+    assert not (run / "checkpoint.pt").exists()
+
+    torch._dynamo.reset()
+    made[:] = [made[0], made[0]]
+    assert newfound(*command, "--dry-run") == 2
+    assert "does not work here (no more of them)" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ from newfound.config import (
 from newfound.data.manifest import read_truth
 from newfound.discovery import Discovery, choose_preset, load
 from newfound.dry_run import try_out
-from newfound.errors import InputError, Stopped
+from newfound.errors import InputError, Stopped, StoreError
 from newfound.files import write_atomically, write_csv
 from newfound.out_place import check_place_of_table, real_place
 from newfound.predict import check_can_sort, predict, sort_files
@@ -105,7 +105,8 @@ def _explain(error: BaseException) -> int:
                 "The same command with --debug shows where. Please report it."
             )
             code = OWN_ERROR
-    if distributed.is_writer() or code == OWN_ERROR:
+    # A store may answer the other processes.
+    if distributed.is_writer() or code == OWN_ERROR or isinstance(error, StoreError):
         print(text, file=sys.stderr)
     return code
 

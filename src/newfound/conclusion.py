@@ -23,6 +23,7 @@ from newfound.data.clip_loader import StreamedClips
 from newfound.data.loader import Items
 from newfound.device import peak_memory
 from newfound.embedding import PART_ROWS, write_embedding
+from newfound.errors import StoreError
 from newfound.evaluate import assessment, scores
 from newfound.files import write_atomically, write_csv, write_text
 from newfound.inference import Answers
@@ -103,7 +104,7 @@ def conclude(finding: Finding, progress: Progress) -> None:
     progress.stage("Drawing the map", 1)
     positions = map_positions(unlabelled.features, config.seed)
     items = items_table(catalogue.names[catalogue.unlabelled], categories, positions, clusters)
-    _write_tables(finding, items, unlabelled, categories)
+    _write_tables(finding, items, unlabelled, categories, progress)
 
     noun = item_noun(config.preset)
     result = {
@@ -221,7 +222,11 @@ def _counts(finding: Finding, categories: Categories) -> dict[str, int]:
 
 
 def _write_tables(
-    finding: Finding, items: pd.DataFrame, unlabelled: Answers, categories: Categories
+    finding: Finding,
+    items: pd.DataFrame,
+    unlabelled: Answers,
+    categories: Categories,
+    progress: Progress,
 ) -> None:
     folder = finding.folder
     members = choose_members(unlabelled.features, categories)
@@ -234,10 +239,19 @@ def _write_tables(
     write_csv(folder.categories, by_category)
 
     shown = _shown(items, members)
-    images = finding.catalogue.items.subset(finding.catalogue.unlabelled[shown])
-    thumbnails = make_thumbnails(images, shown, finding.config, finding.workers)
-    _write_arrays(folder.thumbnails, **thumbnails)
+    _write_arrays(folder.thumbnails, **_thumbnails(finding, shown, progress))
     write_embedding(folder.embedding, unlabelled.features, categories.probabilities)
+
+
+def _thumbnails(finding: Finding, shown: np.ndarray, progress: Progress) -> dict[str, np.ndarray]:
+    """Of rows of the items table; none where their store no longer answers, as all else is done."""
+    rows = finding.catalogue.unlabelled[shown]
+    make = partial(make_thumbnails, config=finding.config, workers=finding.workers)
+    try:
+        return make(finding.catalogue.items.subset(rows), shown)
+    except StoreError as error:
+        progress.message(f"the report is without pictures: {error}")
+        return make(finding.catalogue.items.subset(rows[:0]), shown[:0])
 
 
 def _shown(items: pd.DataFrame, members: list[Members]) -> np.ndarray:

@@ -423,8 +423,8 @@ class Runtime(Machine):
     checkpoint_seconds: float = Field(60.0, ge=0, description="least time between checkpoints")
     compile: bool = Field(
         False,
-        description="let torch.compile make the network's passes and the losses of training: "
-        "minutes at the first step, for faster ones after it on some devices",
+        description="let torch.compile make the network's passes and the losses of two views in "
+        "training: minutes at the first step, for faster ones after it on some devices",
     )
     shelf: Path | None = Field(
         None,

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from joblib import cpu_count
 
-from newfound.errors import InputError
+from newfound.errors import CompilerError, InputError
 
 SMALL_NETWORK = 512
 """Width times pixels of a side up to which one thread is enough."""
@@ -70,16 +70,22 @@ def lack_of_memory_in_words(cure: str) -> Iterator[None]:
 
 @contextmanager
 def lack_of_compiler_in_words() -> Iterator[None]:
-    """Within, a failure of torch.compile, as without a C++ compiler, raises InputError."""
+    """Within, a failure of torch.compile, as without a C++ compiler, raises CompilerError.
+
+    What fails while it compiles, as for want of memory, raises as it does elsewhere.
+    """
     try:
         yield
     except RuntimeError as error:
-        from torch._dynamo.exc import BackendCompilerFailed  # noqa: PLC0415 - takes a second
+        from torch._dynamo.exc import TorchDynamoException  # noqa: PLC0415 - takes a second
 
-        if not isinstance(error, BackendCompilerFailed):
+        if not isinstance(error, TorchDynamoException):
             raise
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(
+        inner = getattr(error, "inner_exception", error)
+        if isinstance(inner, MemoryError | torch.OutOfMemoryError):
+            raise inner from error
+        reason = str(inner).strip().partition("\n")[0] or type(inner).__name__
+        raise CompilerError(
             f"torch.compile does not work here ({reason}); give the same command without --compile"
         ) from error
 

@@ -21,5 +21,9 @@ class NonFiniteLossError(InputError):
     """A loss term became NaN or infinite; training stopped and kept its last good checkpoint."""
 
 
+class CompilerError(InputError):
+    """torch.compile cannot work on this machine; a step was left half taken."""
+
+
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
     """The user stopped the run; its work is on disk and the message says how to go on."""

@@ -12,7 +12,7 @@ from newfound.checkpoint import load_checkpoint, save_checkpoint
 from newfound.config import QUICK, kind_of
 from newfound.data.loader import Items
 from newfound.distributed import agreed, any_process, any_process_each
-from newfound.errors import InputError, NonFiniteLossError, RunFolderError
+from newfound.errors import CompilerError, InputError, NonFiniteLossError, RunFolderError
 from newfound.interrupt import stop_requested
 from newfound.progress import Progress
 from newfound.train import Training, train
@@ -111,7 +111,7 @@ class KeptTraining:
         """As where a file vanishes. The state is that after the last step, in every process."""
         try:
             yield
-        except (NonFiniteLossError, RunFolderError):
+        except (NonFiniteLossError, RunFolderError, CompilerError):
             raise
         except InputError:
             if self.training.step > self._first_step:

@@ -26,7 +26,7 @@ class OnePass:
     clips: how many rows of a batch are one item's, as for `Items`.  pin: batches lie in
     page-locked memory.  batch: at most so many rows make a batch, if an item has no more.
     on_progress: counts items as done when the next batch is asked for.
-    Raises InputError if a worker is killed.
+    Raises InputError if a worker is killed, StoreError if a store does not answer.
     """
 
     def __init__(

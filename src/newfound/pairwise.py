@@ -48,7 +48,7 @@ class PairwiseObjective(Objective):
         raise NotImplementedError
 
     def omega(self, epoch: int) -> float:
-        """The weight of consistency in an epoch, from 1."""
+        """How far the ramp has risen in an epoch, counted from 1."""
         return risen(self.config, epoch)
 
     def close_epoch(self, epoch: int) -> dict[str, float]:
@@ -58,5 +58,5 @@ class PairwiseObjective(Objective):
 
 
 def risen(config: Config, epoch: int) -> float:
-    """How far the ramp has risen in an epoch, from 1: at most 1."""
+    """How far the ramp has risen in an epoch, counted from 1; 1 is its end."""
     return ramp(epoch, config.epochs, 1.0, length=config.ramp_length)

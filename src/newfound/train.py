@@ -144,14 +144,18 @@ class Training:
         )
 
     def take_step(self, batch: Batch) -> None:
-        """One step on a batch. Raises NonFiniteLossError, on an accelerator some steps later."""
+        """One step on a batch.
+
+        Raises NonFiniteLossError, on an accelerator some steps later, and CompilerError.
+        """
         generator = distributed.own_generator(self.device)
         generator.manual_seed(_mix(self.config.seed, self.step))
-        losses = self._losses(batch, generator, self.epoch)
+        self.optimizer.zero_grad(set_to_none=True)
+        with lack_of_compiler_in_words():
+            losses = self._losses(batch, generator, self.epoch)
+            losses["total"].backward()
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr
-        self.optimizer.zero_grad(set_to_none=True)
-        losses["total"].backward()
         self.optimizer.step()
 
         self.last_total = losses["total"].detach()
@@ -264,8 +268,7 @@ def train(
         for rows, decoded in zip(batches, items.batches(own, draw)):
             index = rows.to(training.device, non_blocking=True)
             media = decoded.to(training.device, non_blocking=True)
-            with lack_of_compiler_in_words():
-                training.take_step(Batch(media, training.labels[index], index))
+            training.take_step(Batch(media, training.labels[index], index))
             if training.step % training.steps_per_epoch == 0:
                 after_epoch(training.close_epoch(), training.categories)
             if not after_step(training):

@@ -49,3 +49,11 @@ def test_a_star_is_told_what_there_is_in_its_place(data: str) -> None:
 def test_a_star_in_the_name_of_what_is_here_is_as_any_other(tmp_path: Path) -> None:
     (tmp_path / "a*.tar").touch()
     assert shard_addresses(tmp_path / "a*.tar") == [f"{tmp_path}/a*.tar"]
+    assert shard_addresses(tmp_path / "b*" / "{0..1}.tar") == [
+        f"{tmp_path}/b*/{number}.tar" for number in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize("data", ["https://host/0.tar?acl=/*~hmac=1", "ftp://me:p*ss@host/0.tar"])
+def test_a_star_that_is_not_shown_is_none_of_a_pattern(data: str) -> None:
+    assert shard_addresses(data) == [data]

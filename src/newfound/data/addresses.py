@@ -56,13 +56,13 @@ def read_part(address: str, start: int, end: int) -> bytes:
             content: bytes = file_system.cat_file(path, start=start, end=end)
             return content
         except Exception as error:
-            if not is_remote(address) or isinstance(error, FileNotFoundError):
+            if not is_remote(address) or isinstance(error, (FileNotFoundError, MemoryError)):
                 raise
             if seconds is None:
                 raise StoreError(
-                    f"{as_shown(address)!r} can no longer be read ({in_words(error)}); see to the "
-                    "connection and the permissions. The same command again goes on from the work "
-                    "that is kept"
+                    f"{as_shown(address)!r} does not give what is asked for ({in_words(error)}); "
+                    "see to the connection and the permissions, or leave that shard out. Then give "
+                    "the same command again: it goes on from the work that is kept, if any"
                 ) from error
             time.sleep(seconds)
     raise AssertionError("the last time returns or raises")

@@ -99,7 +99,7 @@ class ClipFiles:
         damaged picture), so a clip would depend on which others were read before it, and kept
         clips would differ from streamed ones.
 
-        Raises UnreadableError, also if the item begins after the end of its file.
+        Raises UnreadableError, also if the item begins after the end of its file, and StoreError.
         """
         begin_seconds: float | None = None
         try:

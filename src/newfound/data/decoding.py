@@ -38,7 +38,7 @@ class Bad:
 class Chunk:
     """What became of some items: those that could be read, None if none could, and the others.
 
-    no_answer: from whom there was none, in words, where the items lie elsewhere; nothing was read.
+    store_error: the text of the StoreError that ended it, or "".
 
     It leaves a worker as plain bytes. Tensors would leave in shared memory, of which containers
     have little, and when that is full torch waits for ever.
@@ -46,11 +46,11 @@ class Chunk:
 
     media: Media | None
     bad: list[Bad]
-    no_answer: str = ""
+    store_error: str = ""
 
     def __reduce__(self) -> tuple[Callable[..., "Chunk"], tuple[Any, ...]]:
         parts = None if self.media is None else _arrays(self.media)
-        return _chunk_from_arrays, (parts, self.bad, self.no_answer)
+        return _chunk_from_arrays, (parts, self.bad, self.store_error)
 
     def pin_memory(self) -> "Chunk":
         """What DataLoader calls when it is to pin."""
@@ -118,8 +118,8 @@ def decoded(
             chunks = iter(loader)
         for chunk in chunks:
             n_done += 1
-            if chunk.no_answer:
-                raise StoreError(chunk.no_answer)
+            if chunk.store_error:
+                raise StoreError(chunk.store_error)
             yield chunk
     except RuntimeError as error:
         if not is_of_a_lost_worker(error):
@@ -197,9 +197,9 @@ def _arrays(media: Media) -> tuple[NDArray[Any] | None, ...]:
 
 
 def _chunk_from_arrays(
-    parts: tuple[NDArray[Any] | None, ...] | None, bad: list[Bad], no_answer: str
+    parts: tuple[NDArray[Any] | None, ...] | None, bad: list[Bad], store_error: str
 ) -> Chunk:
     media = None
     if parts is not None:
         media = Media(*(None if part is None else torch.from_numpy(part) for part in parts))
-    return Chunk(media, bad, no_answer)
+    return Chunk(media, bad, store_error)

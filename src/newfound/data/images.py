@@ -45,11 +45,11 @@ class ImageSource(Marked, Protocol):
     kind: Kind
 
     def load(self, i: int, px: int, channels: int) -> Tensor:
-        """(channels, S, S) uint8 with S = `decode_side(px)`. Raises UnreadableError."""
+        """(channels, S, S) uint8 with S = `decode_side(px)`. Raises UnreadableError, StoreError."""
         ...
 
     def shorter_side(self, i: int) -> int:
-        """Pixels along the shorter side, without decoding. Raises UnreadableError."""
+        """Pixels along the shorter side, without decoding. Raises UnreadableError, StoreError."""
         ...
 
     def stamps(self) -> NDArray[np.int64]:

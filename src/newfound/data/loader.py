@@ -54,7 +54,7 @@ def decode_all(
     """Every readable image, decoded once: (n_ok, channels, S, S) uint8 on the CPU, in order.
 
     workers: decoding processes, 0 = in this one. Unreadable images are left out and listed.
-    Raises InputError if a worker is killed.
+    Raises InputError if a worker is killed, StoreError if a store does not answer.
     """
     side = decode_side(px)
     pixels = torch.empty((len(source), channels, side, side), dtype=torch.uint8)

@@ -19,7 +19,7 @@ class Stored(Marked, Protocol):
     """Encoded images or videos by row, wherever they lie. Rows count from 0."""
 
     def open(self, i: int) -> IO[bytes]:
-        """What is stored in row i, to read and seek in. Raises OSError."""
+        """What is stored in row i, to read and seek in. Raises OSError, from afar StoreError."""
         ...
 
     def stamps(self) -> NDArray[np.int64]:
