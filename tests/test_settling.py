@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from newfound import mu_search, settling
 from newfound import run as run_module
-from newfound import settling
 from newfound.config import METHOD_SETTINGS, PRESETS, Config, Runtime, make_config
 from newfound.data.loader import CachedPixels
 from newfound.errors import InputError
@@ -155,7 +155,7 @@ def test_the_network_and_threshold_of_the_ground_are_what_settles(
 
 def test_only_a_head_that_enough_pairs_teach_settles() -> None:
     def wanted(unlabelled: int = settling.FEWEST, **changed: Any) -> bool:
-        return settles(settings(**changed), unlabelled)
+        return settles(settings(**changed), unlabelled, [])
 
     assert wanted()
     assert not wanted(settling.FEWEST - 1)
@@ -183,6 +183,49 @@ def test_no_row_of_the_papers_tables_settles(scale: ScaleName) -> None:
 
 
 # ---- in a run ------------------------------------------------------------------------------
+
+
+def test_a_head_that_training_had_settled_is_left_alone() -> None:
+    """As the README's digits, where plain features know less than training did."""
+
+    def wanted(*churn: float | None) -> bool:
+        return settles(settings(), settling.FEWEST, [{"churn": value} for value in churn])
+
+    assert wanted(0.12) and wanted(None, 0.05), "too few epochs to tell"
+    assert wanted(*[0.0] * 18, 0.09, 0.12)
+    assert not wanted(*[0.5] * 18, 0.05, 0.14)
+    assert not wanted(float("nan"), *[0.3] * 10, 0.1, 0.1)
+
+
+def test_the_epochs_of_a_run_tell_whether_its_head_settles(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, always_kept: None
+) -> None:
+    command = discover_command(photos, tmp_path / "run", settle_steps=2, epochs=4)
+    monkeypatch.setattr(settling, "RESTLESS", 1.0)
+    assert newfound(*command) == 0
+    assert "settled" not in events(tmp_path / "run")
+
+
+def test_so_do_those_of_a_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+
+    def watched(_config: Config, _unlabelled: int, epochs: list[dict[str, Any]]) -> bool:
+        told.append(sum("churn" in figures for figures in epochs))
+        return False
+
+    monkeypatch.setattr(mu_search, "settles", watched)
+    pixels, labels = made_arrays((0, 1, 2, 3), 4)
+    config = settings(heldout_epochs=3, batch=8, channels=3)
+    rehearse(
+        make_rehearsal(labels, np.arange(16), 2),
+        0.5,
+        CachedPixels(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()),
+        config,
+        torch.device("cpu"),
+        lambda _: True,
+        Runtime(),
+    )
+    assert told == [3]
 
 
 @pytest.fixture(scope="module")

@@ -189,8 +189,8 @@ class Config(_Frozen):
         0,
         ge=0,
         description="steps in which, once training has ended, the novel head alone learns by Eq. 8 "
-        "on the trained network's features, if there are 200 unlabelled items and more; 0 as in "
-        "the paper",
+        "on the trained network's features, if there are 200 unlabelled items and more, of which "
+        "more than a tenth still changed category in an epoch; 0 as in the paper",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 autocast where the device computes in it"

@@ -42,7 +42,7 @@ from newfound.run import (
     with_held_out,
     with_less_memory,
 )
-from newfound.settling import settles
+from newfound.settling import may_settle
 from newfound.stages import Ground, begin_labels_alone, stages
 from newfound.train import Training
 from newfound.views import Viewer
@@ -272,7 +272,7 @@ def _time(
     count = steps.count + _search_steps(job)
     clips = config.clips if isinstance(config, VideoConfig) else 1
     view_seconds = step_seconds / steps.batch / 6  # of two, forward and twice as long backward
-    looks = 2 if settles(config, len(catalogue.unlabelled)) else 1
+    looks = 2 if may_settle(config, len(catalogue.unlabelled)) else 1
     n_sorted = looks * len(catalogue.unlabelled) + len(rows_to_calibrate_on(catalogue))
     reading = len(catalogue) * read_seconds
     training = count * (max(both) if decoding_workers(job) else sum(both))

@@ -7,6 +7,7 @@ items of the run take no part.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,10 +88,16 @@ def rehearse(
     mu = fraction * config.hashes
     ground = Ground(network, shorter, rehearsal.labels, rehearsal.rows, mu, device, runtime)
     training = begin_ours(ground)
-    if not train(training, items, after_step=after_step):
+    epochs: list[dict[str, Any]] = []
+    if not train(
+        training,
+        items,
+        after_step=after_step,
+        after_epoch=lambda figures, _: epochs.append(figures),
+    ):
         return None
     answers = ask(network, items, rehearsal.pretended, config=config, device=device)
-    if settles(config, len(rehearsal.pretended)):
+    if settles(config, len(rehearsal.pretended), epochs):
         settle(ground, torch.from_numpy(answers.features))
         answers = ask(network, items, rehearsal.pretended, config=config, device=device)
     return clustering_accuracy(rehearsal.hidden, answers.novel.argmax(axis=1))

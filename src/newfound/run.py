@@ -175,7 +175,8 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     if job.config.method == "kmeans":
         _cluster_features(ground, items, progress)
     has_settled = False
-    if settles(job.config, len(ground.unlabelled)):
+    epochs = distributed.agreed(job.folder.epochs)
+    if settles(job.config, len(ground.unlabelled), epochs):
         has_settled, seconds["settling"] = _settle(ground, items, job.folder, progress)
     narrow_known_head(ground.network, len(catalogue.class_names))
     labelled_only = None

@@ -8,17 +8,19 @@ features of the items as they are; of videos the mean over their clips. It start
 and no label takes part.
 
 Where training has settled phi_u already, that is worse than nothing: training has seen every item
-in many views, of which plain features know less. The loss is taken as the sign: where it hardly
-falls, phi_u stays as training left it. See "The novel head settles" in docs/LOG.md.
+in many views, of which plain features know less. Two signs of it are looked at, neither of which
+suffices: hardly any item changed category in the last epochs, or the loss hardly falls. Then phi_u
+stays as training left it. See "The novel head settles" in docs/LOG.md.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from newfound.batch import UNLABELLED
+from newfound.churn import RESTLESS, last_churn
 from newfound.config import Config
 from newfound.distributed import agreed
 from newfound.objective.joint import pairwise_bce
@@ -55,9 +57,19 @@ class Settling(NamedTuple):
         return self.after <= (1 - WORTH_A_FALL) * self.before
 
 
-def settles(config: Config, unlabelled: int) -> bool:
-    """Whether phi_u is to settle: not by few items, and not where pairs teach it nothing."""
+def may_settle(config: Config, unlabelled: int) -> bool:
+    """Whether phi_u may have to settle: not by few items, and not where pairs teach it nothing."""
     return bool(config.settle_steps and config.bce_weight) and unlabelled >= FEWEST
+
+
+def settles(config: Config, unlabelled: int, epochs: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether phi_u is to settle: if it may have to, and training had not settled it.
+
+    epochs: the figures of training's epochs; of too few to tell it is to.
+    """
+    churn = last_churn(epochs)
+    has_settled = churn is not None and churn.last <= RESTLESS
+    return may_settle(config, unlabelled) and not has_settled
 
 
 def settle(

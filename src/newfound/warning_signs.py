@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from newfound.churn import RESTLESS, last_churn
 from newfound.config import Method, Pairs
 
 SURE = 0.8
@@ -16,7 +16,6 @@ FEW_SURE = 0.5  # of all items
 CLOSE_MARGIN = 0.5  # the best category at most 0.75, the second at least 0.25 with two in play
 CLOSE_SHARE = 0.5  # of either category's members
 COLLAPSED = 0.6  # entropy, share of log C_u; five categories of which only two are used have 0.43
-RESTLESS = 0.1  # share of items that change category in an epoch
 RISING = 1.5  # times the churn of the stretch before
 STILL = 0.02  # churn below this is rest, however it rose
 FALLEN = 0.03  # accuracy
@@ -164,12 +163,10 @@ def _restless(
     epochs: Sequence[Mapping[str, Any]], noun: str, method: Method, has_settled: bool
 ) -> Iterator[str]:
     """Categories that still change at the end, measured over the last tenth of the epochs."""
-    churn = [record["churn"] for record in epochs if record.get("churn") is not None]
-    stretch = max(2, len(churn) // 10)
-    if len(churn) < stretch:
+    churn = last_churn(epochs)
+    if churn is None:
         return
-    last = float(np.mean(churn[-stretch:]))
-    before = float(np.mean(churn[-2 * stretch : -stretch] or last))
+    stretch, last, before = churn
     since = "The novel head has settled since, on the features as they were. " * has_settled
     if last > max(STILL, RISING * before):
         yield (
