@@ -194,6 +194,15 @@ def new_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("name", ["new.csv", "new.PARQUET"])
+def test_a_table_is_nothing_to_predict(
+    name: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text("path")
+    assert newfound("predict", finished, tmp_path / name, "--out", tmp_path / "out.csv") == 2
+    assert f"{name}' is a table; give a folder, a file or shards" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_predict_names_known_and_discovered_categories(
     finished: Path,
@@ -206,7 +215,7 @@ def test_predict_names_known_and_discovered_categories(
     out = tmp_path / f"more.{ending}"
     command = ["predict", finished, new_files, "--out", out, "--workers", 0]
     assert newfound(*command) == 0
-    assert "left out: notes.txt: not an image that Pillow reads" in capsys.readouterr().err
+    assert "left out: 'notes.txt': not an image that Pillow reads" in capsys.readouterr().err
     assert newfound(*command, "--quiet") == 0
     assert capsys.readouterr().err == (
         "newfound: 1 images are left out; without --quiet it is told why\n"

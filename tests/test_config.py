@@ -156,8 +156,18 @@ def test_the_window_reads_the_features_of_eta_or_of_the_only_encoder() -> None:
     )
 
 
+def test_what_is_no_setting_is_told_with_what_may_be_meant() -> None:
+    for name, told in (
+        ("epoch", r"no setting has this name; did you mean epochs( or \w+)*\? \(given: 3\)"),
+        ("workers", r"a run takes it as runtime=newfound\.Runtime\(workers=\.\.\.\) \(given: 3\)"),
+        ("xyzzy", r"no setting has this name \(given: 3\)"),
+    ):
+        with pytest.raises(InputError, match=f"^{name}: .*{told}$"):
+            make_config("quick", **{name: 3})
+
+
 def test_settings_of_videos_are_no_settings_of_images() -> None:
-    with pytest.raises(InputError, match="clip_frames: Extra inputs"):
+    with pytest.raises(InputError, match="clip_frames: a setting of videos alone"):
         make_config("images", clip_frames=4)
     assert kind_of("images") == kind_of("quick") == "images"
     assert kind_of("videos") == kind_of("quick-videos") == "videos"

@@ -1,11 +1,12 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from newfound.data.images import FileImages
-from newfound.errors import InputError
+from newfound.errors import InputError, Stopped
 from newfound.predict import Prediction, check_can_sort, sort_files
 from support.made_images import save_images
 
@@ -81,5 +82,17 @@ def test_a_place_in_use_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="is not empty; give a new folder"):
             check_can_sort(tmp_path, place)
     paths = save_images(tmp_path / "photos", 0, range(1))
-    with pytest.raises(InputError, match=r"cannot write .*give another folder"):
+    with pytest.raises(InputError, match=r"cannot write .*delete .*below, which .*another folder"):
         sort_files(predicted(paths, ["x"]), tmp_path / "file" / "below", "copy")
+
+
+def test_sorting_that_was_stopped_tells_that_it_is_not_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    paths = save_images(tmp_path / "photos", 0, range(1))
+    monkeypatch.setattr("shutil.copy2", interrupted)
+    with pytest.raises(Stopped, match=r"sorted is not complete: delete it before the same"):
+        sort_files(predicted(paths, ["x"]), tmp_path / "sorted", "copy")

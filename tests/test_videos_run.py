@@ -417,8 +417,8 @@ def test_new_videos_are_named_and_bad_ones_listed(
     table = tmp_path / "answers.csv"
     assert newfound("predict", whole, new_files, "--out", table, "--workers", 0) == 0
     printed = "".join(capsys.readouterr())
-    assert "left out: broken.mp4: not a video" in printed
-    assert "left out: silent.mp4: no sound in it" in printed
+    assert "left out: 'broken.mp4': not a video" in printed
+    assert "left out: 'silent.mp4': no sound in it" in printed
     assert "4 videos -> " in printed
     answers = pd.read_csv(table)
     assert answers["path"].tolist() == sorted(f"deep/{name}.mp4" for name in CLASSES)

@@ -356,11 +356,13 @@ def _predict(
         if copy_to is not None:
             sort_files(prediction, copy_to, "link" if link else "copy")
         for name, reason in prediction.skipped.itertuples(index=False):
-            progress.message(f"left out: {name}: {reason}")
-        progress.message(f"{len(prediction.table)} {prediction.files.kind} -> {out}")
-    if quiet and len(prediction.skipped):  # which no table names
-        left_out = f"{len(prediction.skipped)} {prediction.files.kind} are left out"
-        print(f"newfound: {left_out}; without --quiet it is told why", file=sys.stderr)
+            progress.message(f"left out: {name!r}: {reason}")
+        kind, n_left_out = prediction.files.kind, len(prediction.skipped)
+        left_out = f", {n_left_out:,} left out: the run is of {kind}" if n_left_out else ""
+        progress.message(f"{len(prediction.table)} {kind} -> {out}{left_out}")
+    if quiet and n_left_out:  # which no table names
+        told = f"{n_left_out} {kind} are left out; without --quiet it is told why"
+        print(f"newfound: {told}", file=sys.stderr)
 
 
 def _table_writer(out: Path) -> Callable[[pd.DataFrame], None]:

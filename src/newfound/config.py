@@ -4,6 +4,7 @@ Every field of `Config` is written to `RUN/config.json`, and a run is only conti
 same values. `Runtime` may differ from one start to the next: it decides speed, not meaning.
 """
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -622,6 +623,18 @@ def explain(error: ValidationError) -> str:
     for finding in error.errors():
         name = ".".join(str(part) for part in finding["loc"][:1])
         message = finding["msg"].removeprefix("Value error, ")
+        if finding["type"] == "extra_forbidden":
+            message = _of_no_setting(name)
         given = f" (given: {finding['input']!r})" if name else ""
         lines.append(f"{name}: {message}{given}" if name else message)
     return "; ".join(dict.fromkeys(lines))
+
+
+def _of_no_setting(name: str) -> str:
+    """What to say of a name that no setting has, where it was given as one."""
+    if name in Runtime.model_fields:
+        return f"none of these settings; a run takes it as runtime=newfound.Runtime({name}=...)"
+    if name in VideoConfig.model_fields:
+        return "a setting of videos alone"
+    near = get_close_matches(name, [*VideoConfig.model_fields, *Runtime.model_fields, "num_novel"])
+    return "no setting has this name" + (f"; did you mean {' or '.join(near)}?" if near else "")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from newfound.batch import UNLABELLED
 from newfound.config import Runtime, kind_of, make_config, make_machine
 from newfound.data.catalogue import Catalogue
 from newfound.data.clips import ClipFiles
@@ -90,14 +91,14 @@ class Discovery:
     def evaluate(self, truth: Mapping[str, str]) -> dict[str, Any]:
         """ACC, NMI, ARI, per category, against true class names by the table's paths.
 
-        Raises InputError if not every item's truth is given.
+        Raises InputError if not every item's truth is given: None, NaN, a blank and -1 are none.
         """
         if not isinstance(truth, Mapping):
             raise InputError(
                 f"the truth is given as {type(truth).__name__}; give a dict of path -> class, as "
                 "dict(zip(table['path'], table['label'])) makes it of a DataFrame"
             )
-        missing = [path for path in self._items["path"] if truth.get(path) is None]
+        missing = [path for path in self._items["path"] if _is_no_class(truth.get(path))]
         if missing:
             raise InputError(
                 f"the truth lacks {len(missing)} of {len(self._items)} items, first "
@@ -263,3 +264,10 @@ def _path(place: Any, what: str) -> Path:
             f"{what} is given as {type(place).__name__}; give its path, a text or a pathlib.Path"
         )
     return Path(place)
+
+
+def _is_no_class(label: Any) -> bool:
+    """Whether a label is what stands for none, in a DataFrame, a table or an array."""
+    if not pd.api.types.is_scalar(label):
+        return False
+    return bool(pd.isna(label)) or not str(label).strip() or label == UNLABELLED

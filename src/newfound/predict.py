@@ -25,7 +25,7 @@ from newfound.device import (
     compute_threads,
     lack_of_memory_in_words,
 )
-from newfound.errors import InputError
+from newfound.errors import InputError, Stopped
 from newfound.inference import answers_to
 from newfound.model_file import load_model
 from newfound.one_pass import OnePass
@@ -66,6 +66,10 @@ def predict(
     device = choose_device(machine.device)
     workers = choose_workers(machine.workers)
     kind = kind_of(config.preset)
+    if Path(data).suffix.lower() in (".csv", ".parquet"):
+        raise InputError(
+            f"{printable(os.fspath(data))!r} is a table; give a folder, a file or shards to predict"
+        )
     names, files = files_in(
         data, kind, progress.new_shards, lambda text: progress.message(f"warning: {text}")
     )
@@ -111,7 +115,7 @@ def check_can_sort(data: str | os.PathLike[str], into: Path) -> None:
 def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"]) -> None:
     """One folder per category below `into`, with a copy of, or a symbolic link to, each file.
 
-    Raises InputError if they cannot be written.
+    Raises InputError if they cannot be written, Stopped by Ctrl-C.
     """
     answers = list(zip(prediction.table["kind"], prediction.table["category"]))
     folders = _folder_names(answers)
@@ -126,9 +130,13 @@ def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"])
                 shutil.copy2(source, target)
         except OSError as error:
             raise InputError(
-                f"cannot write {printable(str(target))}: {error.strerror}; make room there, or "
-                "give another folder to --copy-to"
+                f"cannot write {printable(str(target))}: {error.strerror}; make room there and "
+                f"delete {into}, which is not complete, or give another folder to --copy-to"
             ) from error
+        except KeyboardInterrupt:
+            raise Stopped(
+                f"stopped; {into} is not complete: delete it before the same command is given again"
+            ) from None
 
 
 def _table(

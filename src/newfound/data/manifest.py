@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.errors import ParserWarning
+from pandas.errors import ParserError, ParserWarning
 
 from newfound.batch import UNLABELLED
 from newfound.data.file_status import are_absent
@@ -227,9 +227,14 @@ def _parts(path: Path) -> Iterator[pd.DataFrame]:
             "encoding; save it as UTF-8"
         ) from error
     except (ValueError, OSError, ParserWarning) as error:
+        cure = (
+            "a field with a comma in it has to be in quotes"
+            if isinstance(error, ParserError)
+            else "see that it opens in another program"
+        )
         raise InputError(
-            f"{printable(str(path))!r} cannot be read as a table: {error}; see that it opens "
-            "in another program"
+            f"{printable(str(path))!r} cannot be read as a table: "
+            f"{' '.join(str(error).split())}; {cure}"
         ) from error
     for at in range(0, max(len(table), 1), _ROWS_AT_ONCE):
         yield table.iloc[at : at + _ROWS_AT_ONCE]
