@@ -82,7 +82,9 @@ def test_a_place_in_use_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="is not empty; give a new folder"):
             check_can_sort(tmp_path, place)
     paths = save_images(tmp_path / "photos", 0, range(1))
-    with pytest.raises(InputError, match=r"cannot write .*delete .*below, which .*another folder"):
+    with pytest.raises(
+        InputError, match=r"cannot write .*delete what lies in .*below, or .*another folder"
+    ):
         sort_files(predicted(paths, ["x"]), tmp_path / "file" / "below", "copy")
 
 

@@ -93,10 +93,18 @@ def test_pictures_alone_do_not_keep_a_run_from_its_end(
     arguments = [word for word in command(tmp_path / "run") if word != "--quiet"]
     arguments[arguments.index("none")] = "memory"
     assert newfound(*arguments) == 0
-    assert "the report is without pictures: 'dying://b/0.tar' does" in capsys.readouterr().err
+    assert "warning: The report is without pictures" in capsys.readouterr().out
     thumbnails = read_thumbnails(RunFolder(tmp_path / "run"))
     assert len(thumbnails["row"]) == len(thumbnails["pixels"]) == 0
-    assert (tmp_path / "run" / "report.html").exists()
+    assert "The report is without pictures" in (tmp_path / "run" / "report.html").read_text()
+
+    Dying.is_dead = False
+    (tmp_path / "run" / "thumbnails.npz").unlink()
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert newfound(*arguments) == 0
+    assert len(read_thumbnails(RunFolder(tmp_path / "run"))["row"]) > 0
+    assert "without pictures" not in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_each_of_several_processes_tells_of_its_own_store(

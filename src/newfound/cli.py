@@ -31,7 +31,7 @@ from newfound.config import (
 from newfound.data.manifest import read_truth
 from newfound.discovery import Discovery, choose_preset, load
 from newfound.dry_run import try_out
-from newfound.errors import InputError, Stopped, StoreError
+from newfound.errors import CompilerError, InputError, Stopped, StoreError
 from newfound.files import write_atomically, write_csv
 from newfound.out_place import check_place_of_table, real_place
 from newfound.predict import check_can_sort, predict, sort_files
@@ -105,8 +105,9 @@ def _explain(error: BaseException) -> int:
                 "The same command with --debug shows where. Please report it."
             )
             code = OWN_ERROR
-    # A store may answer the other processes.
-    if distributed.is_writer() or code == OWN_ERROR or isinstance(error, StoreError):
+    # The other processes may have an answer from the store, or a compiler.
+    is_its_own = code == OWN_ERROR or isinstance(error, StoreError | CompilerError)
+    if distributed.is_writer() or is_its_own:
         print(text, file=sys.stderr)
     return code
 
@@ -358,7 +359,7 @@ def _predict(
         for name, reason in prediction.skipped.itertuples(index=False):
             progress.message(f"left out: {name!r}: {reason}")
         kind, n_left_out = prediction.files.kind, len(prediction.skipped)
-        left_out = f", {n_left_out:,} left out: the run is of {kind}" if n_left_out else ""
+        left_out = f", {n_left_out:,} left out" if n_left_out else ""
         progress.message(f"{len(prediction.table)} {kind} -> {out}{left_out}")
     if quiet and n_left_out:  # which no table names
         told = f"{n_left_out} {kind} are left out; without --quiet it is told why"

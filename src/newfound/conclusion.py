@@ -104,7 +104,7 @@ def conclude(finding: Finding, progress: Progress) -> None:
     progress.stage("Drawing the map", 1)
     positions = map_positions(unlabelled.features, config.seed)
     items = items_table(catalogue.names[catalogue.unlabelled], categories, positions, clusters)
-    _write_tables(finding, items, unlabelled, categories, progress)
+    warnings = _write_tables(finding, items, unlabelled, categories)
 
     noun = item_noun(config.preset)
     result = {
@@ -113,7 +113,8 @@ def conclude(finding: Finding, progress: Progress) -> None:
         | {"sorting": finding.seconds["sorting"] + time.monotonic() - began},
         "memory_bytes": peak_memory(finding.device),
         "baselines": baselines,
-        "warnings": find_warnings(
+        "warnings": warnings
+        + find_warnings(
             items,
             categories.names,
             folder.epochs(),
@@ -226,8 +227,8 @@ def _write_tables(
     items: pd.DataFrame,
     unlabelled: Answers,
     categories: Categories,
-    progress: Progress,
-) -> None:
+) -> list[str]:
+    """Returns warnings."""
     folder = finding.folder
     members = choose_members(unlabelled.features, categories)
     by_category = categories_table(items, categories.names, members)
@@ -239,19 +240,25 @@ def _write_tables(
     write_csv(folder.categories, by_category)
 
     shown = _shown(items, members)
-    _write_arrays(folder.thumbnails, **_thumbnails(finding, shown, progress))
+    thumbnails, warnings = _thumbnails(finding, shown)
+    _write_arrays(folder.thumbnails, **thumbnails)
     write_embedding(folder.embedding, unlabelled.features, categories.probabilities)
+    return warnings
 
 
-def _thumbnails(finding: Finding, shown: np.ndarray, progress: Progress) -> dict[str, np.ndarray]:
-    """Of rows of the items table; none where their store no longer answers, as all else is done."""
+def _thumbnails(finding: Finding, shown: np.ndarray) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Of rows of the items table, and a warning if their store no longer answers: then there are
+    none, as all else is done."""
     rows = finding.catalogue.unlabelled[shown]
     make = partial(make_thumbnails, config=finding.config, workers=finding.workers)
     try:
-        return make(finding.catalogue.items.subset(rows), shown)
-    except StoreError as error:
-        progress.message(f"the report is without pictures: {error}")
-        return make(finding.catalogue.items.subset(rows[:0]), shown[:0])
+        return make(finding.catalogue.items.subset(rows), shown), []
+    except StoreError:
+        told = (
+            "The report is without pictures, as their store does not answer. Once it does, delete "
+            f"{finding.folder.thumbnails} and give the same command again."
+        )
+        return make(finding.catalogue.items.subset(rows[:0]), shown[:0]), [told]
 
 
 def _shown(items: pd.DataFrame, members: list[Members]) -> np.ndarray:

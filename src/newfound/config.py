@@ -191,7 +191,8 @@ class Config(_Frozen):
         ge=0,
         description="steps in which, once training has ended, the novel head alone learns by Eq. 8 "
         "on the trained network's features, if there are 200 unlabelled items and more, of which "
-        "more than a tenth still changed category in an epoch; 0 as in the paper",
+        "more than a tenth still changed category in each of the last epochs, on average; 0 as in "
+        "the paper",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 autocast where the device computes in it"
@@ -634,7 +635,7 @@ def _of_no_setting(name: str) -> str:
     """What to say of a name that no setting has, where it was given as one."""
     if name in Runtime.model_fields:
         return f"none of these settings; a run takes it as runtime=newfound.Runtime({name}=...)"
-    if name in VideoConfig.model_fields:
+    if name in VideoConfig.model_fields and name not in Config.model_fields:
         return "a setting of videos alone"
     near = get_close_matches(name, [*VideoConfig.model_fields, *Runtime.model_fields, "num_novel"])
     return "no setting has this name" + (f"; did you mean {' or '.join(near)}?" if near else "")

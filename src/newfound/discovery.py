@@ -91,7 +91,8 @@ class Discovery:
     def evaluate(self, truth: Mapping[str, str]) -> dict[str, Any]:
         """ACC, NMI, ARI, per category, against true class names by the table's paths.
 
-        Raises InputError if not every item's truth is given: None, NaN, a blank and -1 are none.
+        Raises InputError if not every item's truth is given; None, NaN, a blank and the number -1
+        are none.
         """
         if not isinstance(truth, Mapping):
             raise InputError(

@@ -16,6 +16,7 @@ from newfound.batch import UNLABELLED
 from newfound.config import Config, Runtime
 from newfound.data.loader import Items
 from newfound.data.rehearsal import hidden_classes
+from newfound.distributed import agreed
 from newfound.evaluate import clustering_accuracy
 from newfound.inference import ask
 from newfound.models.network import make_network
@@ -97,7 +98,7 @@ def rehearse(
     ):
         return None
     answers = ask(network, items, rehearsal.pretended, config=config, device=device)
-    if settles(config, len(rehearsal.pretended), epochs):
+    if agreed(lambda: settles(config, len(rehearsal.pretended), epochs)):
         settle(ground, torch.from_numpy(answers.features))
         answers = ask(network, items, rehearsal.pretended, config=config, device=device)
     return clustering_accuracy(rehearsal.hidden, answers.novel.argmax(axis=1))

@@ -66,7 +66,7 @@ def predict(
     device = choose_device(machine.device)
     workers = choose_workers(machine.workers)
     kind = kind_of(config.preset)
-    if Path(data).suffix.lower() in (".csv", ".parquet"):
+    if Path(data).suffix.lower() in (".csv", ".parquet") and not Path(data).is_dir():
         raise InputError(
             f"{printable(os.fspath(data))!r} is a table; give a folder, a file or shards to predict"
         )
@@ -119,24 +119,26 @@ def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"])
     """
     answers = list(zip(prediction.table["kind"], prediction.table["category"]))
     folders = _folder_names(answers)
-    for i, answer in enumerate(answers):
-        source = Path(prediction.files.path(i)).absolute()
-        target = _free_name(into / folders[answer] / source.name)
-        try:
+    target = into
+    try:
+        for i, answer in enumerate(answers):
+            source = Path(prediction.files.path(i)).absolute()
+            target = _free_name(into / folders[answer] / source.name)
             target.parent.mkdir(parents=True, exist_ok=True)
             if how == "link":
                 target.symlink_to(source)
             else:
                 shutil.copy2(source, target)
-        except OSError as error:
-            raise InputError(
-                f"cannot write {printable(str(target))}: {error.strerror}; make room there and "
-                f"delete {into}, which is not complete, or give another folder to --copy-to"
-            ) from error
-        except KeyboardInterrupt:
-            raise Stopped(
-                f"stopped; {into} is not complete: delete it before the same command is given again"
-            ) from None
+    except OSError as error:
+        raise InputError(
+            f"cannot write {printable(str(target))}: {error.strerror}; make room there and delete "
+            f"what lies in {printable(str(into))}, or give another folder to --copy-to"
+        ) from error
+    except KeyboardInterrupt:
+        raise Stopped(
+            f"stopped; what lies in {printable(str(into))} is not complete: delete it before the "
+            "same command is given again"
+        ) from None
 
 
 def _table(

@@ -40,7 +40,7 @@ def test_patterns_that_stand_for_themselves_or_too_much() -> None:
             expanded(pattern)
 
 
-@pytest.mark.parametrize("data", ["s3://bucket/*.tar", "here/part-*.tar"])
+@pytest.mark.parametrize("data", ["s3://bucket/*.tar", "s3://bucket/*/0.tar", "here/part-*.tar"])
 def test_a_star_is_told_what_there_is_in_its_place(data: str) -> None:
     with pytest.raises(InputError, match=r"has a \*; give the folder of the shards, or brac"):
         shard_addresses(data)

@@ -61,8 +61,9 @@ def read_part(address: str, start: int, end: int) -> bytes:
             if seconds is None:
                 raise StoreError(
                     f"{as_shown(address)!r} does not give what is asked for ({in_words(error)}); "
-                    "see to the connection and the permissions, or leave that shard out. Then give "
-                    "the same command again: it goes on from the work that is kept, if any"
+                    "see to the connection and the permissions, then give the same command again: "
+                    "it goes on from the work that is kept, if any. Without that shard it is a new "
+                    "run, with another --out"
                 ) from error
             time.sleep(seconds)
     raise AssertionError("the last time returns or raises")

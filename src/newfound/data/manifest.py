@@ -228,8 +228,8 @@ def _parts(path: Path) -> Iterator[pd.DataFrame]:
         ) from error
     except (ValueError, OSError, ParserWarning) as error:
         cure = (
-            "a field with a comma in it has to be in quotes"
-            if isinstance(error, ParserError)
+            "a field with a comma in it has to be in quotes, and each quote closed"
+            if isinstance(error, ParserError | ParserWarning)
             else "see that it opens in another program"
         )
         raise InputError(

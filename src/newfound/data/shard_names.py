@@ -41,7 +41,8 @@ def shard_addresses(data: str | os.PathLike[str]) -> list[str]:
     if not is_remote(text):
         text = os.path.abspath(text)  # noqa: PTH100 - Path.absolute leaves .. in it
     is_here = not is_remote(text) and os.path.exists(text)  # noqa: PTH110 - never raises
-    if "*" in shown.rpartition("/")[2] and not is_here:
+    pattern = shown if is_remote(text) else shown.rpartition("/")[2]
+    if "*" in pattern and not is_here:
         raise InputError(
             f"{shown!r} has a *; give the folder of the shards, or braces, as in "
             "part-{000..012}.tar"
