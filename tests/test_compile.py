@@ -11,34 +11,18 @@ from torch._inductor import config as inductor
 from torch._inductor.exc import TritonMissing
 from torch.fx import GraphModule
 
-from newfound.batch import Media
 from newfound.config import Runtime, make_config
 from newfound.data.loader import CachedPixels
 from newfound.errors import InputError
 from newfound.models.network import make_network
 from newfound.stages import Ground, stages
 from newfound.train import train
+from support.clips_in_memory import ClipsInMemory
 from support.made_images import make_folder
 from support.small_run import TINY_VIDEOS, discover_command, newfound, tiny_config
 
 STEPS = 3
 """Of a stage, each in an epoch of its own, as the ramp differs from one to the next."""
-
-
-class KeptClips:
-    """Made clips, of which some items have no sound."""
-
-    clips = 1
-
-    def __init__(self, n_items: int) -> None:
-        generator = torch.Generator().manual_seed(0)
-        pixels = torch.randint(0, 256, (n_items, 3, 2, 16, 16), generator=generator).byte()
-        sound = torch.randint(-9999, 9999, (n_items, 8000), generator=generator).short()
-        heard = torch.arange(n_items) % 5 != 0
-        self.media = Media(pixels, sound * heard[:, None], heard)
-
-    def batches(self, rows: list[torch.Tensor], draw: Any = None) -> Any:  # noqa: ARG002
-        return (self.media.select(batch) for batch in rows)
 
 
 def losses_of(kind: str, compiles: bool, **settings: Any) -> list[float]:
@@ -49,7 +33,7 @@ def losses_of(kind: str, compiles: bool, **settings: Any) -> list[float]:
         config = tiny_config(**common)
         items: Any = CachedPixels(pixels.byte().reshape(8, 1, 16, 16))
     else:
-        config, items = make_config(**TINY_VIDEOS | common), KeptClips(8)
+        config, items = make_config(**TINY_VIDEOS | common), ClipsInMemory(8, seed=0)
     ground = Ground(
         make_network(config, 2, 2),
         config,

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,13 @@ from torch import Tensor, nn
 from newfound import distributed, settling
 from newfound.baselines import deep_transfer_clustering
 from newfound.baselines.deep_transfer_clustering import initial_centres
-from newfound.batch import Media
 from newfound.cli import run_command_line
 from newfound.config import VideoConfig, make_config
 from newfound.data import loader
 from newfound.data.clip_loader import read_clips
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
-from newfound.data.loader import CachedPixels, Draw, read_images
+from newfound.data.loader import CachedPixels, read_images
 from newfound.data.source import UnreadableError
 from newfound.errors import InputError
 from newfound.files import write_text
@@ -41,6 +40,7 @@ from newfound.progress import Progress
 from newfound.settling import settle
 from newfound.stages import Ground, begin_ours, check_method, stages
 from newfound.train import Training, train
+from support.clips_in_memory import ClipsInMemory
 from support.made_videos import Picture, steady, write_video
 from support.processes import in_processes
 from support.signals import signalled
@@ -71,22 +71,6 @@ some_processes = pytest.mark.parametrize("processes", [2, 4])
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-class KeptClips:
-    """Made clips with sound, of which some items have none."""
-
-    clips = 1
-
-    def __init__(self, n_items: int, **_: Any) -> None:
-        generator = torch.Generator().manual_seed(SEED)
-        pixels = torch.randint(0, 256, (n_items, 3, 2, 16, 16), generator=generator)
-        sound = torch.randint(-9999, 9999, (n_items, 8000), generator=generator)
-        heard = torch.arange(n_items) % 5 != 0
-        self.media = Media(pixels.byte(), sound.short() * heard[:, None], heard)
-
-    def batches(self, rows: list[Tensor], draw: Draw | None = None) -> Iterator[Media]:  # noqa: ARG002
-        return (self.media.select(batch) for batch in rows)
-
-
 def noisy(kinds: np.ndarray) -> np.ndarray:
     """Grey pictures of 16 pixels, kinds told apart by stripes, with much noise.
 
@@ -108,11 +92,13 @@ def image_ground(**settings: Any) -> tuple[Ground, CachedPixels]:
     )
 
 
-def video_ground(**settings: Any) -> tuple[Ground, KeptClips]:
+def video_ground(**settings: Any) -> tuple[Ground, ClipsInMemory]:
     config = make_config(**TINY_VIDEOS | GENTLY | settings)
     labels = np.where(np.arange(24) % 2, -1, np.arange(24) % 3)
     network = make_network(config, 3, 3)
-    return Ground(network, config, labels, np.arange(24), 12.1, torch.device("cpu")), KeptClips(24)
+    return Ground(network, config, labels, np.arange(24), 12.1, torch.device("cpu")), ClipsInMemory(
+        24, SEED
+    )
 
 
 def state_after(training: Training, items: Any, steps: int) -> dict[str, Any]:
