@@ -10,8 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 import torch
 
 from benchmarks.clock import Work
-from newfound.data.loader import free_memory
-from newfound.device import begin_peak_memory, peak_memory
+from newfound.memory import begin_peak_memory, free_memory, peak_memory
 
 M_MMAP_THRESHOLD = -3
 """A parameter of glibc's `mallopt`, from its `malloc.h`."""

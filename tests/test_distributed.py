@@ -24,7 +24,7 @@ from newfound.baselines import deep_transfer_clustering
 from newfound.baselines.deep_transfer_clustering import initial_centres
 from newfound.cli import run_command_line
 from newfound.config import VideoConfig, make_config
-from newfound.data import loader
+from newfound.data import room
 from newfound.data.clip_loader import read_clips
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
@@ -598,8 +598,8 @@ def test_a_stage_of_too_few_items_to_share_is_refused(tmp_path: Path) -> None:
 
 def test_items_are_kept_where_all_processes_have_room(tmp_path: Path) -> None:
     def choose() -> str:
-        loader.free_memory = lambda: 10**6 if distributed.rank() == 0 else 10
-        return loader.choose_cache(100, 100, torch.device("cpu"), "auto")
+        room.free_memory = lambda: 10**6 if distributed.rank() == 0 else 10
+        return room.choose_cache(100, 100, torch.device("cpu"), "auto")
 
     assert in_processes(2, tmp_path, choose) == ["none"] * 2
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from newfound import inference
 from newfound.batch import Media
 from newfound.config import VideoConfig, make_config
-from newfound.data.loader import CachedPixels, Draw
+from newfound.data.items import Draw
+from newfound.data.loader import CachedPixels
 from newfound.errors import NonFiniteLossError
 from newfound.inference import Answers, answers_to, ask
 from newfound.models.heads import NearestCentre

@@ -14,7 +14,7 @@ from benchmarks.results import CaseResult, Row, Size, times
 from benchmarks.trainings import noise
 from newfound.augment import IMAGENET_MEAN, IMAGENET_STD, Views, two_views
 from newfound.config import Config, make_config
-from newfound.device import compute_threads
+from newfound.cores import compute_threads
 
 _BUDGETS: dict[Size, Budget] = {
     "tiny": Budget(0, 2),

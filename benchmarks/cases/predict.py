@@ -13,7 +13,7 @@ from benchmarks.results import CaseResult, Row, Size, speeds
 from benchmarks.trainings import Precision, Setting, network_of, own_precision
 from newfound.batch import Outputs, Seen
 from newfound.config import Config
-from newfound.device import compute_threads
+from newfound.cores import compute_threads
 from newfound.inference import ask
 from newfound.look import Look
 from newfound.models.network import Network

@@ -18,12 +18,13 @@ from benchmarks.stage_clock import STAGES, StageClock
 from benchmarks.trainings import Precision, Setting, begin, noise, own_precision
 from newfound.batch import Batch
 from newfound.config import Config, VideoConfig
+from newfound.cores import choose_workers, compute_threads
 from newfound.data.clip_loader import KeptClips, kept_places
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
-from newfound.data.loader import CachedPixels, Draw, Items
+from newfound.data.items import Draw, Items
+from newfound.data.loader import CachedPixels
 from newfound.data.reading import read_items
-from newfound.device import choose_workers, compute_threads
 from newfound.train import Training
 
 _BUDGETS: dict[Size, Budget] = {

@@ -24,7 +24,8 @@ from benchmarks.trainings import (
 )
 from newfound.batch import Outputs, Seen
 from newfound.config import VideoConfig
-from newfound.device import begin_peak_memory, compute_threads, peak_memory
+from newfound.cores import compute_threads
+from newfound.memory import begin_peak_memory, peak_memory
 from newfound.models.network import Network
 from newfound.train import Training
 

@@ -20,13 +20,13 @@ from newfound.batch import Media
 from newfound.config import Config, VideoConfig
 from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.clip_loader import StreamedClips
-from newfound.data.loader import Items
-from newfound.device import peak_memory
+from newfound.data.items import Items
 from newfound.embedding import PART_ROWS, write_embedding
 from newfound.errors import StoreError
 from newfound.evaluate import assessment, scores
 from newfound.files import write_atomically, write_csv, write_text
 from newfound.inference import Answers
+from newfound.memory import peak_memory
 from newfound.model_file import save_model
 from newfound.models.network import Network
 from newfound.progress import Progress

@@ -17,7 +17,8 @@ from torch import Generator, Tensor, nn
 from torch.autograd.function import Function, FunctionCtx, once_differentiable
 
 from newfound.chance import SharedGenerator
-from newfound.device import choose_device, local_processes
+from newfound.cores import local_processes
+from newfound.device import choose_device
 from newfound.errors import InputError, Stopped
 
 PATIENCE = timedelta(hours=6)

@@ -18,18 +18,16 @@ from torch.autograd.graph import saved_tensors_hooks
 from newfound.batch import Batch, Media
 from newfound.conclusion import rows_to_calibrate_on
 from newfound.config import VideoConfig
+from newfound.cores import compute_threads
 from newfound.data.catalogue import Catalogue, check_counts
 from newfound.data.folders import other_kind_in_words
-from newfound.data.loader import Draw, Room, Skipped, choose_cache, free_memory, spoilt
+from newfound.data.items import Draw
 from newfound.data.reading import bytes_when_kept, clips_tried, read_items
-from newfound.device import (
-    choose_device,
-    compute_threads,
-    describe,
-    lack_of_memory_in_words,
-    peak_memory,
-)
+from newfound.data.room import Room, choose_cache
+from newfound.data.skipped import Skipped, spoilt
+from newfound.device import choose_device, describe
 from newfound.errors import InputError
+from newfound.memory import free_memory, lack_of_memory_in_words, peak_memory
 from newfound.models.network import make_network
 from newfound.mu_search import candidates
 from newfound.progress import Progress, duration

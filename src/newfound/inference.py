@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from newfound import distributed
 from newfound.batch import Media, Outputs
 from newfound.config import Config
-from newfound.data.loader import Items
+from newfound.data.items import Items
 from newfound.errors import NonFiniteLossError
 from newfound.look import Look
 from newfound.models.heads import NearestCentre

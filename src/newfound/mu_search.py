@@ -14,7 +14,7 @@ import torch
 
 from newfound.batch import UNLABELLED
 from newfound.config import Config, Runtime
-from newfound.data.loader import Items
+from newfound.data.items import Items
 from newfound.data.rehearsal import hidden_classes
 from newfound.distributed import agreed
 from newfound.evaluate import clustering_accuracy

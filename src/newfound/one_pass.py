@@ -10,7 +10,8 @@ from newfound.data.clip_loader import CENTRE, ClipDecoding, Place, clip_shape, l
 from newfound.data.clips import ClipFiles, evenly
 from newfound.data.decoding import AHEAD, Chunk, Decoding, decoded
 from newfound.data.images import ImageSource
-from newfound.data.loader import ImageDecoding, Skipped, image_requests
+from newfound.data.loader import ImageDecoding, image_requests
+from newfound.data.skipped import Skipped
 from newfound.data.source import OnProgress
 
 Decoded = tuple[Media | None, list[Skipped]]

@@ -13,20 +13,17 @@ import pandas as pd
 
 from newfound.answer import one_answer
 from newfound.config import Machine, kind_of
+from newfound.cores import choose_workers, compute_threads
 from newfound.data.addresses import as_shown
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
 from newfound.data.opening import files_in
 from newfound.data.shard_names import are_shards
 from newfound.data.source import printable
-from newfound.device import (
-    choose_device,
-    choose_workers,
-    compute_threads,
-    lack_of_memory_in_words,
-)
+from newfound.device import choose_device
 from newfound.errors import InputError, Stopped
 from newfound.inference import answers_to
+from newfound.memory import lack_of_memory_in_words
 from newfound.model_file import load_model
 from newfound.one_pass import OnePass
 from newfound.progress import Progress

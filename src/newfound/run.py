@@ -14,25 +14,21 @@ from newfound import distributed
 from newfound.baselines.kmeans import centres_and_variance, kmeans
 from newfound.conclusion import Finding, conclude, rows_to_calibrate_on
 from newfound.config import Config, Runtime
+from newfound.cores import choose_workers, compute_threads
 from newfound.data.catalogue import Catalogue, Truth, check_counts, drop, hold_out
 from newfound.data.decoding import is_of_a_lost_worker, lost_worker_in_words
 from newfound.data.folders import some
 from newfound.data.images import ArrayImages
-from newfound.data.loader import Items, check_share_bad
+from newfound.data.items import Items
 from newfound.data.reading import read_items
-from newfound.device import (
-    begin_peak_memory,
-    choose_workers,
-    compute_threads,
-    describe,
-    lack_of_memory_in_words,
-    uses_bfloat16,
-)
+from newfound.data.skipped import check_share_bad
+from newfound.device import describe, uses_bfloat16
 from newfound.errors import InputError, RunFolderError, Stopped
 from newfound.files import write_csv
 from newfound.inference import Answers, ask
 from newfound.interrupt import stop_requested, terminated_as_by_ctrl_c
 from newfound.kept_training import KeptTraining
+from newfound.memory import begin_peak_memory, lack_of_memory_in_words
 from newfound.models.heads import NearestCentre
 from newfound.models.network import make_network
 from newfound.mu_search import Rehearsal, candidates, make_rehearsal, rehearse

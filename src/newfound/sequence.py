@@ -8,7 +8,7 @@ from torch import Tensor
 
 from newfound.config import Runtime
 from newfound.data.catalogue import Catalogue, Truth
-from newfound.data.loader import Items
+from newfound.data.items import Items
 from newfound.distributed import agreed
 from newfound.errors import Stopped
 from newfound.evaluate import clustering_accuracy

@@ -32,7 +32,7 @@ from newfound.baselines.objectives import (
 )
 from newfound.baselines.ranking_statistics import widened_head
 from newfound.config import Config, Runtime
-from newfound.data.loader import class_balanced_batches
+from newfound.data.batches import class_balanced_batches
 from newfound.errors import InputError
 from newfound.look import Look
 from newfound.models.batch_norm import share_statistics

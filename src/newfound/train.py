@@ -19,9 +19,10 @@ from torch.nn.utils import get_total_norm
 
 from newfound import distributed
 from newfound.batch import Batch
+from newfound.compiling import lack_of_compiler_in_words
 from newfound.config import Config
-from newfound.data.loader import Draw, Items, epoch_batches
-from newfound.device import lack_of_compiler_in_words
+from newfound.data.batches import epoch_batches
+from newfound.data.items import Draw, Items
 from newfound.errors import NonFiniteLossError
 from newfound.first_failure import FirstFailure
 from newfound.models.network import Network

@@ -26,7 +26,8 @@ from newfound.data.clip_loader import (
     tried_places,
 )
 from newfound.data.clips import ClipFiles, evenly
-from newfound.data.loader import Draw, Items, Skipped
+from newfound.data.items import Draw, Items
+from newfound.data.skipped import Skipped
 from newfound.data.videos import Video
 from newfound.errors import InputError
 from support.made_videos import Picture, Sound, clicks, steady, tone, write_bad_videos, write_video
@@ -460,7 +461,7 @@ def test_auto_keeps_them_if_all_places_of_all_videos_fit(
 ) -> None:
     config = video_config()
     needed = len(paths) * 3 * bytes_per_clip(clip_shape(config))
-    monkeypatch.setattr("newfound.data.loader.free_memory", lambda: 2 * needed + n_bytes)
+    monkeypatch.setattr("newfound.data.room.free_memory", lambda: 2 * needed + n_bytes)
     items, _ = read(paths, config, cache="auto")
     assert isinstance(items, KeptClips if kept else StreamedClips)
 

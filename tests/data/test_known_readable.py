@@ -15,7 +15,8 @@ from newfound.data.clip_loader import read_clips
 from newfound.data.clips import Clip, ClipFiles
 from newfound.data.images import FileImages, ImageSource
 from newfound.data.known_readable import KnownReadable
-from newfound.data.loader import Skipped, read_images
+from newfound.data.loader import read_images
+from newfound.data.skipped import Skipped
 from support.made_videos import Picture, Sound, steady, tone, write_video
 from support.small_run import TINY_VIDEOS
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from newfound.batch import Media
-from newfound.data.loader import Draw
+from newfound.data.items import Draw
 
 
 class ClipsInMemory:

@@ -19,7 +19,7 @@ from newfound.baselines.ranking_statistics import (
 )
 from newfound.batch import UNLABELLED, Batch, Media, Outputs, Seen
 from newfound.config import Config
-from newfound.data.loader import Items
+from newfound.data.items import Items
 from newfound.distributed import agreed, gathered
 from newfound.inference import Answers, ask
 from newfound.look import Look

@@ -23,8 +23,10 @@ from newfound.config import Cache, VideoConfig
 from newfound.data.clips import Clip, ClipFiles, ClipShape, evenly
 from newfound.data.decoding import AHEAD, Bad, Chunk, Decoding, decoded, usable
 from newfound.data.index import About
+from newfound.data.items import Draw, Items
 from newfound.data.known_readable import KnownReadable
-from newfound.data.loader import Draw, Items, Room, Skipped, choose_cache, without_unusable
+from newfound.data.room import Room, choose_cache
+from newfound.data.skipped import Skipped, without_unusable
 from newfound.data.sound import SAMPLE_RATE
 from newfound.data.source import OnProgress, UnreadableError
 from newfound.errors import InputError

@@ -13,7 +13,9 @@ from newfound.data.clip_loader import (
 )
 from newfound.data.clips import ClipFiles
 from newfound.data.images import decode_side
-from newfound.data.loader import Items, Skipped, read_images
+from newfound.data.items import Items
+from newfound.data.loader import read_images
+from newfound.data.skipped import Skipped
 from newfound.data.source import OnProgress
 
 

@@ -1,0 +1,38 @@
+"""Where decoded items are kept: on the device, in memory, or nowhere."""
+
+from typing import Literal
+
+import torch
+
+from newfound.config import Cache
+from newfound.cores import local_processes
+from newfound.distributed import everyones
+from newfound.memory import free_memory
+
+Room = Literal["device", "memory", "none"]
+"""Where decoded items are kept."""
+
+
+def choose_cache(
+    n_items: int,
+    bytes_per_item: int,
+    device: torch.device,
+    wish: Cache,
+) -> Room:
+    """Where to keep decoded pixels; "auto" takes the fastest place with half of it to spare.
+
+    It is one place for all processes of a run, as what they have to tell one another depends on it.
+    """
+    if wish == "auto":
+        places = everyones(_fastest_with_room(n_items * bytes_per_item, device))
+        return "none" if "none" in places else "memory" if "memory" in places else "device"
+    return "memory" if wish == "device" and device.type == "cpu" else wish
+
+
+def _fastest_with_room(n_bytes: int, device: torch.device) -> Room:
+    # Pixels pass through the host's memory in any case, and each process of a run keeps all.
+    if n_bytes > free_memory() / 2 / local_processes():
+        return "none"
+    if device.type == "cuda" and n_bytes <= torch.cuda.mem_get_info(device)[0] / 2:
+        return "device"
+    return "memory"

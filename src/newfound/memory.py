@@ -1,0 +1,79 @@
+"""How much memory is free, how much was used at most, and what to say where it is too little."""
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from newfound.errors import InputError
+
+
+def free_memory() -> int:
+    """Bytes of memory that can be had, by Linux's files; elsewhere a careful 4 GiB."""
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return 4 * 2**30
+    available = int(_numbers(meminfo)["MemAvailable:"]) * 1024
+    return min([available, *_left_to_groups(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
+
+
+def _left_to_groups(own: Path, root: Path) -> Iterator[int]:
+    """Bytes that are left to this process's control group and those around it, as jobs have them.
+
+    What Linux would give up when asked, pages of files read long ago, counts as left.
+
+    own: tells which group it is; root: where they all lie, of their second version.
+    """
+    lines = own.read_text().splitlines() if own.exists() else []
+    group = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    for place in (root / group, *(root / group).parents):
+        limit = place / "memory.max"
+        if place.is_relative_to(root) and limit.exists():
+            text = limit.read_text().strip()
+            if text != "max":
+                used = int((place / "memory.current").read_text())
+                files = int(_numbers(place / "memory.stat")["inactive_file"])
+                yield max(0, int(text) - used + files)
+
+
+def _numbers(table: Path) -> dict[str, str]:
+    """Of each line the first two words."""
+    words = map(str.split, table.read_text().splitlines())
+    return {name: number for name, number, *_ in words}
+
+
+def begin_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory` count from now on, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak is what is resident now
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes at once: of a CUDA device that torch handed out, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        peak_kib = next(line.split()[1] for line in lines if line.startswith("VmHWM:"))
+        return 1024 * int(peak_kib)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+@contextmanager
+def lack_of_memory_in_words(cure: str) -> Iterator[None]:
+    """Within, what fails for want of memory raises InputError. cure: what the user can do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        reason = str(error) or type(error).__name__
+        if isinstance(error, torch.OutOfMemoryError):
+            reason = ". ".join(reason.split(". ")[:2])  # how much; then come hints for programmers
+        elif not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in reason:
+            raise
+        raise InputError(f"there is not enough memory ({reason}); {cure}") from error
