@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo demo-videos format check test test-all bench bench-compare
+.PHONY: setup demo demo-videos format check test test-all test-gpu bench bench-compare
 
 setup: $(STAMP)
 
@@ -29,11 +29,15 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Without a GPU, where there is one: two runs on it agree but for rounding, and it cannot be forked.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/pytest
 
 test-all: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m ''
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/pytest -m ''
+
+test-gpu: setup
+	$(BIN)/pytest -m '' tests/test_cuda.py tests/test_device.py tests/test_memory.py tests/data/test_loader.py
 
 # What it measures: docs/benchmarks.md. For more or less of it: make bench BENCH='--only pairs --full'.
 bench: $(VENV)/.installed-bench

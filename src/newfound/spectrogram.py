@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import pad
-from torchaudio.functional import melscale_fbanks
 
 from newfound.chance import uniform
 
@@ -85,9 +84,8 @@ class LogMel:
         window = torch.hann_window(sounds.window_samples)
         # So that a full-scale sine has the power 1 = 0 dB in the bin at its frequency.
         self.window = (2 * window / window.sum()).to(device)
-        self.filters: Tensor = melscale_fbanks(
-            self.fft_samples // 2 + 1, 0.0, sounds.sample_rate / 2, sounds.mels, sounds.sample_rate
-        ).to(device)
+        bins = self.fft_samples // 2 + 1
+        self.filters = mel_filters(bins, sounds.mels, sounds.sample_rate).to(device)
 
     def __call__(self, sound: Tensor) -> Tensor:
         """Spectrograms, their frames with sound of mean 0 and deviation 1, those of silence 0.
@@ -128,6 +126,21 @@ class LogMel:
         real, imaginary = torch.view_as_real(spectrum).square_().unbind(dim=-1)
         bands: Tensor = (real + imaginary) @ self.filters
         return bands
+
+
+def mel_filters(bins: int, mels: int, sample_rate: int) -> Tensor:
+    """(bins, mels) float32: triangles of height 1 whose corners are evenly spaced on HTK's scale.
+
+    bins: of an FFT, from 0 Hz to half the sample rate. As torchaudio's `melscale_fbanks`, which it
+    is not worth to depend on: its binary has to be made for the very CUDA that torch is for.
+    """
+    hertz = torch.linspace(0, sample_rate / 2, bins)[:, None]
+    highest = 2595 * math.log10(1 + sample_rate / 2 / 700)
+    corners = 700 * (10 ** (torch.linspace(0, highest, mels + 2) / 2595) - 1)
+    apart = corners.diff()
+    rising = (hertz - corners[:-2]) / apart[:-1]
+    falling = (corners[2:] - hertz) / apart[1:]
+    return torch.minimum(rising, falling).clamp(min=0)
 
 
 def fft_samples(sounds: Sounds) -> int:
