@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 import torch
 
 from benchmarks.clock import Work
-from newfound.memory import begin_peak_memory, free_memory, peak_memory
+from newfound.memory import begin_peak_memory, free_memory, free_on_gpu, peak_memory
 
 M_MMAP_THRESHOLD = -3
 """A parameter of glibc's `mallopt`, from its `malloc.h`."""
@@ -36,7 +36,7 @@ def peak_mb(prepare: Callable[[int], Work], rows: int, device: torch.device) -> 
 def room(device: torch.device) -> int:
     """Bytes that a measurement may take: half of what is free."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 2
+        return free_on_gpu(device) // 2
     return free_memory() // 2
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from newfound.device import choose_device, describe, uses_bfloat16
+from newfound.device import choose_device, describe, float32_as_such, uses_bfloat16
 from newfound.errors import InputError
 
 CPU = torch.device("cpu")
@@ -35,3 +35,19 @@ def test_a_gpu_that_is_named_becomes_the_current_one(monkeypatch: pytest.MonkeyP
 def test_hardware_is_named() -> None:
     assert describe(CPU).startswith("CPU, ")
     assert f"{torch.get_num_threads()} threads" in describe(CPU)
+
+
+@pytest.mark.parametrize(("precision", "tf32"), [("float32", False), ("bfloat16", True)])
+def test_float32_is_multiplied_as_such_whatever_a_notebook_says(precision: str, tf32: bool) -> None:
+    left, right = torch.randn(2, 512, 512, generator=torch.Generator().manual_seed(0)).unbind()
+    exact = left @ right
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with float32_as_such(precision):
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert torch.backends.cudnn.allow_tf32 == tf32
+            assert torch.equal(left @ right, exact)
+        assert torch.get_float32_matmul_precision() == "medium"
+        assert torch.backends.cudnn.allow_tf32
+    finally:
+        torch.set_float32_matmul_precision("highest")

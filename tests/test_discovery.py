@@ -18,6 +18,7 @@ from newfound import conclusion, embedding
 from newfound.baselines import kmeans
 from newfound.cli import run_command_line
 from newfound.discovery import choose_preset
+from newfound.models.network import Network
 from newfound.surroundings import plain_surroundings
 from support.made_images import made_arrays, make_folder
 from support.small_run import TINY, assert_same_run, discover_command
@@ -209,6 +210,28 @@ def test_what_a_notebook_set_around_it_changes_nothing(
         assert settings_of_torch_and_numpy() == before
     assert_same_run(tmp_path / "plain", tmp_path / "within")
     pd.testing.assert_frame_equal(again, predicted, check_exact=True)
+
+
+def test_products_that_a_notebook_made_coarse_are_exact_within(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    forward = Network.forward
+
+    def noting(network: Network, *given: Any) -> Any:
+        seen.append(torch.get_float32_matmul_precision())
+        return forward(network, *given)
+
+    monkeypatch.setattr(Network, "forward", noting)
+    photos = make_folder(tmp_path / "photos", each=6)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        found = discovered(photos, out=tmp_path / "run")
+        trained = len(seen)
+        found.predict(photos / "unlabelled", workers=0)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert len(seen) > trained and set(seen) == {"highest"}
 
 
 def test_a_call_from_python_is_the_command(tmp_path: Path) -> None:

@@ -637,6 +637,51 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
         distributed._own_device("cuda")
 
 
+@pytest.mark.parametrize(("device", "ends"), [("cpu", 1), ("cuda", 0)])
+def test_who_fails_on_a_gpu_does_not_wait_to_end_the_group(
+    device: str, ends: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NCCL ends a group in all processes together, and the others are somewhere else."""
+    ended: list[None] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(distributed, "_own_device", lambda _: torch.device(device))
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: ended.append(None))
+    with pytest.raises(InputError), distributed.joined(device):
+        raise InputError("full")
+    assert len(ended) == ends
+    with distributed.joined(device):
+        pass
+    assert len(ended) == ends + 1
+
+
+def test_what_one_process_meets_in_training_it_tells_itself(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = discover_command(made_data(tmp_path / "data"), tmp_path / "run", **GENTLY)
+    take_step = Training.take_step
+
+    def work() -> int:
+        def lack(training: Training, batch: Any) -> None:
+            if os.environ["RANK"] == "1" and training.step == 2:
+                raise torch.OutOfMemoryError("out of memory")
+            take_step(training, batch)
+
+        Training.take_step = lack  # type: ignore[method-assign]
+        return newfound(*command)
+
+    (tmp_path / "in").mkdir()
+    assert in_processes(2, tmp_path / "in", work, join=False) == [130, 2]
+    assert capfd.readouterr().err.count("there is not enough memory (out of memory); give") == 1
+
+
+def test_only_one_process_may_compile(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = discover_command(made_data(tmp_path / "data"), tmp_path / "run")
+    assert runs_in_processes(2, tmp_path / "in", [*command, "--compile"]) == [2] * 2
+    assert capfd.readouterr().err.count("--compile is for one process, and there are 2") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_group_for_gpus_alone_is_refused(tmp_path: Path) -> None:
     store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
     torch.distributed.init_process_group("cuda:gloo", store=store, rank=0, world_size=1)

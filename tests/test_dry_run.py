@@ -17,7 +17,7 @@ from newfound.data.opening import open_catalogue
 from newfound.dry_run import PROBE, try_out
 from newfound.errors import InputError
 from newfound.progress import Progress
-from newfound.run import Job, run, with_held_out
+from newfound.run import Job, run, with_held_out, with_less_memory
 from newfound.run_folder import RunFolder
 from support.made_images import make_folder
 from support.made_videos import Picture, Sound, clicks, steady, write_video
@@ -152,6 +152,27 @@ def test_a_machine_too_small_is_told_before_it_is_tried(
     assert sizes == [PROBE]
     assert "this machine is too small: a step of 8 items needs at least" in lines[-1]
     assert any(line.endswith("by steps of 4") for line in lines)
+
+
+def test_kept_items_take_of_the_memory_that_steps_need(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = job(photos, tmp_path, **TINY, cache="memory")
+    kept = len(it.catalogue) * module.bytes_when_kept(it.config)
+    monkeypatch.setattr(module._Steps, "memory_needed", lambda _: 10_000)
+    for free, fits in ((10_000 + kept, True), (10_000 + kept - 1, False)):
+        monkeypatch.setattr(module, "free_memory", lambda free=free: free)
+        told = "\n".join(try_out(it, Progress(quiet=True)))
+        assert ("this machine is too small" not in told) == fits
+        assert ("of it for the kept items: --cache none does without" not in told) == fits
+
+
+def test_on_a_gpu_room_is_made_by_keeping_images_elsewhere(photos: Path, tmp_path: Path) -> None:
+    here, gpu = job(photos, tmp_path, **TINY), torch.device("cuda")
+    assert with_less_memory(here, gpu).startswith("give --cache memory, so that no images are kept")
+    there = job(photos, tmp_path, **TINY, cache="memory")
+    for other, device in ((there, gpu), (here, torch.device("cpu"))):
+        assert with_less_memory(other, device).startswith("give a smaller --batch than 8")
 
 
 def test_the_memory_of_a_batch_follows_from_that_of_the_probe(photos: Path, tmp_path: Path) -> None:

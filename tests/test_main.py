@@ -53,3 +53,23 @@ def test_ctrl_c_while_torch_is_loaded_is_no_mistake() -> None:
         check=False,
     )
     assert (stopped.returncode, stopped.stderr) == (130, "newfound: stopped\n")
+
+
+FAILED_AMONG_OTHERS = """
+import atexit
+import newfound.cli, newfound.distributed
+from newfound.__main__ import main
+
+atexit.register(print, "ended as Python does")
+newfound.distributed.count = lambda: 2
+newfound.cli.run_command_line = lambda _: print("why") or 2
+main()
+"""
+
+
+def test_who_failed_among_others_is_gone_at_once() -> None:
+    """What Python does at its end could wait for the others, who wait for this process."""
+    failed = subprocess.run(
+        [sys.executable, "-c", FAILED_AMONG_OTHERS], capture_output=True, text=True, check=False
+    )
+    assert (failed.returncode, failed.stdout) == (2, "why\n")

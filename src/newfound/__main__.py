@@ -11,11 +11,18 @@ def main() -> None:
     let_waiting_threads_sleep()
     keep_freed_memory()
     try:  # it takes seconds, in which people change their minds
-        from newfound.cli import run_command_line  # noqa: PLC0415 - it loads torch: after the above
+        # They load torch: after the above.
+        from newfound.cli import run_command_line  # noqa: PLC0415
+        from newfound.distributed import count  # noqa: PLC0415
     except KeyboardInterrupt:
         print("newfound: stopped", file=sys.stderr, flush=True)
         os._exit(130)  # Python may remember the interrupt and die of it where it exits by itself
-    sys.exit(run_command_line(sys.argv[1:]))
+    code = run_command_line(sys.argv[1:])
+    if count() > 1:  # it failed, and to end their group as Python does it could wait for ever
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

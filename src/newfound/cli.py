@@ -31,7 +31,7 @@ from newfound.config import (
 from newfound.data.manifest import read_truth
 from newfound.discovery import Discovery, choose_preset, load
 from newfound.dry_run import try_out
-from newfound.errors import CompilerError, InputError, Stopped, StoreError
+from newfound.errors import InputError, LocalError, Stopped
 from newfound.files import write_atomically, write_csv
 from newfound.out_place import check_place_of_table, real_place
 from newfound.predict import check_can_sort, predict, sort_files
@@ -105,9 +105,7 @@ def _explain(error: BaseException) -> int:
                 "The same command with --debug shows where. Please report it."
             )
             code = OWN_ERROR
-    # The other processes may have an answer from the store, or a compiler.
-    is_its_own = code == OWN_ERROR or isinstance(error, StoreError | CompilerError)
-    if distributed.is_writer() or is_its_own:
+    if distributed.is_writer() or code == OWN_ERROR or isinstance(error, LocalError):
         print(text, file=sys.stderr)
     return code
 

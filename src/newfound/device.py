@@ -1,5 +1,7 @@
 """Which device computes, and in which precision."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -33,6 +35,24 @@ def uses_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: tor
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
+@contextmanager
+def float32_as_such(precision: str) -> Iterator[None]:
+    """Within, float32 is multiplied as float32, and by convolutions too if that is the precision.
+
+    Else torch rounds what is convolved on a GPU to TF32's 10 bits, and what is multiplied if a
+    notebook or the environment says so. Pairs are counted by such products whatever the precision
+    of the network.
+    """
+    products, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = tf32 and precision != "float32"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = tf32
 
 
 def describe(device: torch.device) -> str:

@@ -24,7 +24,8 @@ from newfound.errors import InputError, Stopped
 PATIENCE = timedelta(hours=6)
 """For how long processes wait for one another, as for the writer's k-means of many items.
 
-Once they have joined, the end of one is told by its closed connection, at once.
+Once they have joined, the end of one is told by its closed connection, at once; among GPUs by
+torchrun, which ends the others.
 """
 
 _T = TypeVar("_T")
@@ -71,8 +72,13 @@ def joined(wish: str) -> Iterator[torch.device]:
     dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield device
-    finally:
-        dist.destroy_process_group()
+    except BaseException:
+        # NCCL's end is for all processes together, and the others may be waiting for this one
+        # elsewhere: it is left to the end of the process, which torchrun tells the others.
+        if device.type != "cuda":
+            dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
 
 
 def _check_can_tell_one_another() -> None:

@@ -25,9 +25,9 @@ from newfound.data.items import Draw
 from newfound.data.reading import bytes_when_kept, clips_tried, read_items
 from newfound.data.room import Room, choose_cache
 from newfound.data.skipped import Skipped, spoilt
-from newfound.device import choose_device, describe
+from newfound.device import choose_device, describe, float32_as_such
 from newfound.errors import InputError
-from newfound.memory import free_memory, lack_of_memory_in_words, peak_memory
+from newfound.memory import free_memory, free_on_gpu, lack_of_memory_in_words, peak_memory
 from newfound.models.network import make_network
 from newfound.mu_search import candidates
 from newfound.progress import Progress, duration
@@ -62,13 +62,15 @@ def try_out(job: Job, progress: Progress) -> list[str]:
     job = replace(job, config=resolved(job.config, device))
     place, bytes_each = _place(job, device)
     with (
-        lack_of_memory_in_words(with_less_memory(job.config)),
+        lack_of_memory_in_words(with_less_memory(job, device)),
         compute_threads(job.runtime.threads, job.config.width, job.config.px),
+        float32_as_such(job.config.precision),
     ):
         rows, media, skipped, read_seconds = _sample(job, place, device, progress)
         steps = _Steps(job, rows, media, device)
         progress.stage("Measuring steps", 1)
-        needed, free = steps.memory_needed(), _free_memory(device)
+        kept = _bytes_kept(job, place, device)
+        needed, free = kept + steps.memory_needed(), _free_memory(device)
         batch = steps.batch if needed <= free else PROBE
         step_seconds = steps.seconds(batch) * steps.batch / batch
         hardware = describe(device)
@@ -90,8 +92,8 @@ def try_out(job: Job, progress: Progress) -> list[str]:
     if needed > free:
         lines.append(
             f"warning: this machine is too small: a step of {steps.batch:,} items needs at "
-            f"least {_size(needed)}, and {_size(free)} are free; give a smaller --batch, --px or "
-            "--width, or take a larger machine"
+            f"least {_size(needed)}{_of_which_kept(kept)}, and {_size(free)} are free; give a "
+            "smaller --batch, --px or --width, or take a larger machine"
         )
     return lines
 
@@ -290,8 +292,19 @@ def _search_steps(job: Job) -> int:
     return len(candidates(config.window)) * config.heldout_epochs * labelled_per_epoch
 
 
+def _bytes_kept(job: Job, place: Room, device: torch.device) -> int:
+    """Of the items that are kept where the steps are computed."""
+    beside = "memory" if device.type == "cpu" else "device"
+    bytes_each = bytes_when_kept(job.config)
+    return len(job.catalogue) * bytes_each if bytes_each and place == beside else 0
+
+
+def _of_which_kept(kept: int) -> str:
+    return f" ({_size(kept)} of it for the kept items: --cache none does without)" if kept else ""
+
+
 def _free_memory(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+    return free_on_gpu(device) if device.type == "cuda" else free_memory()
 
 
 def _shapes(**parts: Tensor | None) -> str:

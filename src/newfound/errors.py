@@ -5,7 +5,11 @@ class InputError(ValueError):
     """Something the user gave cannot be used; the command line prints it and exits with 2."""
 
 
-class StoreError(InputError):
+class LocalError(InputError):
+    """What one of several processes of a run may meet alone, so that each tells its own."""
+
+
+class StoreError(LocalError):
     """A store of shards elsewhere does not answer, which says nothing of what lies there."""
 
 
@@ -21,7 +25,7 @@ class NonFiniteLossError(InputError):
     """A loss term became NaN or infinite; training stopped and kept its last good checkpoint."""
 
 
-class CompilerError(InputError):
+class CompilerError(LocalError):
     """torch.compile cannot work on this machine; a step was left half taken."""
 
 

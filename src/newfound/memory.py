@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from newfound.errors import InputError
+from newfound.errors import LocalError
 
 
 def free_memory() -> int:
@@ -18,6 +18,12 @@ def free_memory() -> int:
         return 4 * 2**30
     available = int(_numbers(meminfo)["MemAvailable:"]) * 1024
     return min([available, *_left_to_groups(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
+
+
+def free_on_gpu(device: torch.device) -> int:
+    """Bytes of a CUDA device that can be had, with those that torch keeps for later use."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
 
 
 def _left_to_groups(own: Path, root: Path) -> Iterator[int]:
@@ -67,7 +73,7 @@ def peak_memory(device: torch.device) -> int:
 
 @contextmanager
 def lack_of_memory_in_words(cure: str) -> Iterator[None]:
-    """Within, what fails for want of memory raises InputError. cure: what the user can do."""
+    """Within, what fails for want of memory raises LocalError. cure: what the user can do."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -76,4 +82,4 @@ def lack_of_memory_in_words(cure: str) -> Iterator[None]:
             reason = ". ".join(reason.split(". ")[:2])  # how much; then come hints for programmers
         elif not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in reason:
             raise
-        raise InputError(f"there is not enough memory ({reason}); {cure}") from error
+        raise LocalError(f"there is not enough memory ({reason}); {cure}") from error

@@ -20,7 +20,7 @@ from newfound.data.images import FileImages
 from newfound.data.opening import files_in
 from newfound.data.shard_names import are_shards
 from newfound.data.source import printable
-from newfound.device import choose_device
+from newfound.device import choose_device, float32_as_such
 from newfound.errors import InputError, Stopped
 from newfound.inference import answers_to
 from newfound.memory import lack_of_memory_in_words
@@ -78,6 +78,7 @@ def predict(
     with (
         lack_of_memory_in_words("give --device cpu, or end what else works on this one"),
         compute_threads(machine.threads, config.width, config.px),
+        float32_as_such(config.precision),
     ):
         answers = answers_to(one_pass, network, one_pass.clips, config, device)
         two_best = TwoBest.joined(

@@ -22,8 +22,8 @@ from newfound.data.images import ArrayImages
 from newfound.data.items import Items
 from newfound.data.reading import read_items
 from newfound.data.skipped import check_share_bad
-from newfound.device import describe, uses_bfloat16
-from newfound.errors import InputError, RunFolderError, Stopped
+from newfound.device import describe, float32_as_such, uses_bfloat16
+from newfound.errors import InputError, LocalError, RunFolderError, Stopped
 from newfound.files import write_csv
 from newfound.inference import Answers, ask
 from newfound.interrupt import stop_requested, terminated_as_by_ctrl_c
@@ -68,11 +68,13 @@ def run(job: Job, progress: Progress) -> None:
         distributed.check_batch(job.config.batch)
         if job.config.own_batch:
             distributed.check_batch(job.config.own_batch, "--own-batch")
+        _check_may_compile(job)
         job = replace(job, config=resolved(job.config, device))
         if distributed.count() > 1:
             _check_all_began_alike(job)
         with (
             compute_threads(job.runtime.threads, job.config.width, job.config.px),
+            float32_as_such(job.config.precision),
             _claimed(job, device) as continued,
         ):
             if distributed.agreed(lambda: _is_complete(job, progress)):
@@ -108,7 +110,7 @@ def _claimed(job: Job, device: torch.device) -> Iterator[bool]:
 
 def _work_until_stopped(job: Job, device: torch.device, progress: Progress) -> None:
     try:
-        with terminated_as_by_ctrl_c(), lack_of_memory_in_words(with_less_memory(job.config)):
+        with terminated_as_by_ctrl_c(), lack_of_memory_in_words(with_less_memory(job, device)):
             _work(job, device, progress)
     except KeyboardInterrupt:
         raise stopped(job.folder) from None
@@ -117,7 +119,7 @@ def _work_until_stopped(job: Job, device: torch.device, progress: Progress) -> N
             raise distributed.lost_process(job.folder.path) from error
         if not is_of_a_lost_worker(error):
             raise
-        raise InputError(
+        raise LocalError(
             f"{lost_worker_in_words(error)}; {job.folder.path} holds all work so far. The "
             "same command goes on from there. If it happens again, give fewer --workers "
             "for want of memory, or --workers 0 to do without"
@@ -237,6 +239,15 @@ def _warn(job: Job, text: str, progress: Progress) -> None:
     """Say it now, and in the report."""
     progress.message(f"warning: {text}")
     job.folder.log("warning", message=text)
+
+
+def _check_may_compile(job: Job) -> None:
+    """Raise InputError where the passes cannot be compiled as one graph each."""
+    if job.runtime.compile and distributed.count() > 1:
+        raise InputError(
+            f"--compile is for one process, and there are {distributed.count()}, whose exchanges "
+            "in BatchNorm and of gradients cannot be compiled; leave it out"
+        )
 
 
 def _check_all_began_alike(job: Job) -> None:
@@ -447,12 +458,17 @@ def with_held_out(job: Job, catalogue: Catalogue) -> Catalogue:
     return hold_out(catalogue, job.config.held_out, job.config.seed)
 
 
-def with_less_memory(config: Config) -> str:
-    """What takes less of it than these settings."""
-    return (
+def with_less_memory(job: Job, device: torch.device) -> str:
+    """What takes less of it than this job."""
+    config = job.config
+    smaller = (
         f"give a smaller --batch than {config.batch}, --px than {config.px} or --width than "
         f"{config.width}; that is a new run, with another --out"
     )
+    if device.type == "cpu" or job.runtime.cache not in ("auto", "device"):
+        return smaller
+    kind = job.catalogue.items.kind
+    return f"give --cache memory, so that no {kind} are kept there, to go on; or {smaller}"
 
 
 def resolved(config: Config, device: torch.device) -> Config:

@@ -97,7 +97,7 @@ class Training:
         self.config, self.device = config, device
         self.labels, self.trainable = labels.to(device), trainable
         self.objective = objective.to(device)
-        self.optimiser_name, self._draw_batches = optimiser, draw_batches or self._epoch_batches
+        self.optimiser_name, self._draw_batches = optimiser, draw_batches
         self.steps_per_epoch = len(trainable) // config.batch
         assert self.steps_per_epoch > 0, "check_counts lets no batch be larger than the set"
         losses = _Losses(self.network, self.objective)
@@ -132,7 +132,8 @@ class Training:
 
     def remaining_batches(self) -> list[Tensor]:
         """The batches of the current epoch that are still to come, catalogue rows."""
-        return self._draw_batches(self.epoch)[self.step % self.steps_per_epoch :]
+        draw_batches = self._draw_batches or self._epoch_batches
+        return draw_batches(self.epoch)[self.step % self.steps_per_epoch :]
 
     def _epoch_batches(self, epoch: int) -> list[Tensor]:
         return epoch_batches(

@@ -1,5 +1,6 @@
 """Decoding loses nothing in silence and never hangs."""
 
+import gc
 import os
 import signal
 from multiprocessing.reduction import ForkingPickler
@@ -110,6 +111,20 @@ class Broken(ArrayImages):
 def test_our_own_mistakes_are_not_taken_for_killed_workers(workers: int) -> None:
     with pytest.raises(RuntimeError, match="our own mistake"):
         decode_all(Broken(np.zeros((2, 8, 8), np.uint8)), 8, 1, workers)
+
+
+class Frozen(ArrayImages):
+    """Tells in its pixels whether the process that decodes collects what was there before."""
+
+    def load(self, i: int, px: int, channels: int) -> torch.Tensor:
+        frozen = get_worker_info() is not None and gc.get_freeze_count() > 0
+        return torch.full_like(super().load(i, px, channels), int(frozen))
+
+
+def test_workers_do_not_collect_what_the_first_process_has_left() -> None:
+    """Such as page-locked memory, which cannot be freed after a fork."""
+    pixels, _ = decode_all(Frozen(np.zeros((4, 8, 8), np.uint8)), 8, 1, workers=1)
+    assert pixels.all() and not gc.get_freeze_count()
 
 
 def test_what_a_worker_sends_needs_no_shared_memory() -> None:

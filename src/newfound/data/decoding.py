@@ -1,5 +1,6 @@
 """Decoding in worker processes: what they are asked for, and how it comes back."""
 
+import gc
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from newfound.batch import Media
 from newfound.data.folders import some
-from newfound.errors import InputError, StoreError
+from newfound.errors import LocalError, StoreError
 from newfound.interrupt import blocked, signals_held
 
 
@@ -97,7 +98,7 @@ def decoded(
 
     workers: processes, 0 = in this one.  pin: in page-locked memory, from which a copy to a CUDA
     device need not wait.  ahead: batches that each worker makes ahead, all of which may lie in
-    memory at once.  Raises InputError if a worker is killed or crashes, StoreError if a
+    memory at once.  Raises LocalError if a worker is killed or crashes, StoreError if a
     store does not answer.
     """
     loader = DataLoader(
@@ -126,7 +127,7 @@ def decoded(
             raise  # an error of the decoding itself, passed on by its worker
         in_hand = chain(*batches[n_done : n_done + workers * ahead])
         files = some(list(dict.fromkeys(dataset.name(request) for request in in_hand)))
-        raise InputError(
+        raise LocalError(
             f"{lost_worker_in_words(error)}. If for want of "
             f"memory, give fewer --workers than {workers}, or 0 to decode without any. If by a "
             f"damaged file, it is one of {files}: remove it (with --workers 1 fewer come into "
@@ -135,21 +136,21 @@ def decoded(
 
 
 def usable(chunk: Chunk, was_seen_whole: bool = True) -> Media:
-    """The media of a chunk of items that could be read. Raises InputError if one no longer can.
+    """The media of a chunk of items that could be read. Raises LocalError if one no longer can.
 
     was_seen_whole: everything that is asked for was decoded once before. Else a part of a video
     may never have been good.
     """
     for bad in chunk.bad:
         if bad.at_seconds is not None and not was_seen_whole:
-            raise InputError(
+            raise LocalError(
                 f"{bad.path} cannot be decoded at second {bad.at_seconds:.1f}: {bad.reason}. If "
                 "the file has changed since the run began, put it back, then continue the run. "
                 "Else that part was bad from the start, as only the end of every video is tried "
                 "first: remove the file, or give --places N, with which every place that is used "
                 "is tried; either is a new run, with another --out"
             )
-        raise InputError(
+        raise LocalError(
             f"a file that could be read when the run began no longer can: {bad.path}: "
             f"{bad.reason}; put it back, then continue the run"
         )
@@ -173,6 +174,9 @@ def _leave_stopping_to(first: int, _worker: int) -> None:
     """A terminal sends Ctrl-C to all, `timeout` and job schedulers SIGTERM; the first process may
     want what is being decoded, to stop between two steps. By SIGTERM of its own it ends the others.
     """
+    # What was left over in the first process, as of an earlier stage, is not to be collected here:
+    # to free its page-locked memory would take CUDA, which does not work after a fork.
+    gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if _FOR_THE_FIRST:
         threading.Thread(target=_end_by_wish_of, args=(first,), daemon=True).start()

@@ -7,7 +7,7 @@ import torch
 from newfound.config import Cache
 from newfound.cores import local_processes
 from newfound.distributed import everyones
-from newfound.memory import free_memory
+from newfound.memory import free_memory, free_on_gpu
 
 Room = Literal["device", "memory", "none"]
 """Where decoded items are kept."""
@@ -33,6 +33,6 @@ def _fastest_with_room(n_bytes: int, device: torch.device) -> Room:
     # Pixels pass through the host's memory in any case, and each process of a run keeps all.
     if n_bytes > free_memory() / 2 / local_processes():
         return "none"
-    if device.type == "cuda" and n_bytes <= torch.cuda.mem_get_info(device)[0] / 2:
+    if device.type == "cuda" and n_bytes <= free_on_gpu(device) / 2:
         return "device"
     return "memory"
