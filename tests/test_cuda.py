@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
+from newfound import settling
 from newfound.batch import Batch
 from newfound.first_failure import STEPS_BETWEEN_GLANCES, FirstFailure
 from newfound.train import Training
@@ -26,9 +28,21 @@ from support.small_run import (
 )
 
 DEVICE = "cuda"
+PARTS: list[dict[str, Any]] = [
+    *EVERY_STAGE,
+    {"settle_steps": 5},
+    {"method": "kcl", "pretraining": "none"},
+    {"method": "dtc", "pretraining": "labels", "dtc_variant": "te"},
+    {"method": "dtc", "pretraining": "labels", "dtc_variant": "tep"},
+]
+GENTLY = {"precision": "float32", "lr": 0.001, "warmup_epochs": 0}
+"""At a high rate any two trainings of which rounding differs drift apart."""
 ROUNDING = 0.02
 """By how much losses of two runs that are one may differ: sums on a GPU have no set order."""
 
+ON_TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+two_gpus = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
@@ -59,24 +73,41 @@ def losses(run: Path) -> list[float]:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("changed", EVERY_STAGE, ids=str)
-def test_every_stage_on_images(
-    photos: Path, tmp_path: Path, changed: dict[str, Any], precision: str
+@pytest.mark.parametrize("changed", PARTS, ids=str)
+def test_every_part_on_images(
+    photos: Path,
+    tmp_path: Path,
+    changed: dict[str, Any],
+    precision: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert newfound(*on_gpu(photos, tmp_path / "run", precision=precision, **changed)) == 0
+    monkeypatch.setattr(settling, "FEWEST", 16)
+    command = on_gpu(photos, tmp_path / "run", precision=precision, **changed)
+    assert newfound(*command, "--compare-labelled-only") == 0
     assert len(pd.read_csv(tmp_path / "run" / "items.csv")) == 16
     assert np.isfinite(losses(tmp_path / "run")).all()
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("changed", EVERY_STAGE, ids=str)
-def test_every_stage_on_videos(
-    clips: Path, tmp_path: Path, changed: dict[str, Any], precision: str
+@pytest.mark.parametrize("changed", PARTS, ids=str)
+def test_every_part_on_videos(
+    clips: Path,
+    tmp_path: Path,
+    changed: dict[str, Any],
+    precision: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(settling, "FEWEST", 16)
     settings = {"device": DEVICE, "precision": precision, **changed}
     assert newfound(*discover_videos_command(clips, tmp_path / "run", **settings)) == 0
     assert len(pd.read_csv(tmp_path / "run" / "items.csv")) == 16
     assert np.isfinite(losses(tmp_path / "run")).all()
+
+
+def test_the_threshold_is_searched_for(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "photos", known=(0, 1, 2, 3), novel=(4, 5), each=5)
+    assert newfound(*on_gpu(folder, tmp_path / "run", mu="heldout", heldout_epochs=1)) == 0
+    assert "heldout" in events(tmp_path / "run")
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -150,15 +181,16 @@ def test_a_compiled_run_is_the_same(kind: str, photos: Path, clips: Path, tmp_pa
     found = []
     for flags in ([], ["--compile"]):
         run = tmp_path / f"run{len(flags)}"
-        # At a high rate any two trainings of which rounding differs drift apart.
-        settings = {"device": DEVICE, "precision": "float32", "lr": 0.001}
         command = (
-            discover_command(photos, run, **settings)
+            discover_command(photos, run, device=DEVICE, **GENTLY)
             if kind == "images"
-            else discover_videos_command(clips, run, **settings)
+            else discover_videos_command(clips, run, device=DEVICE, **GENTLY)
         )
+        torch._dynamo.reset()
+        counters.clear()
         assert newfound(*command, *flags) == 0
         found.append(losses(run))
+    assert counters["stats"]["unique_graphs"] > 0 and not counters["graph_break"]
     assert found[1] == pytest.approx(found[0], rel=ROUNDING)
 
 
@@ -188,13 +220,46 @@ def test_prediction_on_a_gpu_is_that_on_a_cpu(photos: Path, tmp_path: Path) -> N
     assert (there["category"] == here["category"])[sure].all()
 
 
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@two_gpus
 @pytest.mark.parametrize("changed", [{}, {"method": "rs", "pretraining": "rotnet"}], ids=str)
 def test_two_gpus_find_what_one_finds(
     photos: Path, tmp_path: Path, changed: dict[str, Any]
 ) -> None:
-    assert newfound(*on_gpu(photos, tmp_path / "alone", **changed)) == 0
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = on_gpu(photos, tmp_path / "run", **changed)
-    subprocess.run([*launch, "--nproc-per-node", "2", "-m", "newfound", *command], check=True)
+    assert newfound(*on_gpu(photos, tmp_path / "alone", **GENTLY, **changed)) == 0
+    command = on_gpu(photos, tmp_path / "run", **GENTLY, **changed)
+    subprocess.run([*ON_TWO, "-m", "newfound", *command], check=True)
     assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "alone"), rel=ROUNDING)
+
+
+@two_gpus
+def test_two_gpus_whose_statistics_are_their_own(photos: Path, tmp_path: Path) -> None:
+    command = [*on_gpu(photos, tmp_path / "run"), "--no-sync-batch-norm"]
+    subprocess.run([*ON_TWO, "-m", "newfound", *command], check=True)
+    assert np.isfinite(losses(tmp_path / "run")).all()
+
+
+FAILING_ON_THE_SECOND = """
+import os, torch
+from newfound.__main__ import main
+from newfound.train import Training
+
+take_step = Training.take_step
+
+def lack(training, batch):
+    if os.environ["RANK"] == "1" and training.step == 3:
+        raise torch.OutOfMemoryError("out of memory")
+    take_step(training, batch)
+
+Training.take_step = lack
+main()
+"""
+
+
+@two_gpus
+def test_when_one_of_two_gpus_fails_the_run_ends_and_says_why(photos: Path, tmp_path: Path) -> None:
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING_ON_THE_SECOND)
+    command = [*ON_TWO, str(script), *on_gpu(photos, tmp_path / "run", epochs=50)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert ended.returncode != 0
+    assert "there is not enough memory (out of memory); give " in ended.stderr
