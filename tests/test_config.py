@@ -27,9 +27,19 @@ def test_presets_know_their_names_and_survive_json(name: str) -> None:
     assert make_config(name) == preset
 
 
-def test_none_leaves_the_presets_value_and_anything_else_replaces_it() -> None:
-    config = make_config("images", epochs=3, lr=None, unlabelled_share=0.5)
+def test_what_is_given_replaces_the_presets_value_and_the_methods() -> None:
+    config = make_config("images", epochs=3, unlabelled_share=0.5)
     assert (config.epochs, config.lr, config.unlabelled_share) == (3, 0.1, 0.5)
+    assert make_config("quick-videos").places == 7
+    assert make_config("quick-videos", places=None).places is None
+    assert make_config("images", method="kcl").own_batch == 100
+    assert make_config("images", method="kcl", own_batch=None).own_batch is None
+
+
+@pytest.mark.parametrize("setting", ["lr", "method"])
+def test_none_is_refused_where_it_is_no_value(setting: str) -> None:
+    with pytest.raises(InputError, match=f"{setting}: .*given: None"):
+        make_config("images", **{setting: None})
 
 
 def test_settings_cannot_be_changed_or_invented() -> None:

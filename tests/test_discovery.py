@@ -337,7 +337,7 @@ def test_a_number_of_numpy_is_one(tmp_path: Path) -> None:
             found.evaluate(odd)  # type: ignore[arg-type]
     truth = dict.fromkeys(found.table()["path"], 1)  # as whole numbers, in place of text
     assert found.evaluate(truth | {next(iter(truth)): "b"})["per_category"]  # type: ignore[arg-type, dict-item]
-    for none in (None, math.nan, np.nan, pd.NA, pd.NaT, "", "  ", -1, np.int64(-1)):
+    for none in (None, math.nan, np.nan, pd.NA, pd.NaT, "", "  ", -1, np.int64(-1), -1.0, "-1"):
         with pytest.raises(newfound.InputError, match="the truth lacks 12 of 12 items"):
             found.evaluate(dict.fromkeys(truth, none))  # type: ignore[arg-type]
     assert set(newfound.__all__) <= set(dir(newfound))

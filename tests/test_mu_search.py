@@ -27,6 +27,14 @@ def test_half_of_the_classes_stay_known() -> None:
     assert (rehearsal.known, rehearsal.novel) == (3, 2)
 
 
+def test_a_class_that_is_only_held_out_is_none() -> None:
+    """Of five classes, four are there to train on: 0, 2, 3, 4."""
+    rehearsal = make_rehearsal(LABELS, np.flatnonzero((LABELS >= 0) & (LABELS != 1)), num_novel=2)
+    assert (rehearsal.known, rehearsal.novel) == (2, 2)
+    assert rehearsal.labels.tolist() == [0, -1, 1, -1, -1, -1, 0, -1, 1, -1, -1, -1, -1]
+    assert rehearsal.hidden.tolist() == [2, 3, 2, 3]
+
+
 def test_three_classes_are_too_few() -> None:
     labels = np.array([0, 1, 2, -1])
     with pytest.raises(InputError, match="at least 4 labelled classes to search on, there are 3"):

@@ -44,6 +44,23 @@ def test_files_of_one_name_are_all_kept(tmp_path: Path) -> None:
     assert names == ["red-disc-000-2.png", "red-disc-000-3.png", "red-disc-000.png"]
 
 
+def test_names_that_were_tried_are_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of folders may each have their frame.jpg."""
+    paths = [save_images(tmp_path / str(part), 0, range(1))[0] for part in range(20)]
+    looks: list[Path] = []
+    exists = Path.exists
+
+    def counted(path: Path) -> bool:
+        looks.append(path)
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", counted)
+    sort_files(predicted(paths, ["x"] * 20), tmp_path / "sorted", "link")
+    assert sum("sorted" in path.parts for path in looks) == 20
+
+
 def test_each_category_has_a_folder_of_its_own(tmp_path: Path) -> None:
     """Whatever it is called: a known class may have the name of a novel category."""
     paths = save_images(tmp_path / "photos", 0, range(5))

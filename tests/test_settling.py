@@ -15,8 +15,10 @@ from newfound import mu_search, settling
 from newfound import run as run_module
 from newfound.config import METHOD_SETTINGS, PRESETS, Config, Runtime, make_config
 from newfound.data.loader import CachedPixels
+from newfound.data.opening import open_catalogue
 from newfound.errors import InputError
 from newfound.evaluate import clustering_accuracy
+from newfound.inference import ask
 from newfound.models.network import make_network
 from newfound.mu_search import make_rehearsal, rehearse
 from newfound.objective.pairs import wta_agreement, wta_windows
@@ -266,6 +268,33 @@ def test_nothing_but_the_novel_head_settles_on_the_features_of_the_unlabelled(
     unlabelled = np.load(tmp_path / "settled" / "embedding.npz")["features"]
     np.testing.assert_array_equal(given.numpy(), unlabelled)
     assert json.loads((tmp_path / "settled" / "result.json").read_text())["seconds"]["settling"] > 0
+
+
+@pytest.mark.parametrize(("worth", "times"), [(-9.0, 2), (1.0, 1)])
+def test_the_unlabelled_are_looked_at_again_only_by_another_head(
+    worth: float,
+    times: int,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    always_kept: None,
+) -> None:
+    asked: list[list[int]] = []
+
+    def watched(network: Any, items: Any, rows: np.ndarray, **named: Any) -> Any:
+        asked.append(rows.tolist())
+        return ask(network, items, rows, **named)
+
+    monkeypatch.setattr(settling, "WORTH_A_FALL", worth)
+    monkeypatch.setattr(run_module, "ask", watched)
+    with one_thread():
+        for name, steps in (("still", 0), ("settled", 2)):
+            asked.clear()
+            assert newfound(*discover_command(photos, tmp_path / name, settle_steps=steps)) == 0
+    unlabelled = open_catalogue(photos)[0].unlabelled.tolist()
+    assert asked.count(unlabelled) == times
+    tables = [(tmp_path / name / "items.csv").read_text() for name in ("still", "settled")]
+    assert (tables[0] == tables[1]) == (times == 1)
 
 
 @pytest.mark.parametrize("worth", [-9.0, 1.0])

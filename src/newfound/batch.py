@@ -9,6 +9,9 @@ from torch import Tensor
 UNLABELLED = -1
 """The label of every unlabelled item, from the catalogue to the loss."""
 
+UNLABELLED_AS_TEXT = ("-1", "-1.0")
+"""What becomes of it among texts; the second in a table's column of floats."""
+
 
 @dataclass(frozen=True)
 class Media:

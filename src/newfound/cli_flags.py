@@ -61,7 +61,8 @@ def open_named(data: str | None, problem: Problem, quiet: bool, **more: Any) -> 
 def defaults_of(preset: str | None, kind: Kind, method: str | None = None) -> Config:
     """The settings of a preset; of a kind's own where none is given, or one of the other kind."""
     fits = preset is not None and kind_of(preset) == kind
-    return make_config(preset if fits and preset else kind, method=method)
+    changed = {} if method is None else {"method": method}
+    return make_config(preset if fits and preset else kind, **changed)
 
 
 def check_kind(preset: str | None, kind: Kind) -> None:

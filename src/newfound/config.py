@@ -576,18 +576,17 @@ QUICK: dict[str, str] = {"images": "quick", "videos": "quick-videos"}
 
 
 def make_config(preset: str, **overrides: Any) -> Config:
-    """A preset as the method needs it, with some settings replaced; None leaves a default.
+    """A preset as the method needs it, with some settings replaced; None is a value, too.
 
     Raises InputError that names the setting, its value and what it may be.
     """
     settings_type(preset)  # raises if there is no such preset
-    given = {name: value for name, value in overrides.items() if value is not None}
-    of_method = METHOD_SETTINGS.get(given.get("method", "ours"), {})
-    return complete_config(PRESETS[preset].model_dump() | of_method | given)
+    of_method = METHOD_SETTINGS.get(overrides.get("method", "ours"), {})
+    return complete_config(PRESETS[preset].model_dump() | of_method | overrides)
 
 
 def complete_config(settings: dict[str, Any]) -> Config:
-    """Settings of which none is left to a preset: None is a value, too.
+    """Settings of which none is left to a preset.
 
     Raises InputError like `make_config`.
     """
@@ -603,7 +602,7 @@ def make_runtime(**settings: Any) -> Runtime:
 
 
 def make_machine(**settings: Any) -> Machine:
-    """Of these the ones that prediction has, too. Raises InputError like `make_config`."""
+    """The settings that a run and a prediction share, as `make_runtime` has all of a run."""
     return _made(Machine, settings)
 
 

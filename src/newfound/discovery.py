@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from newfound.batch import UNLABELLED
+from newfound.batch import UNLABELLED_AS_TEXT
 from newfound.config import Runtime, kind_of, make_config, make_machine
 from newfound.data.catalogue import Catalogue
 from newfound.data.clips import ClipFiles
@@ -91,8 +91,7 @@ class Discovery:
     def evaluate(self, truth: Mapping[str, str]) -> dict[str, Any]:
         """ACC, NMI, ARI, per category, against true class names by the table's paths.
 
-        Raises InputError if not every item's truth is given; None, NaN, a blank and the number -1
-        are none.
+        Raises InputError if not every item's truth is given; None, NaN, a blank and -1 are none.
         """
         if not isinstance(truth, Mapping):
             raise InputError(
@@ -271,4 +270,4 @@ def _is_no_class(label: Any) -> bool:
     """Whether a label is what stands for none, in a DataFrame, a table or an array."""
     if not pd.api.types.is_scalar(label):
         return False
-    return bool(pd.isna(label)) or not str(label).strip() or label == UNLABELLED
+    return bool(pd.isna(label)) or str(label).strip() in ("", *UNLABELLED_AS_TEXT)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-from sklearn.metrics.cluster import contingency_matrix
 
 from newfound.errors import InputError
 
@@ -29,8 +28,8 @@ def match(truth: np.ndarray, predicted: np.ndarray, classes: int, categories: in
 
     truth: (U,) int in 0..classes-1.  predicted: (U,) int in 0..categories-1.
     """
-    counts = np.zeros((classes, categories), dtype=np.int64)
-    np.add.at(counts, (truth, predicted), 1)
+    cells = np.bincount(truth * categories + predicted, minlength=classes * categories)
+    counts = cells.reshape(classes, categories)
     rows, columns = linear_sum_assignment(counts, maximize=True)
     return Match(rows, columns, counts)
 
@@ -50,8 +49,10 @@ def clustering_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
         )
     if not len(truth):
         return math.nan
-    counts = contingency_matrix(truth, predicted)
-    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(truth))
+    classes, truth = np.unique(truth, return_inverse=True)
+    categories, predicted = np.unique(predicted, return_inverse=True)
+    matched = match(truth, predicted, len(classes), len(categories))
+    return float(matched.counts[matched.truth, matched.category].sum() / len(truth))
 
 
 def scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

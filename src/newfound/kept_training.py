@@ -46,11 +46,13 @@ class KeptTraining:
         self._before = self._restore()
         self._first_step = training.step
         self._began = self._saved = time.monotonic()
+        self._ended: float | None = None
 
     @property
     def seconds(self) -> float:
         """Time spent on it, by all the commands that worked on it."""
-        return self._before + time.monotonic() - self._began
+        until = time.monotonic() if self._ended is None else self._ended
+        return self._before + until - self._began
 
     def run(
         self,
@@ -104,6 +106,7 @@ class KeptTraining:
         )
         with stop_requested() as stop, self._saved_if_items_fail():
             train(training, items, after_step=after_step, after_epoch=after_epoch)
+        self._ended = time.monotonic()
         return not any_process(stop())
 
     @contextmanager

@@ -52,17 +52,18 @@ class Rehearsal:
 def make_rehearsal(labels: np.ndarray, labelled: np.ndarray, num_novel: int) -> Rehearsal:
     """Hide the labels of the last classes: as many as the run has novel ones, or half of all.
 
+    Classes count that have items to train on.
+
     labels: (n,) int64.  labelled: rows with a label to train on.  Raises InputError with fewer
     than 4 classes (see `hidden_classes`).
     """
-    classes = int(labels[labelled].max()) + 1
-    novel = hidden_classes(classes, num_novel)
-    known = classes - novel
-    hidden_from = labels[labelled] >= known
+    classes, numbers = np.unique(labels[labelled], return_inverse=True)
+    novel = hidden_classes(len(classes), num_novel)
+    known = len(classes) - novel
+    is_hidden = numbers >= known
     rehearsed = np.full_like(labels, UNLABELLED)
-    rehearsed[labelled[~hidden_from]] = labels[labelled[~hidden_from]]
-    pretended = labelled[hidden_from]
-    return Rehearsal(rehearsed, labelled, pretended, labels[pretended], known, novel)
+    rehearsed[labelled[~is_hidden]] = numbers[~is_hidden]
+    return Rehearsal(rehearsed, labelled, labelled[is_hidden], numbers[is_hidden], known, novel)
 
 
 def rehearse(

@@ -117,11 +117,12 @@ def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"])
     """
     answers = list(zip(prediction.table["kind"], prediction.table["category"]))
     folders = _folder_names(answers)
+    tried: dict[Path, int] = {}
     target = into
     try:
         for i, answer in enumerate(answers):
             source = Path(prediction.files.path(i)).absolute()
-            target = _free_name(into / folders[answer] / source.name)
+            target = _free_name(into / folders[answer] / source.name, tried)
             target.parent.mkdir(parents=True, exist_ok=True)
             if how == "link":
                 target.symlink_to(source)
@@ -179,10 +180,13 @@ def _shortened(name: str) -> str:
     return name.encode()[:_FOLDER_NAME_BYTES].decode(errors="ignore")  # no half of a character
 
 
-def _free_name(path: Path) -> Path:
-    """The path, or with -2, -3, ... before its ending if files of one name meet."""
-    candidate, count = path, 1
-    while candidate.exists() or candidate.is_symlink():
-        count += 1
-        candidate = path.with_name(f"{path.stem}-{count}{path.suffix}")
-    return candidate
+def _free_name(path: Path, tried: dict[Path, int]) -> Path:
+    """The path, or with -2, -3, ... before its ending if files of one name meet.
+
+    tried: how many names of a path were; they are not tried again.
+    """
+    while True:
+        tried[path] = count = tried.get(path, 0) + 1
+        free = path if count == 1 else path.with_name(f"{path.stem}-{count}{path.suffix}")
+        if not (free.exists() or free.is_symlink()):
+            return free

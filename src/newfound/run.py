@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -172,17 +172,19 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     seconds |= train_in_stages(ground, catalogue, truth, items, job.folder, job.runtime, progress)
     if job.config.method == "kmeans":
         _cluster_features(ground, items, progress)
-    has_settled = False
+    settled = None
     epochs = distributed.agreed(job.folder.epochs)
     if settles(job.config, len(ground.unlabelled), epochs):
-        has_settled, seconds["settling"] = _settle(ground, items, job.folder, progress)
+        settled = _settle(ground, items, job.folder, progress)
+        seconds["settling"] = settled.seconds
     narrow_known_head(ground.network, len(catalogue.class_names))
     labelled_only = None
     if job.compare_labelled_only:
         labelled_only, took = _labelled_only_features(job, catalogue, items, device, progress)
         seconds["training_on_labels_alone"] = took
     began = time.monotonic()
-    unlabelled, labelled = _answers(ground, catalogue, items, progress)
+    still_true = settled.answers if settled else None
+    unlabelled, labelled = _answers(ground, catalogue, items, still_true, progress)
     seconds["sorting"] = time.monotonic() - began
     finding = Finding(
         folder=job.folder,
@@ -197,7 +199,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
         labelled=labelled,
         labelled_only=labelled_only,
         skipped=len(job.catalogue) - len(catalogue),
-        has_settled=has_settled,
+        has_settled=settled is not None and settled.is_kept,
         seconds=seconds,
     )
     distributed.agreed(lambda: conclude(finding, progress))
@@ -347,43 +349,53 @@ def _try_mu(
 
 
 def _answers(
-    ground: Ground, catalogue: Catalogue, items: Items, progress: Progress
+    ground: Ground,
+    catalogue: Catalogue,
+    items: Items,
+    of_unlabelled: Answers | None,
+    progress: Progress,
 ) -> tuple[Answers, Answers]:
-    """What the trained network says of the unlabelled items, and of those to calibrate on."""
-    asked = (catalogue.unlabelled, rows_to_calibrate_on(catalogue))
-    progress.stage("Sorting", sum(map(len, asked)))
-    unlabelled, labelled = (
-        ask(
-            ground.network,
-            items,
-            rows,
-            config=ground.config,
-            device=ground.device,
-            advance=progress.advance,
-        )
-        for rows in asked
-    )
-    return unlabelled, labelled
+    """What the trained network says of the unlabelled items, and of those to calibrate on.
+
+    of_unlabelled: the first, if the network has been asked already.
+    """
+    measured, unlabelled = rows_to_calibrate_on(catalogue), catalogue.unlabelled
+    unknown = 0 if of_unlabelled else len(unlabelled)
+    progress.stage("Sorting", unknown + len(measured))
+    if of_unlabelled is None:
+        of_unlabelled = _ask(ground, items, unlabelled, progress)
+    return of_unlabelled, _ask(ground, items, measured, progress)
 
 
-def _settle(
-    ground: Ground, items: Items, folder: RunFolder, progress: Progress
-) -> tuple[bool, float]:
-    """Let the novel head settle on the trained network: whether it is another now, and seconds."""
-    began = time.monotonic()
-    progress.stage("Looking at the unlabelled once more", len(ground.unlabelled))
-    answers = ask(
+def _ask(ground: Ground, items: Items, rows: np.ndarray, progress: Progress) -> Answers:
+    return ask(
         ground.network,
         items,
-        ground.unlabelled,
+        rows,
         config=ground.config,
         device=ground.device,
         advance=progress.advance,
     )
+
+
+class _Settled(NamedTuple):
+    """Whether the novel head is another now; the answers for the unlabelled if it is not."""
+
+    is_kept: bool
+    answers: Answers | None
+    seconds: float
+
+
+def _settle(ground: Ground, items: Items, folder: RunFolder, progress: Progress) -> _Settled:
+    """Let the novel head settle on the trained network."""
+    began = time.monotonic()
+    progress.stage("Looking at the unlabelled", len(ground.unlabelled))
+    answers = _ask(ground, items, ground.unlabelled, progress)
     progress.stage("Settling the novel head", ground.config.settle_steps)
     settling = settle(ground, torch.from_numpy(answers.features), progress.advance)
     folder.log("settled", kept=settling.is_kept, **settling._asdict())
-    return settling.is_kept, time.monotonic() - began
+    still_true = None if settling.is_kept else answers
+    return _Settled(settling.is_kept, still_true, time.monotonic() - began)
 
 
 def _cluster_features(ground: Ground, items: Items, progress: Progress) -> None:

@@ -471,7 +471,7 @@ def test_arrays_with_whole_labels() -> None:
     assert truth is None and again.fingerprint() == catalogue.fingerprint()
 
 
-@pytest.mark.parametrize("blank", ["", None])
+@pytest.mark.parametrize("blank", ["", "  ", None])
 def test_arrays_with_text_labels(blank: str | None) -> None:
     catalogue = made_of(["cat", blank, "ant", blank])
     assert catalogue.class_names == ("ant", "cat")
@@ -500,6 +500,8 @@ def test_labels_that_are_no_valid_text_are_printable() -> None:
         ([[0], [1], [2], [-1]], r"shape \(4, 1\)"),
         ([0, 1, None, None], "labels hold 0"),
         (["a", "b", "", -1], "labels hold -1"),
+        (["a", "b", "-1", "-1"], "labels hold '-1'; give .* '' for unlabelled"),
+        (["0.0", "1.0", "-1.0", "2.0"], "labels hold '-1.0'"),
         ([0, 1, math.nan, math.nan], "labels hold 0"),
         ([0, 1, -2, -1], "labels hold -2; give ints from 0 on with -1 for unlabelled"),
         ([0, 1, 2, 3], "no unlabelled image"),

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.errors import ParserError, ParserWarning
 
-from newfound.batch import UNLABELLED
+from newfound.batch import UNLABELLED, UNLABELLED_AS_TEXT
 from newfound.data.file_status import are_absent
 from newfound.data.folders import some
 from newfound.data.source import printable
@@ -106,7 +106,7 @@ def _all_rows(path: Path, spans: bool, shown: str) -> Listed:
         written = [_text(cell) for cell in table["path"]]
         texts = [_text(cell) for cell in table["label"]]
         for text in texts:
-            if text in ("-1", "-1.0"):  # the second as a column of floats has it
+            if text in UNLABELLED_AS_TEXT:
                 raise InputError(
                     f"{shown} has the label {text}; leave it empty for unlabelled items"
                 )

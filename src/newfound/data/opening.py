@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from torchvision import datasets
 
-from newfound.batch import UNLABELLED
+from newfound.batch import UNLABELLED, UNLABELLED_AS_TEXT
 from newfound.data.catalogue import Catalogue, Source, Truth, checked
 from newfound.data.clips import ClipFiles
 from newfound.data.digits import placed_digits
@@ -144,7 +144,7 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | Sequence[Any]) -> Catalog
     """A catalogue of images in memory.
 
     pixels: uint8, (n, h, w) grey or (n, h, w, 3) RGB.
-    labels: (n,) ints from 0 on with -1 = unlabelled, or strings with "", None or pandas' NaN =
+    labels: (n,) ints from 0 on with -1 = unlabelled, or strings with blanks, None or pandas' NaN =
     unlabelled; known classes are numbered in their order (ints by value, strings by name).
 
     Raises InputError for other pixels or labels, less than two labelled classes, or no
@@ -498,14 +498,19 @@ def _label_values(labels: ArrayLike | Sequence[Any]) -> list[Any]:
         odd = [value for value in values if value < UNLABELLED]
         is_label = [value != UNLABELLED for value in values]
     else:
-        odd = [value for value in values if not (isinstance(value, str) or _is_missing(value))]
-        is_label = [isinstance(value, str) and value != "" for value in values]
+        odd = [value for value in values if not (_is_text(value) or _is_missing(value))]
+        is_label = [isinstance(value, str) and bool(value.strip()) for value in values]
     if odd:
         raise InputError(
             f"the labels hold {odd[0]!r}; give ints from 0 on with -1 for unlabelled, or strings "
             "with '' for unlabelled"
         )
     return [value if keep else None for value, keep in zip(values, is_label)]
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is text, and not what -1 becomes as text."""
+    return isinstance(value, str) and value.strip() not in UNLABELLED_AS_TEXT
 
 
 def _is_missing(value: Any) -> bool:

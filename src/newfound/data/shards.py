@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from newfound.batch import UNLABELLED
+from newfound.batch import UNLABELLED, UNLABELLED_AS_TEXT
 from newfound.data.addresses import (
     as_shown,
     common_folder,
@@ -316,4 +316,4 @@ def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str) -> str:
             "leave it out for an unlabelled item"
         )
     text = "" if label is None else str(label).strip()
-    return "" if text in ("-1", "-1.0") else text.encode("utf-8", "backslashreplace").decode()
+    return "" if text in UNLABELLED_AS_TEXT else text.encode("utf-8", "backslashreplace").decode()
