@@ -358,6 +358,8 @@ def test_a_checkpoint_is_due_in_all_processes_after_the_same_step(tmp_path: Path
         kept = Noting(training, "Training", tmp_path / "checkpoint.pt", "data", seconds)
         with Progress(quiet=True) as progress:
             assert kept.run(items, progress, lambda _figures, _categories: None)
+        took = kept.seconds
+        assert kept.seconds == took  # what comes after the training takes none of its time
         return saved, training.total_steps
 
     first, second = in_processes(2, tmp_path, save_by_own_clock)
