@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.results import Size
 from newfound.batch import Batch, Media
-from newfound.config import Config, VideoConfig, make_config
+from newfound.config import Config, VideoConfig
 from newfound.data.clip_loader import clip_shape
 from newfound.data.images import decode_side
 from newfound.data.sound import SAMPLE_RATE
@@ -16,6 +16,7 @@ from newfound.device import uses_bfloat16
 from newfound.models.network import Network, make_network
 from newfound.ours import JointObjective
 from newfound.pseudo_labels import fixed_threshold
+from newfound.settings import make_config
 from newfound.stages import Ground, begin_ours
 from newfound.train import Training
 

@@ -35,7 +35,8 @@ from newfound.augment import (
     random_view,
     two_views,
 )
-from newfound.config import PRESETS, Config
+from newfound.config import Config
+from newfound.presets import PRESETS
 
 UNCHANGED = Views(
     px=32,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from newfound.augment import two_views
 from newfound.chance import SharedGenerator, uniform
-from newfound.config import make_config
+from newfound.settings import make_config
 from newfound.spectrogram import LogMel, Sounds, two_sound_views
 from newfound.views import Viewer
 

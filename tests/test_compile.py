@@ -11,10 +11,11 @@ from torch._inductor import config as inductor
 from torch._inductor.exc import TritonMissing
 from torch.fx import GraphModule
 
-from newfound.config import Runtime, make_config
+from newfound.config import Runtime
 from newfound.data.loader import CachedPixels
 from newfound.errors import InputError
 from newfound.models.network import make_network
+from newfound.settings import make_config
 from newfound.stages import Ground, stages
 from newfound.train import train
 from support.clips_in_memory import ClipsInMemory

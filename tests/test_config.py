@@ -6,17 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from newfound.config import (
-    METHOD_SETTINGS,
-    PRESETS,
-    Method,
-    Runtime,
-    VideoConfig,
-    kind_of,
-    make_config,
-    make_runtime,
-)
+from newfound.config import Method, Runtime, VideoConfig
 from newfound.errors import InputError
+from newfound.presets import METHOD_SETTINGS, PRESETS, kind_of
+from newfound.settings import make_config, make_runtime
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -23,7 +23,7 @@ from newfound import distributed, settling
 from newfound.baselines import deep_transfer_clustering
 from newfound.baselines.deep_transfer_clustering import initial_centres
 from newfound.cli import run_command_line
-from newfound.config import VideoConfig, make_config
+from newfound.config import VideoConfig
 from newfound.data import room
 from newfound.data.clip_loader import read_clips
 from newfound.data.clips import ClipFiles
@@ -37,6 +37,7 @@ from newfound.kept_training import KeptTraining
 from newfound.models.batch_norm import SharedBatchNorm, share_statistics
 from newfound.models.network import make_network
 from newfound.progress import Progress
+from newfound.settings import make_config
 from newfound.settling import settle
 from newfound.stages import Ground, begin_ours, check_method, stages
 from newfound.train import Training, train

@@ -12,13 +12,14 @@ from PIL import Image
 
 import newfound.dry_run as module
 from newfound import settling
-from newfound.config import Runtime, make_config
+from newfound.config import Runtime
 from newfound.data.opening import open_catalogue
 from newfound.dry_run import PROBE, try_out
 from newfound.errors import InputError
 from newfound.progress import Progress
 from newfound.run import Job, run, with_held_out, with_less_memory
 from newfound.run_folder import RunFolder
+from newfound.settings import make_config
 from support.made_images import make_folder
 from support.made_videos import Picture, Sound, clicks, steady, write_video
 from support.small_run import TINY, discover_command, flags, newfound

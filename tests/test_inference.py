@@ -10,13 +10,14 @@ from torch import Tensor
 
 from newfound import inference
 from newfound.batch import Media
-from newfound.config import VideoConfig, make_config
+from newfound.config import VideoConfig
 from newfound.data.items import Draw
 from newfound.data.loader import CachedPixels
 from newfound.errors import NonFiniteLossError
 from newfound.inference import Answers, answers_to, ask
 from newfound.models.heads import NearestCentre
 from newfound.models.network import Network, make_network
+from newfound.settings import make_config
 from newfound.views import Viewer
 from support.small_run import tiny_config
 

@@ -17,8 +17,8 @@ from newfound import kept_training
 from newfound import run as run_module
 from newfound import stages as stages_module
 from newfound.config import Runtime
+from newfound.data.arrays import from_arrays
 from newfound.data.catalogue import Truth
-from newfound.data.opening import from_arrays
 from newfound.progress import Progress
 from newfound.run import Job, run
 from newfound.run_folder import RunFolder

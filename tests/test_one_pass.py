@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from newfound.config import make_config
 from newfound.data.clips import ClipFiles
 from newfound.data.images import ArrayImages, FileImages
 from newfound.data.loader import decode_all
 from newfound.data.reading import read_items
 from newfound.one_pass import OnePass
+from newfound.settings import make_config
 from support.made_images import save_images
 from support.made_videos import Picture, Sound, steady, tone, write_video
 from support.small_run import TINY_VIDEOS, tiny_config

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from newfound import inline_pictures, report, tables
-from newfound.config import PRESETS
 from newfound.errors import RunFolderError
+from newfound.presets import PRESETS
 from newfound.report import write_report
 from newfound.warning_signs import find_warnings
 from support.made_videos import Picture, Sound, steady, tone, write_video

@@ -25,9 +25,9 @@ from newfound import kept_training
 from newfound import run as run_module
 from newfound.checkpoint import load_checkpoint
 from newfound.config import Runtime
+from newfound.data.arrays import from_arrays
 from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.loader import CachedPixels
-from newfound.data.opening import from_arrays
 from newfound.errors import InputError
 from newfound.files import write_atomically
 from newfound.inference import ask

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from newfound.config import make_config
 from newfound.errors import RunFolderError
 from newfound.run_folder import RunFolder
+from newfound.settings import make_config
 
 IDENTITY = {"config": {"lr": 0.1, "crop_scale": (0.2, 1.0)}, "known": ["a", "b"], "num_novel": 2}
 

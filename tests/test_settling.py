@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from newfound import mu_search, settling
 from newfound import run as run_module
-from newfound.config import METHOD_SETTINGS, PRESETS, Config, Runtime, make_config
+from newfound.config import Config, Runtime
 from newfound.data.loader import CachedPixels
 from newfound.data.opening import open_catalogue
 from newfound.errors import InputError
@@ -22,8 +22,10 @@ from newfound.inference import ask
 from newfound.models.network import make_network
 from newfound.mu_search import make_rehearsal, rehearse
 from newfound.objective.pairs import wta_agreement, wta_windows
+from newfound.presets import METHOD_SETTINGS, PRESETS
 from newfound.pseudo_labels import PseudoLabels
 from newfound.reproduce.datasets import DATA_SETS, ScaleName
+from newfound.settings import make_config
 from newfound.settling import Settling, settle, settle_head, settles
 from newfound.stages import Ground
 from support.made_images import made_arrays, make_folder

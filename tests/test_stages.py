@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from newfound.config import Config, make_config
+from newfound.config import Config
 from newfound.data.loader import CachedPixels
 from newfound.errors import InputError
 from newfound.models.network import Network, make_network
+from newfound.settings import make_config
 from newfound.stages import (
     Ground,
     check_method,

@@ -5,9 +5,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import numpy as np
 import pytest
 
-from newfound.config import make_config
 from newfound.data.clips import ClipFiles
 from newfound.data.images import ArrayImages, FileImages
+from newfound.settings import make_config
 from newfound.thumbnails import STRIP_PX, THUMBNAIL_PX, WITHOUT_SOUND, make_thumbnails
 from support.made_videos import Picture, Sound, clicks, grey_of_frame, steady, tone, write_video
 

@@ -12,11 +12,12 @@ from benchmarks.trainings import noise
 from newfound import train as train_module
 from newfound.augment import two_views
 from newfound.batch import Batch, Media, Seen
-from newfound.config import Config, make_config
+from newfound.config import Config
 from newfound.data.loader import CachedPixels
 from newfound.errors import NonFiniteLossError
 from newfound.first_failure import FirstFailure
 from newfound.models.network import make_network
+from newfound.settings import make_config
 from newfound.stages import Ground, begin_ours, stages
 from newfound.tally import Tally
 from newfound.train import Training, _mix, learning_rate, train

@@ -19,12 +19,13 @@ from newfound import discover, kept_training
 from newfound import run as run_module
 from newfound.batch import Batch
 from newfound.checkpoint import load_checkpoint
-from newfound.config import Runtime, make_config
+from newfound.config import Runtime
 from newfound.data.catalogue import Truth
 from newfound.data.clips import Clip, ClipFiles
 from newfound.data.opening import open_catalogue
 from newfound.progress import Progress
 from newfound.run_folder import RunFolder
+from newfound.settings import make_config
 from newfound.train import Training
 from support.made_images import make_folder
 from support.made_shards import shard

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from newfound.augment import Views, plain_view, random_view, two_views
 from newfound.batch import Media, Seen
-from newfound.config import PRESETS, VideoConfig, make_config
+from newfound.config import VideoConfig
+from newfound.presets import PRESETS
+from newfound.settings import make_config
 from newfound.spectrogram import (
     LogMel,
     Sounds,

@@ -13,8 +13,9 @@ from benchmarks.devices import devices
 from benchmarks.results import CaseResult, Row, Size, times
 from benchmarks.trainings import noise
 from newfound.augment import IMAGENET_MEAN, IMAGENET_STD, Views, two_views
-from newfound.config import Config, make_config
+from newfound.config import Config
 from newfound.cores import compute_threads
+from newfound.settings import make_config
 
 _BUDGETS: dict[Size, Budget] = {
     "tiny": Budget(0, 2),

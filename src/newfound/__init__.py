@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 from newfound.version import __version__
 
 if TYPE_CHECKING:
-    from newfound.config import PRESETS, Config, Runtime, VideoConfig
+    from newfound.config import Config, Runtime, VideoConfig
+    from newfound.data.arrays import from_arrays
     from newfound.data.catalogue import Catalogue, Truth
-    from newfound.data.opening import from_arrays, open_catalogue
+    from newfound.data.opening import open_catalogue
     from newfound.discovery import Discovery, discover, load
     from newfound.errors import InputError, NonFiniteLossError, RunFolderError, Stopped
     from newfound.evaluate import clustering_accuracy
+    from newfound.presets import PRESETS
 
 _HOME = {
-    "PRESETS": "config",
+    "PRESETS": "presets",
     "Catalogue": "data.catalogue",
     "Config": "config",
     "Discovery": "discovery",
@@ -31,7 +33,7 @@ _HOME = {
     "VideoConfig": "config",
     "clustering_accuracy": "evaluate",
     "discover": "discovery",
-    "from_arrays": "data.opening",
+    "from_arrays": "data.arrays",
     "load": "discovery",
     "open_catalogue": "data.opening",
 }

@@ -21,13 +21,7 @@ from newfound.av_digits.make import make_av_digits
 from newfound.cli_flags import Call, Opened, Problem, check_kind, defaults_of, flags_of, open_named
 from newfound.cli_reproduce import REPRODUCE, reproduce_commands
 from newfound.cli_tune import tune_commands
-from newfound.config import (
-    Machine,
-    Runtime,
-    complete_config,
-    make_machine,
-    make_runtime,
-)
+from newfound.config import Machine, Runtime
 from newfound.data.manifest import read_truth
 from newfound.discovery import Discovery, choose_preset, load
 from newfound.dry_run import try_out
@@ -39,6 +33,7 @@ from newfound.progress import Progress
 from newfound.report import write_report
 from newfound.run import Job, run
 from newfound.run_folder import RunFolder
+from newfound.settings import complete_config, make_machine, make_runtime
 from newfound.version import __version__
 
 USER_ERROR, OWN_ERROR, INTERRUPTED = 2, 1, 130

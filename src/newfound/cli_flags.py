@@ -8,14 +8,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 from tyro.conf import arg
 
-from newfound.config import PRESETS, Config, kind_of, make_config
+from newfound.config import Config
 from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.opening import open_catalogue
 from newfound.data.source import Kind
 from newfound.distributed import is_writer
 from newfound.errors import InputError
 from newfound.out_place import check_apart_from_data
+from newfound.presets import PRESETS, kind_of
 from newfound.progress import Progress
+from newfound.settings import make_config
 
 Call = Callable[[], None]
 """What a parsed command line asks for, not done yet."""

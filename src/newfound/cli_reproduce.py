@@ -10,7 +10,7 @@ from tyro.conf import OmitArgPrefixes, arg
 from tyro.extras import SubcommandApp
 
 from newfound.cli_flags import Call, flags_of
-from newfound.config import Runtime, make_runtime
+from newfound.config import Runtime
 from newfound.errors import InputError
 from newfound.progress import Progress
 from newfound.reproduce.datasets import ScaleName, find_data_set
@@ -21,6 +21,7 @@ from newfound.reproduce.results import displayed
 from newfound.reproduce.rows import TABLES
 from newfound.reproduce.rows import Table as PaperTable
 from newfound.reproduce.runner import reproduce
+from newfound.settings import make_runtime
 
 REPRODUCE = """Run the rows of the paper's tables.
 

@@ -12,11 +12,13 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
 from newfound.cli_flags import Call, Opened, Problem, check_kind, defaults_of, flags_of, open_named
-from newfound.config import PRESETS, Config, Runtime, make_runtime
+from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue
 from newfound.data.rehearsal import pretend
 from newfound.discovery import choose_preset
+from newfound.presets import PRESETS
 from newfound.progress import Progress
+from newfound.settings import make_runtime
 from newfound.tune import TUNED, Candidates, Tuning, tune
 from newfound.tuning_curve import curve_table, write_curves
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from newfound.batch import UNLABELLED_AS_TEXT
-from newfound.config import Runtime, kind_of, make_config, make_machine
+from newfound.config import Runtime
 from newfound.data.catalogue import Catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import all_grey, image_sides
@@ -25,10 +25,12 @@ from newfound.evaluate import assessment
 from newfound.out_place import check_apart_from_data
 from newfound.outputs import read_categories, read_items
 from newfound.predict import predict
+from newfound.presets import kind_of
 from newfound.progress import Progress
 from newfound.report import write_report
 from newfound.run import Job, run
 from newfound.run_folder import RunFolder
+from newfound.settings import make_config, make_machine
 from newfound.surroundings import plain_surroundings
 from newfound.tables import category_names
 

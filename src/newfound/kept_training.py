@@ -9,11 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from newfound.checkpoint import load_checkpoint, save_checkpoint
-from newfound.config import QUICK, kind_of
 from newfound.data.items import Items
 from newfound.distributed import agreed, any_process, any_process_each
 from newfound.errors import CompilerError, InputError, NonFiniteLossError, RunFolderError
 from newfound.interrupt import stop_requested
+from newfound.presets import QUICK, kind_of
 from newfound.progress import Progress
 from newfound.train import Training, train
 

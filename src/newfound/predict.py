@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from newfound.answer import one_answer
-from newfound.config import Machine, kind_of
+from newfound.config import Machine
 from newfound.cores import choose_workers, compute_threads
 from newfound.data.addresses import as_shown
 from newfound.data.clips import ClipFiles
@@ -26,6 +26,7 @@ from newfound.inference import answers_to
 from newfound.memory import lack_of_memory_in_words
 from newfound.model_file import load_model
 from newfound.one_pass import OnePass
+from newfound.presets import kind_of
 from newfound.progress import Progress
 from newfound.run_folder import RunFolder
 from newfound.tables import category_names

@@ -12,10 +12,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from newfound.config import Config, explain, settings_type
+from newfound.config import Config
 from newfound.distributed import is_writer
 from newfound.errors import BusyError, InputError, RunFolderError
 from newfound.files import damaged, leftovers, unwritable, write_text
+from newfound.presets import settings_type
+from newfound.settings import explain
 from newfound.version import __version__
 
 FORMAT = 1

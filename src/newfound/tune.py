@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from newfound.config import Config, Runtime, complete_config
+from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, hold_out
 from newfound.data.rehearsal import pretend
 from newfound.errors import InputError, NonFiniteLossError, Stopped
@@ -20,6 +20,7 @@ from newfound.mu_search import CANDIDATES
 from newfound.progress import Progress
 from newfound.run import Job, run
 from newfound.run_folder import RunFolder
+from newfound.settings import complete_config
 
 Value = int | float | str
 """Of a setting that can be tuned."""

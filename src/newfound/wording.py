@@ -1,6 +1,7 @@
 """What pages and warnings call items and methods."""
 
-from newfound.config import Method, kind_of
+from newfound.config import Method
+from newfound.presets import kind_of
 
 _NOUNS = {"images": "picture", "videos": "video"}
 

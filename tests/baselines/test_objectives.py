@@ -25,10 +25,10 @@ from newfound.baselines.objectives import (
     Similarity,
 )
 from newfound.batch import Batch, Media, Outputs
-from newfound.config import make_config
 from newfound.data.loader import CachedPixels
 from newfound.models.network import make_network
 from newfound.pseudo_labels import fixed_threshold
+from newfound.settings import make_config
 from newfound.stages import Ground, stages
 from newfound.train import Training, _mix, train
 from reference import baselines as loops

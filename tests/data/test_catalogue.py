@@ -181,3 +181,10 @@ def test_counts_that_do_not_suffice() -> None:
         check_counts(catalogue, 2, batch=6)
     with pytest.raises(InputError, match=r"--batch 5 or less \(--preset quick is made for few"):
         check_counts(catalogue, 2, batch=1024)  # more than that preset's
+
+
+def test_what_a_set_holds_out_is_a_part_of_what_it_is() -> None:
+    """Or a training that saw an item would be continued, and measured on it."""
+    catalogue = made_of([0, 0, 1, 1, -1, -1])
+    held_out = [replace(catalogue, held_out=np.arange(6) == row) for row in (0, 1)]
+    assert len({of.fingerprint() for of in (catalogue, *held_out)}) == 3

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import get_worker_info
 
 from newfound.batch import Media
-from newfound.config import VideoConfig, make_config
+from newfound.config import VideoConfig
 from newfound.data import clip_loader, videos
 from newfound.data.clip_loader import (
     NO_SOUND,
@@ -30,6 +30,7 @@ from newfound.data.items import Draw, Items
 from newfound.data.skipped import Skipped
 from newfound.data.videos import Video
 from newfound.errors import InputError
+from newfound.settings import make_config
 from support.made_videos import Picture, Sound, clicks, steady, tone, write_bad_videos, write_video
 
 CPU = torch.device("cpu")

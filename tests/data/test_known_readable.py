@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from newfound.config import VideoConfig, make_config
+from newfound.config import VideoConfig
 from newfound.data import file_status, known_readable, loader
 from newfound.data.clip_loader import read_clips
 from newfound.data.clips import Clip, ClipFiles
@@ -17,6 +17,7 @@ from newfound.data.images import FileImages, ImageSource
 from newfound.data.known_readable import KnownReadable
 from newfound.data.loader import read_images
 from newfound.data.skipped import Skipped
+from newfound.settings import make_config
 from support.made_videos import Picture, Sound, steady, tone, write_video
 from support.small_run import TINY_VIDEOS
 

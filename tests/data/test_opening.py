@@ -1,6 +1,5 @@
 """Each way to give data ends in the same columns, and each mistake in words that cure it."""
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import ndimage
-from sklearn.datasets import load_digits
 
-from newfound.data import digits as digits_module
+from newfound.data.built_in import digits_catalogue
 from newfound.data.catalogue import Catalogue
-from newfound.data.digits import placed_digits
-from newfound.data.images import ArrayImages, FileImages
-from newfound.data.opening import _names, digits_catalogue, files_in, from_arrays, open_catalogue
+from newfound.data.images import FileImages
+from newfound.data.naming import unique_names
+from newfound.data.opening import files_in, open_catalogue
 from newfound.data.source import Kind
 from newfound.data.texts import Texts
 from newfound.errors import InputError
@@ -458,140 +455,6 @@ def test_other_files_are_no_tables(tmp_path: Path) -> None:
         open_catalogue(tmp_path / "items.csv", labelled_classes=2)
 
 
-# Arrays
-
-
-def test_arrays_with_whole_labels() -> None:
-    pixels = np.arange(5, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
-    catalogue = from_arrays(pixels, np.array([10, -1, 9, 10, -1]))
-    assert catalogue.class_names == ("9", "10")
-    assert catalogue.labels.tolist() == [1, -1, 0, 1, -1]
-    assert [int(catalogue.items.load(i, 8, 1).max()) for i in range(5)] == [0, 1, 2, 3, 4]
-    again, truth = open_catalogue((pixels, [10, -1, 9, 10, -1]))
-    assert truth is None and again.fingerprint() == catalogue.fingerprint()
-
-
-@pytest.mark.parametrize("blank", ["", "  ", None])
-def test_arrays_with_text_labels(blank: str | None) -> None:
-    catalogue = made_of(["cat", blank, "ant", blank])
-    assert catalogue.class_names == ("ant", "cat")
-    assert catalogue.labels.tolist() == [1, -1, 0, -1]
-
-
-@pytest.mark.parametrize("blank", [None, math.nan, pd.NA])
-def test_labels_of_pandas_lack_what_is_missing(blank: Any) -> None:
-    for labels in (["cat", blank, "ant", blank], pd.Series(["cat", blank, "ant", blank])):
-        catalogue = from_arrays(np.zeros((4, 8, 8), np.uint8), labels)
-        assert catalogue.class_names == ("ant", "cat")
-        assert catalogue.labels.tolist() == [1, -1, 0, -1]
-
-
-def test_labels_that_are_no_valid_text_are_printable() -> None:
-    catalogue = made_of(["\ud800x", "caf\udce9", ""])
-    assert catalogue.class_names == ("caf\\udce9", "\\ud800x")
-    assert len(catalogue.fingerprint()) == 16
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        ([0, 1, -1], "4 images and 3 labels"),
-        ([0.0, 1.0, -1.0, -1.0], "labels hold 0.0"),
-        ([[0], [1], [2], [-1]], r"shape \(4, 1\)"),
-        ([0, 1, None, None], "labels hold 0"),
-        (["a", "b", "", -1], "labels hold -1"),
-        (["a", "b", "-1", "-1"], "labels hold '-1'; give .* '' for unlabelled"),
-        (["0.0", "1.0", "-1.0", "2.0"], "labels hold '-1.0'"),
-        ([0, 1, math.nan, math.nan], "labels hold 0"),
-        ([0, 1, -2, -1], "labels hold -2; give ints from 0 on with -1 for unlabelled"),
-        ([0, 1, 2, 3], "no unlabelled image"),
-        ([0, 0, -1, -1], "only '0'"),
-        ([-1, -1, -1, -1], "has none"),
-    ],
-)
-def test_labels_that_do_not_fit(labels: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        from_arrays(np.zeros((4, 8, 8), np.uint8), labels)
-
-
-# Built-in sets
-
-
-def test_digits() -> None:
-    catalogue, truth = open_catalogue("digits")
-    assert truth is not None
-    target = load_digits().target
-    assert catalogue.class_names == ("0", "1", "2", "3", "4")
-    assert truth.class_names == ("5", "6", "7", "8", "9")
-    assert np.array_equal(catalogue.labels, np.where(target < 5, target, -1))
-    assert np.array_equal(truth.labels, target[target >= 5] - 5)
-    assert isinstance(catalogue.items, ArrayImages)
-    pixels = catalogue.items.pixels
-    assert pixels.shape == (1797, 16, 16) and pixels.dtype == np.uint8
-
-
-def test_digits_are_placed_within_their_frames() -> None:
-    pixels, _ = placed_digits()
-    ink = pixels.reshape(len(pixels), -1).sum(axis=1).astype(float)
-    as_bundled = load_digits().images.reshape(len(pixels), -1).sum(axis=1)
-    # A digit 10 to 14 px wide holds 1.25^2 to 1.75^2 the ink of one 8 px wide, 255/16 as black.
-    growth = ink / as_bundled * 16 / 255
-    assert growth.min() > 1.25**2 * 0.9 and growth.max() < 1.75**2 * 1.1
-    places = [ndimage.center_of_mass(image) for image in pixels]
-    assert np.ptp(places, axis=0).min() > 4, "digits lie at different spots"
-    assert np.array_equal(pixels, placed_digits()[0]), "drawn once and for all"
-
-
-def test_nothing_in_a_catalogue_tells_the_unlabelled_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest, _ = digits_catalogue()
-    digits = load_digits()
-    novel = digits.target >= 5
-    digits.target[novel] = np.random.default_rng(0).permutation(digits.target[novel])
-    monkeypatch.setattr(digits_module, "load_digits", lambda: digits)
-    scrambled, _ = digits_catalogue()
-    assert scrambled.fingerprint() == honest.fingerprint()
-    for name, column in vars(honest).items():
-        if name != "items":
-            assert np.array_equal(column, getattr(scrambled, name))
-    assert isinstance(honest.items, ArrayImages) and isinstance(scrambled.items, ArrayImages)
-    assert np.array_equal(honest.items.pixels, scrambled.items.pixels)
-
-
-class FakeCifar:
-    """Stands for torchvision's: ten classes, two training images and one test image of each."""
-
-    def __init__(self, root: Path, train: bool, download: bool) -> None:
-        assert root == Path("data") and download
-        self.targets = list(range(10)) * (2 if train else 1)
-        self.data = np.zeros((len(self.targets), 32, 32, 3), np.uint8)
-        self.data[:, 0, 0, 0] = np.arange(len(self.targets)) + (0 if train else 100)
-        self.classes = [f"class {i}" for i in range(10)]
-
-
-def test_cifar10_holds_out_the_known_classes_of_its_test_split(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("torchvision.datasets.CIFAR10", FakeCifar)
-    catalogue, truth = open_catalogue("cifar10", download=True)
-    assert truth is not None
-    assert catalogue.class_names == tuple(f"class {i}" for i in range(5))
-    assert truth.class_names == tuple(f"class {i}" for i in range(5, 10))
-    assert truth.labels.tolist() == [0, 1, 2, 3, 4] * 2
-    held_out = np.flatnonzero(catalogue.held_out)
-    assert catalogue.labels[held_out].tolist() == [0, 1, 2, 3, 4]
-    assert catalogue.names[held_out].tolist() == [f"test/{i:02}" for i in range(5)]
-    assert isinstance(catalogue.items, ArrayImages)
-    assert catalogue.items.pixels[held_out, 0, 0, 0].tolist() == [100, 101, 102, 103, 104]
-    assert len(catalogue.trainable) == 20
-
-
-@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_cifar_is_not_fetched_unasked(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="pass --download"):
-        open_catalogue(name, root=tmp_path)
-    assert not any(tmp_path.iterdir())
-
-
 # Catalogues, and files without labels
 
 
@@ -601,9 +464,9 @@ def test_a_catalogue_is_taken_as_it_is() -> None:
 
 
 def test_names_that_are_made_unique_stay_so() -> None:
-    names = _names(Texts(["\udcff", "\\xff", "\\xff (0)", "\\xff (1)", "a"]))
+    names = unique_names(Texts(["\udcff", "\\xff", "\\xff (0)", "\\xff (1)", "a"]))
     assert names.are_unique and names.is_utf8 and names[4] == "a"
-    assert _names(Texts(["x", "y"])).tolist() == ["x", "y"]
+    assert unique_names(Texts(["x", "y"])).tolist() == ["x", "y"]
 
 
 def test_files_to_predict_need_no_labels(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from newfound.data.arrays import from_arrays
 from newfound.data.catalogue import Catalogue
 from newfound.data.images import ArrayImages
-from newfound.data.opening import from_arrays
 from newfound.data.rehearsal import hidden_classes, pretend
 from newfound.errors import InputError
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from newfound.batch import Seen
-from newfound.config import make_config
 from newfound.models.network import Network, make_network, weights_from
 from newfound.objective.pairs import wta_agreement
+from newfound.settings import make_config
 from support.small_run import tiny_config
 
 

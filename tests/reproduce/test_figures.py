@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from newfound.data.arrays import from_arrays
 from newfound.data.catalogue import Truth
-from newfound.data.opening import from_arrays
 from newfound.errors import InputError
 from newfound.reproduce.datasets import DATA_SETS
 from newfound.reproduce.figures import check_drawable, places

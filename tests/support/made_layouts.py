@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from newfound.data.arrays import from_arrays
 from newfound.data.catalogue import Catalogue
-from newfound.data.opening import from_arrays
 
 LAYOUT_NAMES = [
     "labelled/cat/1.png",

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from newfound.cli import run_command_line
-from newfound.config import Config, make_config
+from newfound.config import Config
+from newfound.settings import make_config
 
 TINY: dict[str, Any] = {
     "preset": "images",

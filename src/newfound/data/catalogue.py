@@ -6,7 +6,7 @@ classes, those are in a separate `Truth`, which training never receives.
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newfound.batch import UNLABELLED
-from newfound.config import PRESETS, QUICK
 from newfound.data.clips import ClipFiles
 from newfound.data.folders import some
 from newfound.data.images import ImageSource
 from newfound.data.layouts import LAYOUTS
 from newfound.data.texts import Texts
 from newfound.errors import InputError
+from newfound.presets import PRESETS, QUICK
 
 Source = ImageSource | ClipFiles
 """Images or videos by row, wherever they lie."""
@@ -78,11 +78,15 @@ class Catalogue:
         return np.flatnonzero(~self.held_out)
 
     def fingerprint(self) -> str:
-        """16 hex digits of names, labels and file sizes (or pixels): equal for equal data."""
+        """16 hex digits of names, labels, file sizes (or pixels) and what the set itself holds out:
+        equal for equal data.
+        """
         digest = hashlib.sha256()
         for text in chain(self.names, self.class_names):
             digest.update(text.encode() + b"\0")
         digest.update(self.labels.tobytes() + self.items.stamps().tobytes())
+        if self.held_out.any():
+            digest.update(self.held_out.tobytes())
         return digest.hexdigest()[:16]
 
     def subset(self, rows: NDArray[np.int64]) -> "Catalogue":
@@ -105,6 +109,41 @@ class Truth:
 
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
+
+
+def split_classes(
+    *,
+    names: Texts,
+    classes: NDArray[np.int64],
+    class_names: Sequence[str],
+    known: int,
+    items: Source,
+    source: str,
+    held_out: NDArray[np.bool_] | None = None,
+) -> tuple[Catalogue, Truth]:
+    """A protocol: the first `known` classes are labelled, the others become the truth.
+
+    names, items: of n items, as in Catalogue.  classes: (n,) int64, numbers of `class_names`.
+    held_out: (n,) bool, of items of the first classes alone; None: nothing is.
+    """
+    is_known = classes < known
+    labels = np.where(is_known, classes, UNLABELLED)
+    catalogue = plain_catalogue(names, labels, tuple(class_names[:known]), items, source)
+    if held_out is not None:
+        catalogue = replace(catalogue, held_out=held_out)
+    return catalogue, Truth(classes[~is_known] - known, tuple(class_names[known:]))
+
+
+def plain_catalogue(
+    names: Texts,
+    labels: NDArray[np.int64],
+    class_names: tuple[str, ...],
+    items: Source,
+    source: str,
+) -> Catalogue:
+    """A catalogue with nothing held out."""
+    nothing = np.zeros(len(names), dtype=np.bool_)
+    return Catalogue(names, labels, class_names, nothing, items, source)
 
 
 def hold_out(catalogue: Catalogue, share: float, seed: int) -> Catalogue:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from newfound.config import Config, Method, VideoConfig, make_config
+from newfound.config import Config, Method, VideoConfig
 from newfound.data.source import Kind
 from newfound.discovery import choose_preset
 from newfound.errors import InputError
@@ -25,6 +25,7 @@ from newfound.reproduce.protocols import (
     open_omniglot,
     open_svhn,
 )
+from newfound.settings import make_config
 
 ScaleName = Literal["full", "small"]
 

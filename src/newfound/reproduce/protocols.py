@@ -18,7 +18,7 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from newfound.batch import UNLABELLED
-from newfound.data.catalogue import Catalogue, Truth
+from newfound.data.catalogue import Catalogue, Truth, split_classes
 from newfound.data.folders import class_folders, files_below, folders_in, some
 from newfound.data.images import ArrayImages, FileImages
 from newfound.data.opening import open_catalogue
@@ -77,15 +77,15 @@ def open_svhn(place: Path) -> Opened:
     classes = np.concatenate([train[1], test[1][tested]])
     names = [f"train/{row:05}" for row in range(len(train[1]))]
     names += [f"test/{row:05}" for row in np.flatnonzero(tested)]
-    everything = Catalogue(
+    return split_classes(
         names=Texts(names),
-        labels=np.where(classes < 5, classes, UNLABELLED),
-        class_names=tuple("01234"),
-        held_out=np.arange(len(classes)) >= len(train[1]),
+        classes=classes,
+        class_names=tuple("0123456789"),
+        known=5,
         items=ArrayImages(pixels),
         source=f"svhn: {printable(str(place))}",
+        held_out=np.arange(len(classes)) >= len(train[1]),
     )
-    return everything, Truth(classes[classes >= 5] - 5, tuple("56789"))
 
 
 def _svhn_digits(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -121,16 +121,14 @@ def open_omniglot(place: Path, alphabet: str) -> Opened:
     paths = [path for paths in of_class for path in paths]
     classes = np.repeat(np.arange(len(of_class)), [len(paths) for paths in of_class])
     class_names = [f"{c.parent.name}/{c.name}" for c in (*known, *novel)]
-    catalogue = Catalogue(
+    return split_classes(
         names=Texts(printable(str(Path(path).relative_to(place))) for path in paths),
-        labels=np.where(classes < len(known), classes, UNLABELLED),
-        class_names=tuple(class_names[: len(known)]),
-        held_out=np.zeros(len(paths), dtype=np.bool_),
+        classes=classes,
+        class_names=class_names,
+        known=len(known),
         items=FileImages(paths),
         source=f"omniglot, {alphabet}: {printable(str(place))}",
     )
-    truth = classes[classes >= len(known)] - len(known)
-    return catalogue, Truth(truth, tuple(class_names[len(known) :]))
 
 
 def _omniglot(place: Path) -> tuple[Path, Path]:

@@ -1,0 +1,66 @@
+"""Images and labels in memory make a catalogue, and odd labels are told with the cure."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from newfound.data.arrays import from_arrays
+from newfound.data.opening import open_catalogue
+from newfound.errors import InputError
+from support.made_layouts import made_of
+
+
+def test_arrays_with_whole_labels() -> None:
+    pixels = np.arange(5, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
+    catalogue = from_arrays(pixels, np.array([10, -1, 9, 10, -1]))
+    assert catalogue.class_names == ("9", "10")
+    assert catalogue.labels.tolist() == [1, -1, 0, 1, -1]
+    assert [int(catalogue.items.load(i, 8, 1).max()) for i in range(5)] == [0, 1, 2, 3, 4]
+    again, truth = open_catalogue((pixels, [10, -1, 9, 10, -1]))
+    assert truth is None and again.fingerprint() == catalogue.fingerprint()
+
+
+@pytest.mark.parametrize("blank", ["", "  ", None])
+def test_arrays_with_text_labels(blank: str | None) -> None:
+    catalogue = made_of(["cat", blank, "ant", blank])
+    assert catalogue.class_names == ("ant", "cat")
+    assert catalogue.labels.tolist() == [1, -1, 0, -1]
+
+
+@pytest.mark.parametrize("blank", [None, math.nan, pd.NA])
+def test_labels_of_pandas_lack_what_is_missing(blank: Any) -> None:
+    for labels in (["cat", blank, "ant", blank], pd.Series(["cat", blank, "ant", blank])):
+        catalogue = from_arrays(np.zeros((4, 8, 8), np.uint8), labels)
+        assert catalogue.class_names == ("ant", "cat")
+        assert catalogue.labels.tolist() == [1, -1, 0, -1]
+
+
+def test_labels_that_are_no_valid_text_are_printable() -> None:
+    catalogue = made_of(["\ud800x", "caf\udce9", ""])
+    assert catalogue.class_names == ("caf\\udce9", "\\ud800x")
+    assert len(catalogue.fingerprint()) == 16
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1, -1], "4 images and 3 labels"),
+        ([0.0, 1.0, -1.0, -1.0], "labels hold 0.0"),
+        ([[0], [1], [2], [-1]], r"shape \(4, 1\)"),
+        ([0, 1, None, None], "labels hold 0"),
+        (["a", "b", "", -1], "labels hold -1"),
+        (["a", "b", "-1", "-1"], "labels hold '-1'; give .* '' for unlabelled"),
+        (["0.0", "1.0", "-1.0", "2.0"], "labels hold '-1.0'"),
+        ([0, 1, math.nan, math.nan], "labels hold 0"),
+        ([0, 1, -2, -1], "labels hold -2; give ints from 0 on with -1 for unlabelled"),
+        ([0, 1, 2, 3], "no unlabelled image"),
+        ([0, 0, -1, -1], "only '0'"),
+        ([-1, -1, -1, -1], "has none"),
+    ],
+)
+def test_labels_that_do_not_fit(labels: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        from_arrays(np.zeros((4, 8, 8), np.uint8), labels)
