@@ -37,7 +37,7 @@ def test_a_class_that_is_only_held_out_is_none() -> None:
 
 def test_three_classes_are_too_few() -> None:
     labels = np.array([0, 1, 2, -1])
-    with pytest.raises(InputError, match="at least 4 labelled classes to search on, there are 3"):
+    with pytest.raises(InputError, match="at least 4 labelled classes to choose by, there are 3"):
         make_rehearsal(labels, np.arange(3), 2)
 
 

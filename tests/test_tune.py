@@ -409,7 +409,7 @@ def test_three_labelled_classes_are_too_few(
 ) -> None:
     data = make_folder(tmp_path / "data", (0, 1, 2), (3,), each=2)
     assert newfound(*tune_command(data, tmp_path / "out", mu=(0.4, 0.5))) == 2
-    assert "at least 4 labelled classes to search on, there are 3" in capsys.readouterr().err
+    assert "at least 4 labelled classes to choose by, there are 3" in capsys.readouterr().err
 
 
 def test_the_folder_of_a_run_is_left_alone(

@@ -188,3 +188,25 @@ def test_what_a_set_holds_out_is_a_part_of_what_it_is() -> None:
     catalogue = made_of([0, 0, 1, 1, -1, -1])
     held_out = [replace(catalogue, held_out=np.arange(6) == row) for row in (0, 1)]
     assert len({of.fingerprint() for of in (catalogue, *held_out)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (r"G\xe4nse", "hold bytes that are not UTF-8; if they come from a table, save it as UTF-8"),
+        ("novel-2", "'novel-2' is called like a category that will be discovered; rename it"),
+    ],
+)
+def test_names_of_classes_that_may_mislead_are_told(name: str, told: str) -> None:
+    catalogue = made_of(["ant", "ant", name, name, *[""] * 3])
+    [warning] = check_counts(catalogue, 2, 4)
+    assert told in warning
+    for plain in ("novel", "novels-1", r"a\xylophone", "Gänse"):
+        assert not check_counts(made_of(["ant", "ant", plain, plain, *[""] * 3]), 2, 4)
+
+
+def test_videos_taken_for_images_are_told_where_they_are_too_few_for_a_batch() -> None:
+    names = Texts([f"{row}.mp4" for row in range(6)])
+    catalogue = replace(made_of([0, 0, 1, 1, -1, -1]), names=names)
+    with pytest.raises(InputError, match=r"items to train on; .*; these look like videos: newf"):
+        check_counts(catalogue, 2, 8)

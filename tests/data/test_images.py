@@ -228,7 +228,7 @@ def test_a_decompression_bomb_is_refused_at_once(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pillow_limit)
     (tmp_path / "bomb.png").write_bytes(png_header(30_000, 30_000))
     started = time.monotonic()
-    assert "decompression bomb" in reason_for(tmp_path / "bomb.png")
+    assert "too large: make " in reason_for(tmp_path / "bomb.png")
     assert time.monotonic() - started < 1
 
 

@@ -61,7 +61,7 @@ def test_as_many_as_are_novel_or_half(classes: int, num_novel: int, hidden: int)
 
 def test_three_classes_are_too_few_and_one_category_is_none() -> None:
     three = catalogue_of(["a", "b", "c", ""])
-    with pytest.raises(InputError, match="least 4 labelled classes to search on, there are 3"):
+    with pytest.raises(InputError, match="least 4 labelled classes to choose by, there are 3"):
         pretend(three, 2)
     with pytest.raises(InputError, match="num_novel is 1"):
         pretend(catalogue_of(LABELS), 1)

@@ -480,7 +480,7 @@ def test_giant_frames_and_endless_reading_are_refused(
     path = write_video(tmp_path / "a.mp4", Picture(steady(2), 64, 48))
     with monkeypatch.context() as patch:
         patch.setattr(videos, "MAX_PIXELS", 64 * 48 - 1)
-        assert "decompression bomb" in reason_for(path)
+        assert "too large: make " in reason_for(path)
     with monkeypatch.context() as patch:
         patch.setattr(videos, "MAX_PACKETS", 5)
         assert "packets to read" in reason_for(path)

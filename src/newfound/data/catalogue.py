@@ -5,6 +5,7 @@ classes, those are in a separate `Truth`, which training never receives.
 """
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from newfound.batch import UNLABELLED
 from newfound.data.clips import ClipFiles
-from newfound.data.folders import some
+from newfound.data.folders import other_kind_in_words, some
 from newfound.data.images import ImageSource
 from newfound.data.layouts import LAYOUTS
 from newfound.data.texts import Texts
@@ -24,6 +25,9 @@ from newfound.presets import PRESETS, QUICK
 
 Source = ImageSource | ClipFiles
 """Images or videos by row, wherever they lie."""
+
+_BYTE = re.compile(r"\\x[89a-f][0-9a-f]")
+"""How `printable` spells a byte that is not UTF-8."""
 
 _LIKE_NO_LABEL = {"nan", "na", "n/a", "null", "none", "unlabelled", "unlabeled", "unknown"}
 """What programs and people write where there is no label, in small letters."""
@@ -207,7 +211,7 @@ def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
         hint = f" (--preset {quick} is made for few items)" if batch > PRESETS[quick].batch else ""
         raise InputError(
             f"batch is {batch}, but there are only {largest} items to train on; give --batch "
-            f"{largest} or less{hint}"
+            f"{largest} or less{hint}{other_kind_in_words(catalogue.names, catalogue.items.kind)}"
         )
     sizes = np.bincount(catalogue.labels[catalogue.labelled])
     single = [
@@ -219,7 +223,7 @@ def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
 
 
 def _doubtful(class_names: tuple[str, ...]) -> list[str]:
-    """Warnings of classes that may be one, and of such that may be none."""
+    """Warnings of classes that may be one, that may be none, and whose names may mislead."""
     alike: dict[str, list[str]] = {}
     for name in class_names:
         alike.setdefault(_at_heart(name), []).append(name)
@@ -235,7 +239,18 @@ def _doubtful(class_names: tuple[str, ...]) -> list[str]:
         for name in class_names
         if _at_heart(name) in _LIKE_NO_LABEL
     ]
-    return one + none
+    not_utf8 = [name for name in class_names if _BYTE.search(name)]
+    odd = [
+        f"the labelled classes {some(not_utf8)} hold bytes that are not UTF-8; if they come from a "
+        "table, save it as UTF-8"
+    ]
+    novel = [
+        f"the labelled class {name!r} is called like a category that will be discovered; rename "
+        "it, or look at the column kind, known or novel, of what predict says"
+        for name in class_names
+        if re.fullmatch("novel-[0-9]+", name)
+    ]
+    return one + none + (odd if not_utf8 else []) + novel
 
 
 def _at_heart(name: str) -> str:
@@ -260,8 +275,8 @@ def checked(catalogue: Catalogue) -> Catalogue:
     if len(catalogue.unlabelled) == 0:
         raise InputError(
             f"{catalogue.source!r} has no unlabelled {kind}, so there is nothing to discover: all "
-            f"are labelled {some(catalogue.class_names)}; add those to sort, in a table with an "
-            f"empty label{warnings}"
+            f"are labelled {some(catalogue.class_names)}; add those to sort: into unlabelled/, in "
+            f"a table with an empty label{warnings}"
         )
     return catalogue
 

@@ -34,7 +34,7 @@ _REASONS: dict[type[Exception], str] = {
     FileNotFoundError: "no such file",
     PermissionError: "permission denied",
     UnidentifiedImageError: "not an image that Pillow reads",
-    Image.DecompressionBombError: f"more than {MAX_PIXELS:,} pixels, a decompression bomb",
+    Image.DecompressionBombError: f"more than {MAX_PIXELS:,} pixels, too large: make it smaller",
     MemoryError: "not enough memory to decode it",
 }
 

@@ -23,8 +23,8 @@ def hidden_classes(classes: int, num_novel: int) -> int:
     if classes < 4:
         raise InputError(
             "two known classes are to stay known and two are taken as unlabelled, which takes at "
-            f"least 4 labelled classes to search on, there are {classes}; label more, or do "
-            "without a search: give --mu share or a number"
+            f"least 4 labelled classes to choose by, there are {classes}; label more, or "
+            "do without: newfound discover takes --mu share or a number"
         )
     return min(num_novel, classes // 2)
 

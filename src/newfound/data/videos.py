@@ -375,7 +375,9 @@ def _prepare(picture: VideoStream) -> None:
     """Bound what decoding takes: one thread, as every worker has one core, and no giant frames."""
     context = picture.codec_context
     if context.width * context.height > MAX_PIXELS:
-        raise _UnusableError(f"frames of more than {MAX_PIXELS:,} pixels, a decompression bomb")
+        raise _UnusableError(
+            f"frames of more than {MAX_PIXELS:,} pixels, too large: make them smaller"
+        )
     context.thread_count = 1
     context.options = _DECODER_OPTIONS  # the size may change half-way
 
