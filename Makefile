@@ -28,6 +28,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # Without a GPU, where there is one: two runs on it agree but for rounding, and it cannot be forked.
 test: setup

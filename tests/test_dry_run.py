@@ -16,8 +16,9 @@ from newfound.config import Runtime
 from newfound.data.opening import open_catalogue
 from newfound.dry_run import PROBE, try_out
 from newfound.errors import InputError
+from newfound.job import Job, with_held_out, with_less_memory
 from newfound.progress import Progress
-from newfound.run import Job, run, with_held_out, with_less_memory
+from newfound.run import run
 from newfound.run_folder import RunFolder
 from newfound.settings import make_config
 from support.made_images import make_folder

@@ -19,8 +19,9 @@ from newfound import stages as stages_module
 from newfound.config import Runtime
 from newfound.data.arrays import from_arrays
 from newfound.data.catalogue import Truth
+from newfound.job import Job
 from newfound.progress import Progress
-from newfound.run import Job, run
+from newfound.run import run
 from newfound.run_folder import RunFolder
 from newfound.train import Training
 from support.made_images import CLASSES, made_arrays, save_images

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 
-from newfound import kept_training
+from newfound import kept_training, threshold
 from newfound import run as run_module
 from newfound.checkpoint import load_checkpoint
 from newfound.config import Runtime
@@ -230,7 +230,8 @@ def test_termination_after_training_says_how_to_go_on(
 
 def killed_when(name: str, nth: int, where: str, command: list[str]) -> None:
     """Run the command in a forked process that is killed at the nth call of a function of ours."""
-    home = {"save_checkpoint": kept_training, "log": RunFolder}.get(name, run_module)
+    homes = {"save_checkpoint": kept_training, "log": RunFolder, "rehearse": threshold}
+    home: Any = homes.get(name, run_module)
 
     def child() -> None:
         original, calls = getattr(home, name), 0
@@ -535,13 +536,13 @@ def test_the_search_for_mu_is_not_repeated(tmp_path: Path, monkeypatch: pytest.M
     command = discover_command(photos, run, mu="heldout", heldout_epochs=1)
     killed_when("rehearse", 3, "before", command)
     tried: list[float] = []
-    original = run_module.rehearse
+    original = threshold.rehearse
 
     def counted(rehearsal: Any, fraction: float, *others: Any) -> float | None:
         tried.append(fraction)
         return original(rehearsal, fraction, *others)
 
-    monkeypatch.setattr(run_module, "rehearse", counted)
+    monkeypatch.setattr(threshold, "rehearse", counted)
     assert newfound(*command) == 0
     assert tried == list(CANDIDATES[2:])
     lines = (run / "log.jsonl").read_text().splitlines()

@@ -15,8 +15,8 @@ import pytest
 
 from newfound import tune as tune_module
 from newfound.errors import NonFiniteLossError
+from newfound.job import Job
 from newfound.progress import Progress
-from newfound.run import Job
 from newfound.train import Training
 from newfound.tune import Sweep, Trial, Value
 from support.made_images import CLASSES, make_folder, save_images

@@ -27,11 +27,12 @@ from newfound.discovery import Discovery, choose_preset, load
 from newfound.dry_run import try_out
 from newfound.errors import InputError, LocalError, Stopped
 from newfound.files import write_atomically, write_csv
+from newfound.job import Job
 from newfound.out_place import check_place_of_table, real_place
 from newfound.predict import check_can_sort, predict, sort_files
 from newfound.progress import Progress
 from newfound.report import write_report
-from newfound.run import Job, run
+from newfound.run import run
 from newfound.run_folder import RunFolder
 from newfound.settings import complete_config, make_machine, make_runtime
 from newfound.version import __version__

@@ -22,13 +22,14 @@ from newfound.distributed import is_writer, started
 from newfound.embedding import read_embedding
 from newfound.errors import InputError, Stopped
 from newfound.evaluate import assessment
+from newfound.job import Job
 from newfound.out_place import check_apart_from_data
 from newfound.outputs import read_categories, read_items
 from newfound.predict import predict
 from newfound.presets import kind_of
 from newfound.progress import Progress
 from newfound.report import write_report
-from newfound.run import Job, run
+from newfound.run import run
 from newfound.run_folder import RunFolder
 from newfound.settings import make_config, make_machine
 from newfound.surroundings import plain_surroundings

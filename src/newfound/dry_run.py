@@ -27,12 +27,7 @@ from newfound.data.room import Room, choose_cache
 from newfound.data.skipped import Skipped, spoilt
 from newfound.device import choose_device, describe, float32_as_such
 from newfound.errors import InputError
-from newfound.memory import free_memory, free_on_gpu, lack_of_memory_in_words, peak_memory
-from newfound.models.network import make_network
-from newfound.mu_search import candidates
-from newfound.progress import Progress, duration
-from newfound.pseudo_labels import fixed_threshold
-from newfound.run import (
+from newfound.job import (
     Job,
     decoding_workers,
     missing_in_words,
@@ -40,6 +35,11 @@ from newfound.run import (
     with_held_out,
     with_less_memory,
 )
+from newfound.memory import free_memory, free_on_gpu, lack_of_memory_in_words, peak_memory
+from newfound.models.network import make_network
+from newfound.mu_search import candidates
+from newfound.progress import Progress, duration
+from newfound.pseudo_labels import fixed_threshold
 from newfound.settling import may_settle
 from newfound.stages import Ground, begin_labels_alone, stages
 from newfound.train import Training

@@ -1,9 +1,9 @@
 """A run from data to result, stage by stage; each stage continues where it was cut off."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,48 +13,39 @@ import torch
 from newfound import distributed
 from newfound.baselines.kmeans import centres_and_variance, kmeans
 from newfound.conclusion import Finding, conclude, rows_to_calibrate_on
-from newfound.config import Config, Runtime
-from newfound.cores import choose_workers, compute_threads
-from newfound.data.catalogue import Catalogue, Truth, check_counts, drop, hold_out
+from newfound.cores import compute_threads
+from newfound.data.catalogue import Catalogue, Truth, check_counts, drop
 from newfound.data.decoding import is_of_a_lost_worker, lost_worker_in_words
 from newfound.data.folders import some
-from newfound.data.images import ArrayImages
 from newfound.data.items import Items
 from newfound.data.reading import read_items
 from newfound.data.skipped import check_share_bad
-from newfound.device import describe, float32_as_such, uses_bfloat16
-from newfound.errors import InputError, LocalError, RunFolderError, Stopped
+from newfound.device import describe, float32_as_such
+from newfound.errors import InputError, LocalError, RunFolderError
 from newfound.files import write_csv
 from newfound.inference import Answers, ask
-from newfound.interrupt import stop_requested, terminated_as_by_ctrl_c
+from newfound.interrupt import terminated_as_by_ctrl_c
+from newfound.job import (
+    Job,
+    decoding_workers,
+    missing_in_words,
+    resolved,
+    with_held_out,
+    with_less_memory,
+)
 from newfound.kept_training import KeptTraining
 from newfound.memory import begin_peak_memory, lack_of_memory_in_words
 from newfound.models.heads import NearestCentre
 from newfound.models.network import make_network
-from newfound.mu_search import Rehearsal, candidates, make_rehearsal, rehearse
 from newfound.outputs import lost_output
 from newfound.progress import Progress
-from newfound.pseudo_labels import fixed_threshold
 from newfound.report import write_report
 from newfound.run_folder import RunFolder
 from newfound.sequence import stopped, train_in_stages
 from newfound.settling import settle, settles
 from newfound.stages import Ground, begin_labels_alone, check_method, narrow_known_head, stages
-from newfound.train import Training
+from newfound.threshold import threshold_of
 from newfound.version import source_commit
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to be done, and where. Nothing in it changes during the run."""
-
-    folder: RunFolder
-    catalogue: Catalogue
-    truth: Truth | None
-    num_novel: int
-    config: Config
-    runtime: Runtime
-    compare_labelled_only: bool
 
 
 def run(job: Job, progress: Progress) -> None:
@@ -156,7 +147,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     seconds = {"reading": time.monotonic() - began}
     catalogue = with_held_out(job, catalogue)
 
-    mu, search_seconds = _threshold(job, catalogue, items, device, progress)
+    mu, search_seconds = threshold_of(job, catalogue, items, device, progress)
     seconds |= search_seconds
     network = make_network(job.config, len(catalogue.class_names), job.num_novel)
     ground = Ground(
@@ -286,68 +277,6 @@ def _check_all_read_the_same(catalogue: Catalogue, unreadable: list[int]) -> Non
         )
 
 
-def _threshold(
-    job: Job, catalogue: Catalogue, items: Items, device: torch.device, progress: Progress
-) -> tuple[float | None, dict[str, float]]:
-    """The threshold of pairs, after the search if one is asked for; None: as `fixed_threshold`.
-
-    With it the seconds that the search took, of all processes that worked on it.
-    """
-    if job.config.mu == "heldout":
-        return _search_mu(job, catalogue, items, device, progress)
-    return fixed_threshold(job.config), {}
-
-
-def _search_mu(
-    job: Job, catalogue: Catalogue, items: Items, device: torch.device, progress: Progress
-) -> tuple[float, dict[str, float]]:
-    """The best candidate on known classes, as a count; what is in the log is not done again."""
-    rehearsal = make_rehearsal(catalogue.labels, catalogue.labelled, job.num_novel)
-    records = distributed.agreed(job.folder.records)
-    done = {r["fraction"]: r for r in records if r["event"] == "heldout"}
-    tried = candidates(job.config.window)
-    for fraction in tried:
-        if fraction not in done:
-            began = time.monotonic()
-            with stop_requested() as stop:
-                acc = _try_mu(job, rehearsal, fraction, items, device, progress, stop)
-            if acc is not None:
-                done[fraction] = {"acc": acc, "seconds": time.monotonic() - began}
-                job.folder.log("heldout", fraction=fraction, **done[fraction])
-            if distributed.any_process(stop()):
-                raise Stopped(
-                    f"stopped; {job.folder.path} holds the trials of mu that were complete. The "
-                    "same command goes on with the next one from its start"
-                )
-    best = max(tried, key=lambda fraction: done[fraction]["acc"])
-    progress.message(
-        f"mu = {best} H: ACC {done[best]['acc']:.3f} on known classes taken as unknown"
-    )
-    return best * job.config.hashes, {"search": sum(done[f]["seconds"] for f in tried)}
-
-
-def _try_mu(
-    job: Job,
-    rehearsal: Rehearsal,
-    fraction: float,
-    items: Items,
-    device: torch.device,
-    progress: Progress,
-    stop: Callable[[], bool],
-) -> float | None:
-    """ACC on known classes taken as unknown, None if it was stopped before."""
-    steps_per_epoch = len(rehearsal.rows) // min(job.config.batch, len(rehearsal.rows))
-    progress.stage(
-        f"Trying mu = {fraction} H on known classes", job.config.heldout_epochs * steps_per_epoch
-    )
-
-    def after_step(_: Training) -> bool:
-        progress.advance()
-        return not distributed.any_process(stop())
-
-    return rehearse(rehearsal, fraction, items, job.config, device, after_step, job.runtime)
-
-
 def _answers(
     ground: Ground,
     catalogue: Catalogue,
@@ -450,43 +379,6 @@ def _identity(job: Job) -> dict[str, Any]:
         "num_novel": job.num_novel,
         "data_fingerprint": job.catalogue.fingerprint(),
     }
-
-
-def missing_in_words(catalogue: Catalogue) -> str:
-    """How many items of a published data set have no file."""
-    listed = len(catalogue) + catalogue.missing
-    return f"{catalogue.missing:,} of {listed:,} listed {catalogue.items.kind} have no file"
-
-
-def decoding_workers(job: Job) -> int:
-    """How many processes decode, 0 = this one."""
-    if isinstance(job.catalogue.items, ArrayImages):
-        return 0  # handing arrays to processes costs more than resizing them here
-    return choose_workers(job.runtime.workers)
-
-
-def with_held_out(job: Job, catalogue: Catalogue) -> Catalogue:
-    """The catalogue with the share of labelled items held out that the settings ask for."""
-    return hold_out(catalogue, job.config.held_out, job.config.seed)
-
-
-def with_less_memory(job: Job, device: torch.device) -> str:
-    """What takes less of it than this job."""
-    config = job.config
-    smaller = (
-        f"give a smaller --batch than {config.batch}, --px than {config.px} or --width than "
-        f"{config.width}; that is a new run, with another --out"
-    )
-    if device.type == "cpu" or job.runtime.cache not in ("auto", "device"):
-        return smaller
-    kind = job.catalogue.items.kind
-    return f"give --cache memory, so that no {kind} are kept there, to go on; or {smaller}"
-
-
-def resolved(config: Config, device: torch.device) -> Config:
-    """The settings with `auto` replaced, so that a run goes on as it began, and elsewhere too."""
-    precision = "bfloat16" if uses_bfloat16(config.precision, device) else "float32"
-    return config.model_copy(update={"precision": precision})
 
 
 def _about(job: Job, device: torch.device) -> dict[str, Any]:
