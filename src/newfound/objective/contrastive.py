@@ -162,7 +162,7 @@ def _selected(pairs: ModalityPairs, contrast: Mapping[str, Tensor]) -> list[tupl
         return [(modality, modality) for modality in contrast]
     if pairs == "off":
         return []
-    if not {"visual", "audio"} <= contrast.keys():
+    if "visual" not in contrast or "audio" not in contrast:
         raise ValueError(
             f"pairs are {pairs!r}, but the only modality is {', '.join(contrast)}; give 'within' "
             "or 'off'"
