@@ -446,7 +446,7 @@ def leeway(figure: str) -> dict[str, float]:
     """Of a log's figures; what is counted jumps where a pair's agreement is at the threshold."""
     if figure == "mu":
         return {"rel": 0.05}
-    return {"abs": 0.1} if figure.startswith("pairs_") else {"rel": 1e-2, "abs": 1e-2}
+    return {"abs": 0.1} if figure.startswith("pairs_") else {"rel": 0.02, "abs": 0.02}
 
 
 @some_processes
