@@ -640,11 +640,10 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
         distributed._own_device("cuda")
 
 
-@pytest.mark.parametrize(("device", "ends"), [("cpu", 1), ("cuda", 0)])
-def test_who_fails_on_a_gpu_does_not_wait_to_end_the_group(
-    device: str, ends: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_who_fails_does_not_wait_to_end_the_group(
+    device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """NCCL ends a group in all processes together, and the others are somewhere else."""
     ended: list[None] = []
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(distributed, "_own_device", lambda _: torch.device(device))
@@ -652,10 +651,10 @@ def test_who_fails_on_a_gpu_does_not_wait_to_end_the_group(
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: ended.append(None))
     with pytest.raises(InputError), distributed.joined(device):
         raise InputError("full")
-    assert len(ended) == ends
+    assert not ended
     with distributed.joined(device):
         pass
-    assert len(ended) == ends + 1
+    assert len(ended) == 1
 
 
 def test_what_one_process_meets_in_training_it_tells_itself(

@@ -60,6 +60,10 @@ def joined(wish: str) -> Iterator[torch.device]:
     wish: as for `choose_device`; with `auto` or `cuda` each process takes a GPU of its own.
     Raises InputError if there are more processes than GPUs. A group that is there already is used,
     and left as it is; InputError if it is for GPUs alone.
+
+    After an error the group is left to the end of the process. NCCL's end is for all processes
+    together, and the others may be waiting for this one elsewhere. Gloo's may wait for ever, too,
+    if what the error holds, as DistributedDataParallel, is what goes last.
     """
     device = _own_device(wish)
     if dist.is_initialized():
@@ -70,14 +74,7 @@ def joined(wish: str) -> Iterator[torch.device]:
     # Gloo also where the tensors are on GPUs: for what processes tell one another beside them.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)
-    try:
-        yield device
-    except BaseException:
-        # NCCL's end is for all processes together, and the others may be waiting for this one
-        # elsewhere: it is left to the end of the process, which torchrun tells the others.
-        if device.type != "cuda":
-            dist.destroy_process_group()
-        raise
+    yield device
     dist.destroy_process_group()
 
 
