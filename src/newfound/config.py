@@ -423,7 +423,8 @@ class Runtime(Machine):
     compile: bool = Field(
         False,
         description="let torch.compile make the network's passes and the losses of two views in "
-        "training: minutes at the first step, for faster ones after it on some devices",
+        "training: minutes at the first step, for faster ones after it on some devices; for a run "
+        "of one process",
     )
     shelf: Path | None = Field(
         None,
