@@ -7,7 +7,7 @@ from torch import Tensor
 from newfound.batch import Outputs
 from newfound.config import Config, VideoConfig
 from newfound.objective.contrastive import ModalityPairs
-from newfound.objective.joint import JointLosses, joint_loss
+from newfound.objective.joint import JointLosses, joint_loss, ramp
 from newfound.pairwise import PairwiseObjective
 
 
@@ -38,7 +38,8 @@ class JointObjective(PairwiseObjective):
 
     def omega(self, epoch: int) -> float:
         """The ramp of Eq. 10."""
-        return self.config.ramp_scale * super().omega(epoch)
+        config = self.config
+        return ramp(epoch, config.epochs, config.ramp_scale, length=config.ramp_length)
 
 
 class ModalityTerms(TypedDict, total=False):
