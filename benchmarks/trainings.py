@@ -37,7 +37,8 @@ class Setting:
 
     def config(self, precision: Precision) -> Config:
         """The preset's settings; a single modality is contrasted within itself."""
-        given: dict[str, object] = {"batch": self.batch, "width": self.width}
+        sizes = {"batch": self.batch, "width": self.width}
+        given: dict[str, object] = {name: n for name, n in sizes.items() if n is not None}
         if self.preset.endswith("videos") and self.modalities != "both":
             given |= {"modalities": self.modalities}
             given |= {"instance_pairs": "within", "category_pairs": "within"}

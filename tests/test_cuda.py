@@ -262,4 +262,6 @@ def test_when_one_of_two_gpus_fails_the_run_ends_and_says_why(photos: Path, tmp_
     command = [*ON_TWO, str(script), *on_gpu(photos, tmp_path / "run", epochs=50)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert ended.returncode != 0
-    assert "there is not enough memory (out of memory); give " in ended.stderr
+    assert (
+        "there is not enough memory (out of memory); if images are kept on the GPU" in ended.stderr
+    )

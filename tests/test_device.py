@@ -1,7 +1,10 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from newfound.device import choose_device, describe, float32_as_such, uses_bfloat16
+from newfound.device import choose_device, describe, uses_bfloat16
 from newfound.errors import InputError
 
 CPU = torch.device("cpu")
@@ -37,17 +40,51 @@ def test_hardware_is_named() -> None:
     assert f"{torch.get_num_threads()} threads" in describe(CPU)
 
 
-@pytest.mark.parametrize(("precision", "tf32"), [("float32", False), ("bfloat16", True)])
-def test_float32_is_multiplied_as_such_whatever_a_notebook_says(precision: str, tf32: bool) -> None:
-    left, right = torch.randn(2, 512, 512, generator=torch.Generator().manual_seed(0)).unbind()
-    exact = left @ right
-    torch.set_float32_matmul_precision("medium")
-    try:
-        with float32_as_such(precision):
-            assert torch.get_float32_matmul_precision() == "highest"
-            assert torch.backends.cudnn.allow_tf32 == tf32
-            assert torch.equal(left @ right, exact)
-        assert torch.get_float32_matmul_precision() == "medium"
-        assert torch.backends.cudnn.allow_tf32
-    finally:
-        torch.set_float32_matmul_precision("highest")
+SETTINGS_OF_A_NOTEBOOK = [
+    "",
+    "torch.set_float32_matmul_precision('medium')",
+    "torch.backends.cuda.matmul.allow_tf32 = True",
+    "torch.backends.cuda.matmul.fp32_precision = 'tf32'",
+    "torch.backends.mkldnn.matmul.fp32_precision = 'bf16'",
+    "torch.backends.cudnn.conv.fp32_precision = 'ieee'",
+    "torch.backends.cudnn.allow_tf32 = False",
+    "torch.backends.fp32_precision = 'tf32'",
+]
+
+FLOAT32_AS_SUCH = """
+import torch
+from newfound.device import float32_as_such
+
+def state():
+    told = []
+    for get in (torch.get_float32_matmul_precision, lambda: torch.backends.cudnn.allow_tf32):
+        try:
+            told.append(get())
+        except RuntimeError:
+            told.append(None)
+    backends = torch.backends
+    kinds = backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.conv, backends.cudnn.rnn
+    return told, [kind.fp32_precision for kind in kinds]
+
+{setting}
+told, before = state()
+for precision in ("float32", "bfloat16"):
+    with float32_as_such(precision):
+        (products, tf32), now = state()
+        assert products == "highest" and now[:2] == ["ieee", "ieee"], now
+        if precision == "float32":
+            assert tf32 is False and now[2] == "ieee", (tf32, now)
+        else:
+            assert now[2] == before[2], now
+    told_after, after = state()
+    assert after == before, after
+    assert all(was in (None, then) for was, then in zip(told, told_after)), told_after
+"""
+
+
+@pytest.mark.parametrize("setting", SETTINGS_OF_A_NOTEBOOK)
+def test_float32_is_multiplied_as_such_whatever_a_notebook_says(setting: str) -> None:
+    """In a process of its own, as some settings cannot be undone."""
+    code = FLOAT32_AS_SUCH.format(setting=setting)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr

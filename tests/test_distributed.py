@@ -20,17 +20,18 @@ from PIL import Image
 from torch import Tensor, nn
 
 from newfound import distributed, settling
+from newfound import run as run_module
 from newfound.baselines import deep_transfer_clustering
 from newfound.baselines.deep_transfer_clustering import initial_centres
 from newfound.cli import run_command_line
 from newfound.config import VideoConfig
-from newfound.data import room
+from newfound.data import loader, room
 from newfound.data.clip_loader import read_clips
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
 from newfound.data.loader import CachedPixels, read_images
 from newfound.data.source import UnreadableError
-from newfound.errors import InputError
+from newfound.errors import InputError, StoreError
 from newfound.files import write_text
 from newfound.inference import ask
 from newfound.kept_training import KeptTraining
@@ -674,7 +675,35 @@ def test_what_one_process_meets_in_training_it_tells_itself(
 
     (tmp_path / "in").mkdir()
     assert in_processes(2, tmp_path / "in", work, join=False) == [130, 2]
-    assert capfd.readouterr().err.count("there is not enough memory (out of memory); give") == 1
+    assert capfd.readouterr().err.count("there is not enough memory (out of memory); ") == 1
+
+
+def test_what_all_are_told_of_is_told_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By the second in its share of the images, by the writer at the end."""
+    command = discover_command(made_data(tmp_path / "data"), tmp_path / "run", **GENTLY)
+    check_all = loader.check_all
+
+    def work() -> int:
+        def unanswered(*given: Any) -> Any:
+            if os.environ["RANK"] == "1":
+                raise StoreError("the store does not answer")
+            return check_all(*given)
+
+        def full(*_: Any) -> None:
+            raise MemoryError("full")
+
+        if where == "share":
+            loader.check_all = unanswered
+        else:
+            run_module.conclude = full
+        return newfound(*command, "--cache", "none")
+
+    for where, told in (("share", "the store does not answer"), ("end", "not enough memory")):
+        (tmp_path / where).mkdir()
+        assert in_processes(2, tmp_path / where, work, join=False) == [2, 2]
+        assert capfd.readouterr().err.count(told) == 1
 
 
 def test_only_one_process_may_compile(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

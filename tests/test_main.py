@@ -62,14 +62,19 @@ from newfound.__main__ import main
 
 atexit.register(print, "ended as Python does")
 newfound.distributed.count = lambda: 2
-newfound.cli.run_command_line = lambda _: print("why") or 2
+newfound.cli.run_command_line = lambda _: print("why") or {outcome}
 main()
 """
 
 
-def test_who_failed_among_others_is_gone_at_once() -> None:
+@pytest.mark.parametrize(("outcome", "code"), [("2", 2), ("1 / 0", 1)])
+def test_who_failed_among_others_is_gone_at_once(outcome: str, code: int) -> None:
     """What Python does at its end could wait for the others, who wait for this process."""
     failed = subprocess.run(
-        [sys.executable, "-c", FAILED_AMONG_OTHERS], capture_output=True, text=True, check=False
+        [sys.executable, "-c", FAILED_AMONG_OTHERS.format(outcome=outcome)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert (failed.returncode, failed.stdout) == (2, "why\n")
+    assert (failed.returncode, failed.stdout) == (code, "why\n")
+    assert ("ZeroDivisionError" in failed.stderr) == (code == 1)

@@ -22,6 +22,7 @@ def test_free_memory_is_plausible() -> None:
     [
         ("0::/job/step", [100 - 60 + 10, 700 - 650]),
         ("0::/job/step/full", [0, 100 - 60 + 10, 700 - 650]),
+        ("0::/job/untold", [300, 700 - 650]),
         ("0::/", []),
         ("4:memory:/job/step\n0::/other", []),
     ],
@@ -41,6 +42,8 @@ def test_what_a_jobs_groups_have_used_is_not_free(
         (group / "memory.max").write_text(f"{limit}\n")
         (group / "memory.current").write_text(f"{used}\n")
         (group / "memory.stat").write_text(f"anon 5\nactive_file 3\ninactive_file {files}\n")
+    (root / "job" / "untold").mkdir()
+    (root / "job" / "untold" / "memory.max").write_text("300\n")
     (tmp_path / "own").write_text(own + "\n")
     assert list(memory._left_to_groups(tmp_path / "own", root)) == left
 
@@ -58,6 +61,13 @@ def test_a_lack_of_memory_is_told_with_its_cure(error: Exception, reason: str) -
         lack_of_memory_in_words("give less"),
     ):
         raise error
+
+
+def test_what_makes_room_on_a_gpu_is_told_of_a_gpu_alone() -> None:
+    for error, told in ((torch.OutOfMemoryError("full"), True), (MemoryError("full"), False)):
+        with pytest.raises(InputError) as raised, lack_of_memory_in_words("give less", "move; or "):
+            raise error
+        assert str(raised.value).endswith("(full); move; or give less") == told
 
 
 def test_what_a_cpu_cannot_allocate_is_a_lack_of_memory() -> None:

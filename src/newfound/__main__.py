@@ -2,6 +2,8 @@
 
 import os
 import sys
+import traceback
+from contextlib import suppress
 
 from newfound.process import keep_freed_memory, let_waiting_threads_sleep
 
@@ -17,10 +19,17 @@ def main() -> None:
     except KeyboardInterrupt:
         print("newfound: stopped", file=sys.stderr, flush=True)
         os._exit(130)  # Python may remember the interrupt and die of it where it exits by itself
-    code = run_command_line(sys.argv[1:])
+    try:
+        code = run_command_line(sys.argv[1:])
+    except BaseException as error:  # of --debug, or of the arguments
+        if count() == 1 or isinstance(error, SystemExit):
+            raise
+        traceback.print_exc()
+        code = 1
     if count() > 1:  # it failed, and to end their group as Python does it could wait for ever
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
         os._exit(code)
     sys.exit(code)
 

@@ -101,7 +101,8 @@ def _explain(error: BaseException) -> int:
                 "The same command with --debug shows where. Please report it."
             )
             code = OWN_ERROR
-    if distributed.is_writer() or code == OWN_ERROR or isinstance(error, LocalError):
+    is_own = isinstance(error, LocalError) and not error.is_shared
+    if distributed.is_writer() or code == OWN_ERROR or is_own:
         print(text, file=sys.stderr)
     return code
 

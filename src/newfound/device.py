@@ -1,8 +1,8 @@
 """Which device computes, and in which precision."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -45,14 +45,41 @@ def float32_as_such(precision: str) -> Iterator[None]:
     notebook or the environment says so. Pairs are counted by such products whatever the precision
     of the network.
     """
-    products, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    backends: Any = torch.backends  # of which the annotations know a part
+    convolutions = [backends.cudnn.conv, backends.cudnn.rnn]  # cuDNN's, which are told together
+    kinds = [backends.cuda.matmul, backends.mkldnn.matmul, *convolutions]
+    before = [kind.fp32_precision for kind in kinds]
+    products, tf32 = _told(torch.get_float32_matmul_precision), _told(_tf32_in_convolutions)
+    # By the older setters as well as the newer ones, as torch.compile reads the older.
     torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = tf32 and precision != "float32"
+    if precision == "float32":
+        backends.cudnn.allow_tf32 = False
+        for kind in convolutions:
+            kind.fp32_precision = "ieee"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(products)
-        torch.backends.cudnn.allow_tf32 = tf32
+        if products is not None:
+            torch.set_float32_matmul_precision(products)
+        if tf32 is not None:
+            backends.cudnn.allow_tf32 = tf32
+        for kind, value in zip(kinds, before):
+            kind.fp32_precision = value
+
+
+_Value = TypeVar("_Value")
+
+
+def _told(get: Callable[[], _Value]) -> _Value | None:
+    """What torch tells; None where it refuses to, as somebody has used the newer setters."""
+    try:
+        return get()
+    except RuntimeError:
+        return None
+
+
+def _tf32_in_convolutions() -> bool:
+    return torch.backends.cudnn.allow_tf32
 
 
 def describe(device: torch.device) -> str:

@@ -183,10 +183,13 @@ def discover(
     compare_labelled_only: also train on labels alone, for the k-means baseline on its features.
     runtime: a `newfound.Runtime`; that class itself, like `newfound.Config`, raises pydantic's
     ValidationError, a ValueError, for a value out of its range.
-    settings: fields of `newfound.Config` that replace the preset's.
+    settings: fields of `newfound.Config` that replace the preset's; None is a value, too.
 
-    Whatever torch and numpy are set to outside (`no_grad`, a default dtype or device, autocast,
-    errors of numpy), within they are as in a fresh process.
+    Whatever torch and numpy are set to outside (`no_grad`, a default dtype or device, autocast, the
+    precision of products, errors of numpy), within they are as in a fresh process.
+
+    In a script of torchrun a process that gets an error ends best by `os._exit`: what Python does
+    at its end may wait for the others.
 
     Raises InputError for what cannot be used, Stopped when the user interrupts.
     """

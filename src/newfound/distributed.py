@@ -215,9 +215,15 @@ def agreed(make: Callable[[], _T]) -> _T:
             made[1] = error
     dist.broadcast_object_list(made, src=0, device=torch.device("cpu"))
     if made[1] is not None:
-        raise made[1]
+        raise shared(made[1])
     value: _T = made[0]
     return value
+
+
+def shared(error: Exception) -> Exception:
+    """An error that all processes raise, for one of them to tell: see LocalError."""
+    error.is_shared = True  # type: ignore[attr-defined]
+    return error
 
 
 def any_process(flag: bool) -> bool:

@@ -34,6 +34,7 @@ from newfound.job import (
     resolved,
     with_held_out,
     with_less_memory,
+    with_room_on_gpu,
 )
 from newfound.memory import free_memory, free_on_gpu, lack_of_memory_in_words, peak_memory
 from newfound.models.network import make_network
@@ -62,7 +63,7 @@ def try_out(job: Job, progress: Progress) -> list[str]:
     job = replace(job, config=resolved(job.config, device))
     place, bytes_each = _place(job, device)
     with (
-        lack_of_memory_in_words(with_less_memory(job, device)),
+        lack_of_memory_in_words(with_less_memory(job.config), with_room_on_gpu(job)),
         compute_threads(job.runtime.threads, job.config.width, job.config.px),
         float32_as_such(job.config.precision),
     ):

@@ -6,7 +6,12 @@ class InputError(ValueError):
 
 
 class LocalError(InputError):
-    """What one of several processes of a run may meet alone, so that each tells its own."""
+    """What one of several processes of a run may meet alone, so that each tells its own.
+
+    is_shared: the others raise it, too, as they were told of it.
+    """
+
+    is_shared = False
 
 
 class StoreError(LocalError):

@@ -37,17 +37,19 @@ def with_held_out(job: Job, catalogue: Catalogue) -> Catalogue:
     return hold_out(catalogue, job.config.held_out, job.config.seed)
 
 
-def with_less_memory(job: Job, device: torch.device) -> str:
-    """What takes less of it than this job."""
-    config = job.config
-    smaller = (
+def with_less_memory(config: Config) -> str:
+    """What takes less of it than these settings."""
+    return (
         f"give a smaller --batch than {config.batch}, --px than {config.px} or --width than "
         f"{config.width}; that is a new run, with another --out"
     )
-    if device.type == "cpu" or job.runtime.cache not in ("auto", "device"):
-        return smaller
-    kind = job.catalogue.items.kind
-    return f"give --cache memory, so that no {kind} are kept there, to go on; or {smaller}"
+
+
+def with_room_on_gpu(job: Job) -> str:
+    """What makes room there and lets the run go on, "" for nothing."""
+    if job.runtime.cache not in ("auto", "device"):
+        return ""
+    return f"if {job.catalogue.items.kind} are kept on the GPU, give --cache memory to go on; or "
 
 
 def resolved(config: Config, device: torch.device) -> Config:

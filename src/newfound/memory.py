@@ -40,9 +40,15 @@ def _left_to_groups(own: Path, root: Path) -> Iterator[int]:
         if place.is_relative_to(root) and limit.exists():
             text = limit.read_text().strip()
             if text != "max":
-                used = int((place / "memory.current").read_text())
-                files = int(_numbers(place / "memory.stat")["inactive_file"])
-                yield max(0, int(text) - used + files)
+                yield max(0, int(text) - _used(place))
+
+
+def _used(group: Path) -> int:
+    """Bytes; 0 where the system does not tell, as some sandboxes do not."""
+    with suppress(OSError, KeyError, ValueError):
+        files = int(_numbers(group / "memory.stat")["inactive_file"])
+        return int((group / "memory.current").read_text()) - files
+    return 0
 
 
 def _numbers(table: Path) -> dict[str, str]:
@@ -72,8 +78,11 @@ def peak_memory(device: torch.device) -> int:
 
 
 @contextmanager
-def lack_of_memory_in_words(cure: str) -> Iterator[None]:
-    """Within, what fails for want of memory raises LocalError. cure: what the user can do."""
+def lack_of_memory_in_words(cure: str, of_gpu: str = "") -> Iterator[None]:
+    """Within, what fails for want of memory raises LocalError.
+
+    cure: what the user can do.  of_gpu: what to say before it, where it is a GPU's.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -82,4 +91,7 @@ def lack_of_memory_in_words(cure: str) -> Iterator[None]:
             reason = ". ".join(reason.split(". ")[:2])  # how much; then come hints for programmers
         elif not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in reason:
             raise
-        raise LocalError(f"there is not enough memory ({reason}); {cure}") from error
+        of_gpu = of_gpu if isinstance(error, torch.OutOfMemoryError) else ""
+        told = LocalError(f"there is not enough memory ({reason}); {of_gpu}{cure}")
+        told.is_shared = getattr(error, "is_shared", False)
+        raise told from error

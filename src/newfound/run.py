@@ -32,6 +32,7 @@ from newfound.job import (
     resolved,
     with_held_out,
     with_less_memory,
+    with_room_on_gpu,
 )
 from newfound.kept_training import KeptTraining
 from newfound.memory import begin_peak_memory, lack_of_memory_in_words
@@ -101,7 +102,10 @@ def _claimed(job: Job, device: torch.device) -> Iterator[bool]:
 
 def _work_until_stopped(job: Job, device: torch.device, progress: Progress) -> None:
     try:
-        with terminated_as_by_ctrl_c(), lack_of_memory_in_words(with_less_memory(job, device)):
+        with (
+            terminated_as_by_ctrl_c(),
+            lack_of_memory_in_words(with_less_memory(job.config), with_room_on_gpu(job)),
+        ):
             _work(job, device, progress)
     except KeyboardInterrupt:
         raise stopped(job.folder) from None

@@ -82,8 +82,8 @@ class Catalogue:
         return np.flatnonzero(~self.held_out)
 
     def fingerprint(self) -> str:
-        """16 hex digits of names, labels, file sizes (or pixels) and what the set itself holds out:
-        equal for equal data.
+        """16 hex digits of names, labels, file sizes (or pixels) and what is held out: equal for
+        equal data.
         """
         digest = hashlib.sha256()
         for text in chain(self.names, self.class_names):
@@ -275,8 +275,8 @@ def checked(catalogue: Catalogue) -> Catalogue:
     if len(catalogue.unlabelled) == 0:
         raise InputError(
             f"{catalogue.source!r} has no unlabelled {kind}, so there is nothing to discover: all "
-            f"are labelled {some(catalogue.class_names)}; add those to sort: into unlabelled/, in "
-            f"a table with an empty label{warnings}"
+            f"are labelled {some(catalogue.class_names)}; add those to sort: into unlabelled/, or "
+            f"in a table with an empty label{warnings}"
         )
     return catalogue
 

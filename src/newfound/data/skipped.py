@@ -12,7 +12,7 @@ from newfound.data.folders import is_document, other_kind_in_words
 from newfound.data.known_readable import KnownReadable
 from newfound.data.source import Kind, Marked
 from newfound.data.texts import Texts
-from newfound.distributed import agreed, count, everyones, rank
+from newfound.distributed import agreed, count, everyones, rank, shared
 from newfound.errors import InputError
 
 
@@ -99,7 +99,7 @@ def without_unusable(
     found = [replace(bad, index=int(own[bad.index])) for bad in checked]
     of_all, errors = zip(*everyones((found, error)))
     for of_one in filter(None, errors):
-        raise of_one
+        raise shared(of_one)
     skipped = sorted(chain(*of_all), key=lambda bad: bad.index)
     unusable = np.array([bad.index for bad in skipped], dtype=np.int64)
     known.keep(unusable)
