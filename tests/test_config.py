@@ -1,47 +1,12 @@
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from newfound.config import Method, Runtime, VideoConfig
+from newfound.config import Method, Runtime
 from newfound.errors import InputError
-from newfound.presets import METHOD_SETTINGS, PRESETS, kind_of
 from newfound.settings import make_config, make_runtime
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_know_their_names_and_survive_json(name: str) -> None:
-    preset = PRESETS[name]
-    assert preset.preset == name
-    assert type(preset).model_validate(json.loads(preset.model_dump_json())) == preset
-    assert make_config(name) == preset
-
-
-def test_what_is_given_replaces_the_presets_value_and_the_methods() -> None:
-    config = make_config("images", epochs=3, unlabelled_share=0.5)
-    assert (config.epochs, config.lr, config.unlabelled_share) == (3, 0.1, 0.5)
-    assert make_config("quick-videos").places == 7
-    assert make_config("quick-videos", places=None).places is None
-    assert make_config("images", method="kcl").own_batch == 100
-    assert make_config("images", method="kcl", own_batch=None).own_batch is None
-
-
-@pytest.mark.parametrize("setting", ["lr", "method"])
-def test_none_is_refused_where_it_is_no_value(setting: str) -> None:
-    with pytest.raises(InputError, match=f"{setting}: .*given: None"):
-        make_config("images", **{setting: None})
-
-
-def test_settings_cannot_be_changed_or_invented() -> None:
-    with pytest.raises(ValidationError):
-        PRESETS["images"].lr = 1.0  # type: ignore[misc]
-    with pytest.raises(InputError, match="learning_rate"):
-        make_config("images", learning_rate=0.1)
-    with pytest.raises(InputError, match="no preset is named 'tiny'; there are images"):
-        make_config("tiny")
 
 
 @given(
@@ -159,51 +124,6 @@ def test_the_window_reads_the_features_of_eta_or_of_the_only_encoder() -> None:
     )
 
 
-def test_what_is_no_setting_is_told_with_what_may_be_meant() -> None:
-    for name, told in (
-        ("epoch", r"no setting has this name; did you mean epochs( or \w+)*\? \(given: 3\)"),
-        ("workers", r"a run takes it as runtime=newfound\.Runtime\(workers=\.\.\.\) \(given: 3\)"),
-        ("xyzzy", r"no setting has this name \(given: 3\)"),
-    ):
-        with pytest.raises(InputError, match=f"^{name}: .*{told}$"):
-            make_config("quick", **{name: 3})
-
-
-def test_settings_of_videos_are_no_settings_of_images() -> None:
-    with pytest.raises(InputError, match="clip_frames: a setting of videos alone"):
-        make_config("images", clip_frames=4)
-    assert kind_of("images") == kind_of("quick") == "images"
-    assert kind_of("videos") == kind_of("quick-videos") == "videos"
-
-
-# ---- baselines -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("method", METHOD_SETTINGS)
-def test_a_method_changes_the_presets_defaults_and_gives_way_to_what_is_asked(
-    preset: str, method: Method
-) -> None:
-    config, own = make_config(preset, method=method), METHOD_SETTINGS[method]
-    expected = PRESETS[preset].model_dump() | own | {"method": method}
-    assert config.model_dump() == expected
-    if "pairs" in own:
-        assert make_config(preset, method=method, pairs="nearest").pairs == "nearest"
-    assert make_config(preset, method=method, consistency_weight=3).consistency_weight == 3
-
-
-def test_methods_that_are_run_as_their_authors_run_them() -> None:
-    """CIFAR-10's: see recipes of each in its module."""
-    rs, dtc, kcl = (make_config("small-images", method=name) for name in ("rs", "dtc", "kcl"))
-    assert (rs.pairs, rs.rank_top) == ("rank", 5)
-    assert (rs.consistency_weight, rs.ramp_length * rs.epochs) == (5, 50)
-    assert (rs.weak_crop_scale, rs.weak_shift * rs.px) == ((1, 1), 4)
-    assert (dtc.consistency_weight, dtc.ramp_length * dtc.epochs / 2) == (10, 5)
-    assert (dtc.dtc_variant, dtc.own_drops) == ("pi", ())
-    assert kcl.own_batch == 100
-    assert make_config("small-images").own_batch is None
-
-
 @pytest.mark.parametrize(
     ("method", "first"),
     [
@@ -220,17 +140,6 @@ def test_auto_is_the_methods_own_pretraining(method: Method, first: str) -> None
     assert make_config("images", method=method).first_stage == first
     if method != "ours":
         assert make_config("images", method=method, pretraining="simclr").first_stage == "simclr"
-
-
-def test_weak_views_follow_the_preset() -> None:
-    """Small pictures whole and shifted, large ones cropped, clips as the paper crops them."""
-    assert PRESETS["images"].weak_crop_scale == (0.5, 1.0)
-    assert PRESETS["images"].weak_shift == 0
-    videos = PRESETS["videos"]
-    assert isinstance(videos, VideoConfig)
-    assert videos.weak_crop_scale == videos.crop_scale
-    for name in ("small-images", "quick", "digits", "quick-videos"):
-        assert (PRESETS[name].weak_crop_scale, PRESETS[name].weak_shift) == ((1, 1), 1 / 8)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,40 +70,37 @@ def on_gpu(photos: Path, out: Path, **changed: Any) -> list[str]:
     return discover_command(photos, out, device=DEVICE, **changed)
 
 
+def videos_on_gpu(clips: Path, out: Path, **changed: Any) -> list[str]:
+    return discover_videos_command(clips, out, device=DEVICE, **changed)
+
+
+@pytest.fixture(params=["images", "videos"])
+def command(request: pytest.FixtureRequest, photos: Path, clips: Path) -> Callable[..., list[str]]:
+    """A tiny run's on the GPU, by its folder and settings."""
+    if request.param == "images":
+        return partial(on_gpu, photos)
+    return partial(videos_on_gpu, clips)
+
+
 def losses(run: Path) -> list[float]:
     return [record["total"] for record in epoch_records(run)]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("changed", PARTS, ids=str)
-def test_every_part_on_images(
-    photos: Path,
+def test_every_part(
+    command: Callable[..., list[str]],
     tmp_path: Path,
     changed: dict[str, Any],
     precision: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(settling, "FEWEST", 16)
-    command = on_gpu(photos, tmp_path / "run", precision=precision, **changed)
-    assert newfound(*command, "--compare-labelled-only") == 0
-    assert len(pd.read_csv(tmp_path / "run" / "items.csv")) == 16
-    assert np.isfinite(losses(tmp_path / "run")).all()
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("changed", PARTS, ids=str)
-def test_every_part_on_videos(
-    clips: Path,
-    tmp_path: Path,
-    changed: dict[str, Any],
-    precision: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(settling, "FEWEST", 16)
-    settings = {"device": DEVICE, "precision": precision, **changed}
-    assert newfound(*discover_videos_command(clips, tmp_path / "run", **settings)) == 0
-    assert len(pd.read_csv(tmp_path / "run" / "items.csv")) == 16
-    assert np.isfinite(losses(tmp_path / "run")).all()
+    run = tmp_path / "run"
+    whole = command(run, precision=precision, **changed)
+    assert newfound(*whole, "--compare-labelled-only") == 0
+    assert len(pd.read_csv(run / "items.csv")) == 16
+    assert np.isfinite(losses(run)).all()
 
 
 def test_the_threshold_is_searched_for(tmp_path: Path) -> None:
@@ -111,14 +110,11 @@ def test_the_threshold_is_searched_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("kind", ["images", "videos"])
 @pytest.mark.parametrize("changed", EVERY_STAGE, ids=str)
 def test_a_step_does_not_wait_for_the_gpu(
-    photos: Path,
-    clips: Path,
+    command: Callable[..., list[str]],
     tmp_path: Path,
     changed: dict[str, Any],
-    kind: str,
     precision: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -138,13 +134,8 @@ def test_a_step_does_not_wait_for_the_gpu(
             torch.cuda.set_sync_debug_mode("default")
 
     monkeypatch.setattr(Training, "take_step", without_waiting)
-    settings = {"device": DEVICE, "precision": precision, "epochs": 8, **changed}
-    command = (
-        discover_command(photos, tmp_path / "run", channels=3, blur=0.5, **settings)
-        if kind == "images"
-        else discover_videos_command(clips, tmp_path / "run", **settings)
-    )
-    assert newfound(*command) == 0
+    settings = {"precision": precision, "channels": 3, "blur": 0.5, "epochs": 8, **changed}
+    assert newfound(*command(tmp_path / "run", **settings)) == 0
     assert begun == watched
 
 
@@ -158,37 +149,24 @@ def test_a_loss_that_is_no_number_is_seen_in_passing() -> None:
     assert seen[-1] == (7, [1.0, torch.inf])
 
 
-@pytest.mark.parametrize("kind", ["images", "videos"])
 def test_wherever_items_are_kept_the_run_is_one(
-    kind: str, photos: Path, clips: Path, tmp_path: Path
+    command: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     found = {}
     for cache in ("device", "memory", "none"):
-        run, settings = tmp_path / cache, {"cache": cache, "device": DEVICE, "workers": 1}
-        command = (
-            discover_command(photos, run, **settings)
-            if kind == "images"
-            else discover_videos_command(clips, run, **settings)
-        )
-        assert newfound(*command) == 0
-        found[cache] = losses(run)
+        assert newfound(*command(tmp_path / cache, cache=cache, workers=1)) == 0
+        found[cache] = losses(tmp_path / cache)
     assert found["memory"] == pytest.approx(found["device"], rel=ROUNDING)
     assert found["none"] == pytest.approx(found["device"], rel=ROUNDING)
 
 
-@pytest.mark.parametrize("kind", ["images", "videos"])
-def test_a_compiled_run_is_the_same(kind: str, photos: Path, clips: Path, tmp_path: Path) -> None:
+def test_a_compiled_run_is_the_same(command: Callable[..., list[str]], tmp_path: Path) -> None:
     found = []
     for flags in ([], ["--compile"]):
         run = tmp_path / f"run{len(flags)}"
-        command = (
-            discover_command(photos, run, device=DEVICE, **GENTLY)
-            if kind == "images"
-            else discover_videos_command(clips, run, device=DEVICE, **GENTLY)
-        )
         torch._dynamo.reset()
         counters.clear()
-        assert newfound(*command, *flags) == 0
+        assert newfound(*command(run, **GENTLY), *flags) == 0
         found.append(losses(run))
     assert counters["stats"]["unique_graphs"] > 0 and not counters["graph_break"]
     assert found[1] == pytest.approx(found[0], rel=ROUNDING)

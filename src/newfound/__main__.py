@@ -21,8 +21,8 @@ def main() -> None:
         os._exit(130)  # Python may remember the interrupt and die of it where it exits by itself
     try:
         code = run_command_line(sys.argv[1:])
-    except BaseException as error:  # of --debug, or of the arguments
-        if count() == 1 or isinstance(error, SystemExit):
+    except BaseException:  # as --debug lets it pass
+        if count() == 1:
             raise
         traceback.print_exc()
         code = 1

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 
@@ -49,7 +49,8 @@ def float32_as_such(precision: str) -> Iterator[None]:
     convolutions = [backends.cudnn.conv, backends.cudnn.rnn]  # cuDNN's, which are told together
     kinds = [backends.cuda.matmul, backends.mkldnn.matmul, *convolutions]
     before = [kind.fp32_precision for kind in kinds]
-    products, tf32 = _told(torch.get_float32_matmul_precision), _told(_tf32_in_convolutions)
+    products = _told(torch.get_float32_matmul_precision)
+    tf32 = _told(lambda: backends.cudnn.allow_tf32)
     # By the older setters as well as the newer ones, as torch.compile reads the older.
     torch.set_float32_matmul_precision("highest")
     if precision == "float32":
@@ -67,19 +68,12 @@ def float32_as_such(precision: str) -> Iterator[None]:
             kind.fp32_precision = value
 
 
-_Value = TypeVar("_Value")
-
-
-def _told(get: Callable[[], _Value]) -> _Value | None:
+def _told(get: Callable[[], Any]) -> Any:
     """What torch tells; None where it refuses to, as somebody has used the newer setters."""
     try:
         return get()
     except RuntimeError:
         return None
-
-
-def _tf32_in_convolutions() -> bool:
-    return torch.backends.cudnn.allow_tf32
 
 
 def describe(device: torch.device) -> str:

@@ -70,7 +70,8 @@ def try_out(job: Job, progress: Progress) -> list[str]:
         rows, media, skipped, read_seconds = _sample(job, place, device, progress)
         steps = _Steps(job, rows, media, device)
         progress.stage("Measuring steps", 1)
-        kept = _bytes_kept(job, place, device)
+        is_beside = place == ("memory" if device.type == "cpu" else "device")
+        kept = len(job.catalogue) * (bytes_each or 0) * is_beside
         needed, free = kept + steps.memory_needed(), _free_memory(device)
         batch = steps.batch if needed <= free else PROBE
         step_seconds = steps.seconds(batch) * steps.batch / batch
@@ -291,13 +292,6 @@ def _search_steps(job: Job) -> int:
         return 0
     labelled_per_epoch = max(1, len(job.catalogue.labelled) // config.batch)
     return len(candidates(config.window)) * config.heldout_epochs * labelled_per_epoch
-
-
-def _bytes_kept(job: Job, place: Room, device: torch.device) -> int:
-    """Of the items that are kept where the steps are computed."""
-    beside = "memory" if device.type == "cpu" else "device"
-    bytes_each = bytes_when_kept(job.config)
-    return len(job.catalogue) * bytes_each if bytes_each and place == beside else 0
 
 
 def _of_which_kept(kept: int) -> str:

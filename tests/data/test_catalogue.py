@@ -193,7 +193,10 @@ def test_what_a_set_holds_out_is_a_part_of_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        (r"G\xe4nse", "hold bytes that are not UTF-8; if they come from a table, save it as UTF-8"),
+        (
+            r"G\xe4nse",
+            "holds bytes that are not UTF-8; if it comes from a table, save that as UTF-8",
+        ),
         ("novel-2", "'novel-2' is called like a category that will be discovered; rename it"),
     ],
 )

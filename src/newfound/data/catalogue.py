@@ -239,10 +239,11 @@ def _doubtful(class_names: tuple[str, ...]) -> list[str]:
         for name in class_names
         if _at_heart(name) in _LIKE_NO_LABEL
     ]
-    not_utf8 = [name for name in class_names if _BYTE.search(name)]
     odd = [
-        f"the labelled classes {some(not_utf8)} hold bytes that are not UTF-8; if they come from a "
-        "table, save it as UTF-8"
+        f"the labelled class {name!r} holds bytes that are not UTF-8; if it comes from a table, "
+        "save that as UTF-8"
+        for name in class_names
+        if _BYTE.search(name)
     ]
     novel = [
         f"the labelled class {name!r} is called like a category that will be discovered; rename "
@@ -250,7 +251,7 @@ def _doubtful(class_names: tuple[str, ...]) -> list[str]:
         for name in class_names
         if re.fullmatch("novel-[0-9]+", name)
     ]
-    return one + none + (odd if not_utf8 else []) + novel
+    return one + none + odd + novel
 
 
 def _at_heart(name: str) -> str:
