@@ -208,7 +208,7 @@ def test_the_six_rows_of_table_4_are_six_settings(
 
 
 def test_a_record_tells_the_epoch() -> None:
-    config = tiny_config(epochs=3, batch=8)
+    config = tiny_config(epochs=3, batch=8, ramp_scale=0.7)
     losses, records = run(config, mu=None)
     assert [record["epoch"] for record in records] == [1, 2, 3]
     assert [record["step"] for record in records] == [4, 8, 12]
