@@ -1,7 +1,7 @@
 import gc
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,25 @@ def test_a_path_arrays_and_a_catalogue_are_all_taken(tmp_path: Path) -> None:
     by_path = discovered(str(make_folder(tmp_path / "photos", each=6)), out=tmp_path / "path")
     assert len(by_path.labels_) == len(by_arrays.labels_) == 12
     assert by_path.known_ == ("green-square", "red-disc")
+
+
+@pytest.mark.parametrize("as_given", [np.asarray, torch.from_numpy])
+def test_images_in_memory_are_named_as_their_files_are(
+    tmp_path: Path, as_given: Callable[[np.ndarray], Any]
+) -> None:
+    photos = make_folder(tmp_path / "photos", each=6)
+    found = discovered(photos)
+    more = sorted((photos / "unlabelled").iterdir())
+    pixels = as_given(np.stack([np.asarray(Image.open(path)) for path in more]))
+    of_pixels = found.predict(pixels, workers=0)
+    of_files = found.predict(photos / "unlabelled", workers=0)
+    assert list(of_pixels["path"]) == [f"{row:02}" for row in range(12)]
+    columns = ["category", "kind", "confidence", "second", "margin"]
+    pd.testing.assert_frame_equal(of_pixels[columns], of_files[columns])
+    with pytest.raises(newfound.InputError, match="the pixels are float32; give uint8"):
+        found.predict(pixels / np.float32(255))
+    with pytest.raises(newfound.InputError, match="there are no images; give the pixels of at"):
+        found.predict(pixels[:0])
 
 
 def test_a_call_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -344,7 +363,7 @@ def test_a_number_of_numpy_is_one(tmp_path: Path) -> None:
     with pytest.raises(newfound.InputError, match="max_bad"):  # of a run, not of prediction
         found.predict(photos, max_bad=0.5)
     for what in ([photos], None, 3):
-        with pytest.raises(newfound.InputError, match=r"data is given as .*; give its path"):
+        with pytest.raises(newfound.InputError, match=r"data is given as .* the pixels of images"):
             found.predict(what)  # type: ignore[arg-type]
         with pytest.raises(newfound.InputError, match="; give its path"):
             found.save(what)  # type: ignore[arg-type]

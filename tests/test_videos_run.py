@@ -23,6 +23,7 @@ from newfound.config import Runtime
 from newfound.data.catalogue import Truth
 from newfound.data.clips import Clip, ClipFiles
 from newfound.data.opening import open_catalogue
+from newfound.errors import InputError
 from newfound.progress import Progress
 from newfound.run_folder import RunFolder
 from newfound.settings import make_config
@@ -601,5 +602,7 @@ def test_python_finds_what_the_command_finds(videos: Path, whole: Path, tmp_path
         **TINY_VIDEOS,
     )
     assert_same_run(whole, found.folder.path)
+    with pytest.raises(InputError, match=r"data is given as ndarray; .* a folder or shards$"):
+        found.predict(np.zeros((1, 8, 8), np.uint8))
     answers = found.predict(videos / "hum" / "0.mp4", workers=0)
     assert answers["path"].tolist() == ["0.mp4"]

@@ -353,7 +353,7 @@ def _predict(
             sort_files(prediction, copy_to, "link" if link else "copy")
         for name, reason in prediction.skipped.itertuples(index=False):
             progress.message(f"left out: {name!r}: {reason}")
-        kind, n_left_out = prediction.files.kind, len(prediction.skipped)
+        kind, n_left_out = prediction.items.kind, len(prediction.skipped)
         left_out = f", {n_left_out:,} left out" if n_left_out else ""
         progress.message(f"{len(prediction.table)} {kind} -> {out}{left_out}")
     if quiet and n_left_out:  # which no table names

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from newfound.batch import UNLABELLED_AS_TEXT
 from newfound.config import Runtime
@@ -78,16 +79,18 @@ class Discovery:
         return self._array("features")
 
     @plain_surroundings()
-    def predict(self, data: str | os.PathLike[str], **machine: Any) -> pd.DataFrame:
-        """Known and discovered categories of new files; unreadable ones have no row.
+    def predict(
+        self, data: str | os.PathLike[str] | NDArray[np.uint8], **machine: Any
+    ) -> pd.DataFrame:
+        """Known and discovered categories of new items; unreadable files have no row.
 
         The columns are path, category, kind (known or novel), confidence (0..1), second (the next
         best category) and margin (0..1, how far it is behind).
 
-        data: a file, a folder, or shards as for `newfound.open_catalogue`.  machine: device,
+        data: a file, a folder, or shards as for `newfound.open_catalogue`; or images in memory,
+        uint8, (n, h, w) grey or (n, h, w, 3) RGB, whose path is their number.  machine: device,
         threads and workers, as in `newfound.Runtime`.  Raises InputError for anything else.
         """
-        _path(data, "data")
         with Progress(quiet=True) as progress:
             return predict(self.folder, data, make_machine(**machine), progress).table
 

@@ -10,16 +10,20 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from newfound.answer import one_answer
 from newfound.config import Machine
 from newfound.cores import choose_workers, compute_threads
 from newfound.data.addresses import as_shown
+from newfound.data.catalogue import Source
 from newfound.data.clips import ClipFiles
-from newfound.data.images import FileImages
+from newfound.data.images import ArrayImages, FileImages
+from newfound.data.naming import row_names
 from newfound.data.opening import files_in
 from newfound.data.shard_names import are_shards
-from newfound.data.source import printable
+from newfound.data.source import Kind, printable
+from newfound.data.texts import Texts
 from newfound.device import choose_device, float32_as_such
 from newfound.errors import InputError, Stopped
 from newfound.inference import answers_to
@@ -38,23 +42,27 @@ _FOLDER_NAME_BYTES = 180
 
 @dataclass(frozen=True)
 class Prediction:
-    """Answers for new files.
+    """Answers for new items.
 
-    table: one row per readable file: path, category, kind (known or novel), confidence (0..1),
-    second, margin (0..1).  skipped: path and reason of the others.  files: (n,) what is in
+    table: one row per readable item: path, category, kind (known or novel), confidence (0..1),
+    second, margin (0..1).  skipped: path and reason of the others.  items: (n,) what is in
     the table's rows.
     """
 
     table: pd.DataFrame
     skipped: pd.DataFrame
-    files: FileImages | ClipFiles
+    items: Source
 
 
 def predict(
-    folder: RunFolder, data: str | os.PathLike[str], machine: Machine, progress: Progress
+    folder: RunFolder,
+    data: str | os.PathLike[str] | NDArray[np.uint8],
+    machine: Machine,
+    progress: Progress,
 ) -> Prediction:
-    """The category, known or discovered, of one file, of all files below a folder or of shards.
+    """The category, known or discovered, of one file, all files below a folder, shards or pixels.
 
+    data: their path, or of images in memory the pixels as for `from_arrays`.
     Raises InputError if there is nothing to read or nothing that can be read, RunFolderError if the
     run has not ended.
     """
@@ -64,17 +72,11 @@ def predict(
     device = choose_device(machine.device)
     workers = choose_workers(machine.workers)
     kind = kind_of(config.preset)
-    if Path(data).suffix.lower() in (".csv", ".parquet") and not Path(data).is_dir():
-        raise InputError(
-            f"{printable(os.fspath(data))!r} is a table; give a folder, a file or shards to predict"
-        )
-    names, files = files_in(
-        data, kind, progress.new_shards, lambda text: progress.message(f"warning: {text}")
-    )
+    names, items = _opened(data, kind, progress)
 
-    progress.stage("Predicting", len(files))
+    progress.stage("Predicting", len(items))
     pin = device.type == "cuda"
-    one_pass = OnePass(files, config, workers, pin, progress.follow)
+    one_pass = OnePass(items, config, workers, pin, progress.follow)
     network.to(device).channels_last()
     with (
         lack_of_memory_in_words("give --device cpu, or end what else works on this one"),
@@ -88,16 +90,44 @@ def predict(
         )
     unreadable = np.array([skipped.index for skipped in one_pass.skipped], dtype=np.int64)
     reasons = [skipped.reason for skipped in one_pass.skipped]
-    rows = np.setdiff1d(np.arange(len(files)), unreadable)
+    rows = np.setdiff1d(np.arange(len(items)), unreadable)
     if not len(rows):
         first = ", ".join(f"{name!r} ({why})" for name, why in zip(names[unreadable[:3]], reasons))
         raise InputError(
-            f"none of {len(files)} {kind} can be read: {first}"
+            f"none of {len(items)} {kind} can be read: {first}"
             f"{', ...' if len(reasons) > 3 else ''}; give {kind}, as the run was trained on"
         )
     table = _table(names[rows], two_best, known, novel)
     skipped = pd.DataFrame({"path": names[unreadable], "reason": reasons})
-    return Prediction(table, skipped, files.subset(rows))
+    return Prediction(table, skipped, items.subset(rows))
+
+
+def _opened(
+    data: str | os.PathLike[str] | NDArray[np.uint8], kind: Kind, progress: Progress
+) -> tuple[Texts, Source]:
+    """The names and contents of what is to be predicted."""
+    if isinstance(data, str | os.PathLike):
+        return _files(data, kind, progress)
+    if kind == "videos" or not hasattr(data, "__array__"):
+        or_pixels = ", or the pixels of images as an array" if kind == "images" else ""
+        raise InputError(
+            f"data is given as {type(data).__name__}; give the path of a file, a folder or shards"
+            f"{or_pixels}"
+        )
+    images = ArrayImages(data)
+    if not len(images):
+        raise InputError("there are no images; give the pixels of at least one")
+    return Texts(row_names("", len(images))), images
+
+
+def _files(data: str | os.PathLike[str], kind: Kind, progress: Progress) -> tuple[Texts, Source]:
+    if Path(data).suffix.lower() in (".csv", ".parquet") and not Path(data).is_dir():
+        raise InputError(
+            f"{printable(os.fspath(data))!r} is a table; give a folder, a file or shards to predict"
+        )
+    return files_in(
+        data, kind, progress.new_shards, lambda text: progress.message(f"warning: {text}")
+    )
 
 
 def check_can_sort(data: str | os.PathLike[str], into: Path) -> None:
@@ -114,15 +144,18 @@ def check_can_sort(data: str | os.PathLike[str], into: Path) -> None:
 def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"]) -> None:
     """One folder per category below `into`, with a copy of, or a symbolic link to, each file.
 
+    prediction: of files, see `check_can_sort`.
     Raises InputError if they cannot be written, Stopped by Ctrl-C.
     """
+    files = prediction.items
+    assert isinstance(files, FileImages | ClipFiles), "what the command line sorts lies in files"
     answers = list(zip(prediction.table["kind"], prediction.table["category"]))
     folders = _folder_names(answers)
     tried: dict[Path, int] = {}
     target = into
     try:
         for i, answer in enumerate(answers):
-            source = Path(prediction.files.path(i)).absolute()
+            source = Path(files.path(i)).absolute()
             target = _free_name(into / folders[answer] / source.name, tried)
             target.parent.mkdir(parents=True, exist_ok=True)
             if how == "link":
