@@ -80,6 +80,16 @@ def test_columns_and_cells_may_be_absent(tmp_path: Path, header: str, line: str,
     assert listed(tmp_path, line, header=header).names.tolist() == [name]
 
 
+@pytest.mark.parametrize("index", ["path", "label", ["label", "path"]])
+def test_a_column_may_be_the_index_of_a_parquet(tmp_path: Path, index: str | list[str]) -> None:
+    write(tmp_path)
+    table = pd.DataFrame({"path": ["a.mp4", "b.mp4"], "label": ["x", None]})
+    table.set_index(index).to_parquet(tmp_path / "videos.parquet")
+    read = read_manifest(tmp_path / "videos.parquet")
+    assert [*read.names] == ["a.mp4", "b.mp4"]
+    assert labels_of(read) == ["x", ""]
+
+
 def test_one_file_may_be_several_items(tmp_path: Path) -> None:
     lines = ["a.mp4,x,0,10", "a.mp4,y,10,20", "a.mp4,,20,", "./a.mp4,x,0,10", "a.mp4,,,"]
     table = write(tmp_path, *lines, "b.mp4,y,,")

@@ -221,6 +221,8 @@ def _parts(path: Path) -> Iterator[pd.DataFrame]:
             yield from _parts_of_csv(path)
             return
         table = pd.read_parquet(path, dtype_backend="pyarrow")
+        if {"path", "label"} & set(table.index.names):  # as `set_index` leaves a table
+            table = table.reset_index()
     except UnicodeError as error:  # of the header alone, as cells may hold any bytes
         raise InputError(
             f"{printable(str(path))!r} is not in UTF-8 but, as it seems, in UTF-16 or another "
