@@ -278,8 +278,7 @@ def test_every_training_of_a_run_is_compiled_if_one_is(
 
 def stage_of(training: Training) -> str:
     """Which stage of its method this is."""
-    warm_up = " (warm-up)" if getattr(training.objective, "warm_up", False) else ""
-    return type(training.objective).__name__ + warm_up
+    return type(training.objective).__name__
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from newfound.baselines.objectives import (
     RankingStatistics,
     Rotations,
     Similarity,
+    WarmUp,
 )
 from newfound.baselines.ranking_statistics import widened_head
 from newfound.config import Config, Runtime
@@ -275,20 +276,20 @@ def _begin_clustering(ground: Ground, before: Training | None) -> Training:
 
 def _begin_warm_up(ground: Ground, _: Training | None) -> Training:
     constant: dict[str, Any] = {"schedule": "step", "drops": ()}
-    return _begin_deep_transfer(ground, _weak(_own(ground.config), 1 / 20, **constant), True)
+    return _training(
+        ground,
+        _weak(_own(ground.config), 1 / 20, **constant),
+        ground.unlabelled,
+        WarmUp,
+    )
 
 
 def _begin_dtc(ground: Ground, _: Training | None) -> Training:
-    config = _weak(_last(ground.config), 1 / 2, lr=ground.config.lr / 2)
-    return _begin_deep_transfer(ground, config, False)
-
-
-def _begin_deep_transfer(ground: Ground, config: Config, is_warm_up: bool) -> Training:
     return _training(
         ground,
-        config,
+        _weak(_last(ground.config), 1 / 2, lr=ground.config.lr / 2),
         ground.unlabelled,
-        lambda look, config, labels: DeepTransferClustering(look, config, labels, is_warm_up),
+        DeepTransferClustering,
     )
 
 

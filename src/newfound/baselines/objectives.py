@@ -220,80 +220,55 @@ class ConstrainedClustering(Objective):
         return {"total": self.loss(outputs.novel, similar)}
 
 
-class DeepTransferClustering(Objective):
-    """DTC's warm-up, towards the targets of k-means, or its last stage, towards its own.
+class EmbeddedClustering(Objective):
+    """What both of DTC's stages have in common: clusters of unlabelled items that follow targets.
 
-    labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  targets, ensemble: (n, C_u) by
-    catalogue row; those of labelled items are not used.
+    labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  targets: (n, C_u) by catalogue row;
+    those of labelled items are not used.
     """
 
-    names = ("total", "kl", "mse")
     tally: Tally
     targets: Tensor
-    ensemble: Tensor
 
-    def __init__(self, look: Look, config: Config, labels: Tensor, warm_up: bool) -> None:
+    def __init__(self, look: Look, config: Config, labels: Tensor) -> None:
         super().__init__()
         self.look, self.config, self.labels = look, config, labels
-        self.variant = "plain" if warm_up else config.dtc_variant
-        self.warm_up = warm_up
         categories = look.network.novel.out_features
         self.register_buffer("targets", torch.zeros(len(labels), categories))
-        self.register_buffer("ensemble", torch.zeros(len(labels), categories))
         self.tally = Tally(labels, categories)
 
-    def begin_epoch(self, epoch: int, items: Items) -> None:
-        """Make targets where they are due, and with TE and TEP follow the ensemble."""
-        interval = max(1, self.config.epochs // RENEWALS)
-        if self.warm_up:
-            if epoch == 1:
-                self._begin_with_kmeans(items)
-            return
-        follows = self.variant in ("te", "tep") and epoch > 1
-        is_due = (epoch - 1) % interval == 0
-        if not follows and not is_due:
-            return
-        rows = (self.labels < 0).nonzero()[:, 0]
-        logits = torch.from_numpy(self._answers(items).novel)
-        q = logits.softmax(dim=1).to(self.targets.device)
-        if follows:
-            self.ensemble[rows] = deep_transfer_clustering.ensembled(
-                self.ensemble[rows], q, epoch - 2
-            )
-        if is_due:
-            source = self.ensemble[rows] if self.variant == "tep" and follows else q
-            self.targets[rows] = deep_transfer_clustering.target_distribution(source)
-
-    def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
-        """KL to the targets on view 0, and the variant's consistency, of unlabelled items."""
-        media = batch.media
-        if self.variant == "pi":
-            novel, other = self.look.two(media, generator).novel.chunk(2)
-            mse = F.mse_loss(novel.softmax(dim=1), other.softmax(dim=1))
-        else:
-            novel = self.look.one(media, generator).novel
-            mse = torch.zeros((), device=novel.device)
-            if self.variant == "te" and epoch > 1:
-                mse = F.mse_loss(novel.softmax(dim=1), self.ensemble[batch.index])
-        kl = deep_transfer_clustering.clustering_loss(novel, self.targets[batch.index])
-        weight = 0.0 if self.warm_up else self.config.consistency_weight * self.omega(epoch)
+    def kl(self, batch: Batch, novel: Tensor) -> Tensor:
+        """KL of a batch's predictions, given as logits, to the targets; it counts them, too."""
         self.tally.note_predictions(batch, novel.detach().softmax(dim=1))
-        return {"total": kl + weight * mse, "kl": kl, "mse": mse}
+        return deep_transfer_clustering.clustering_loss(novel, self.targets[batch.index])
 
-    def omega(self, epoch: int) -> float:
-        """How far the ramp has risen in an epoch."""
-        return risen(self.config, epoch)
+    def unlabelled(self) -> Tensor:
+        """Their catalogue rows."""
+        return (self.labels < 0).nonzero()[:, 0]
 
-    def close_epoch(self, epoch: int) -> dict[str, float]:
-        """The ramp and the tally's figures."""
-        return {"omega": self.omega(epoch)} | super().close_epoch(epoch)
+    def answers(self, items: Items) -> Answers:
+        """What the network says of all unlabelled items, un-augmented."""
+        return ask(
+            self.look.network,
+            items,
+            self.unlabelled().cpu().numpy(),
+            config=self.config,
+            device=self.look.device,
+        )
 
-    def _begin_with_kmeans(self, items: Items) -> None:
-        """Centres and targets of k-means on the features; the head is still to learn them."""
+
+class WarmUp(EmbeddedClustering):
+    """DTC's warm-up: centres and targets are k-means', and the head learns them."""
+
+    names = ("total", "kl")
+
+    def begin_epoch(self, epoch: int, items: Items) -> None:
+        """Before the first, k-means on the features, as `initial_centres` has it."""
+        if epoch > 1:
+            return
         head = self.look.network.novel
         assert isinstance(head, StudentHead), "as make_network makes it"
-        rows = (self.labels < 0).nonzero()[:, 0]
-        features = self._answers(items).features
+        features = self.answers(items).features
         projected, centres = (
             torch.from_numpy(array)
             for array in agreed(
@@ -305,14 +280,64 @@ class DeepTransferClustering(Objective):
         q = student_logits(projected, centres).softmax(dim=1)
         with torch.no_grad():
             head.centres.copy_(centres)
-        self.targets[rows] = deep_transfer_clustering.target_distribution(q).to(self.targets)
+        made = deep_transfer_clustering.target_distribution(q)
+        self.targets[self.unlabelled()] = made.to(self.targets)
 
-    def _answers(self, items: Items) -> Answers:
-        """What the network says of all unlabelled items, un-augmented."""
-        return ask(
-            self.look.network,
-            items,
-            (self.labels < 0).nonzero()[:, 0].cpu().numpy(),
-            config=self.config,
-            device=self.look.device,
-        )
+    def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
+        """KL to the targets, of one view of unlabelled items."""
+        kl = self.kl(batch, self.look.one(batch.media, generator).novel)
+        return {"total": kl, "kl": kl}
+
+
+class DeepTransferClustering(EmbeddedClustering):
+    """DTC's last stage, in the variant of the settings: its targets are its own predictions.
+
+    ensemble: (n, C_u) by catalogue row, of TE and TEP.
+    """
+
+    names = ("total", "kl", "mse")
+    ensemble: Tensor
+
+    def __init__(self, look: Look, config: Config, labels: Tensor) -> None:
+        super().__init__(look, config, labels)
+        self.register_buffer("ensemble", torch.zeros_like(self.targets))
+
+    def begin_epoch(self, epoch: int, items: Items) -> None:
+        """Make targets where they are due, and with TE and TEP follow the ensemble."""
+        variant = self.config.dtc_variant
+        interval = max(1, self.config.epochs // RENEWALS)
+        follows = variant in ("te", "tep") and epoch > 1
+        is_due = (epoch - 1) % interval == 0
+        if not follows and not is_due:
+            return
+        rows = self.unlabelled()
+        q = torch.from_numpy(self.answers(items).novel).softmax(dim=1).to(self.targets.device)
+        if follows:
+            self.ensemble[rows] = deep_transfer_clustering.ensembled(
+                self.ensemble[rows], q, epoch - 2
+            )
+        if is_due:
+            source = self.ensemble[rows] if variant == "tep" and follows else q
+            self.targets[rows] = deep_transfer_clustering.target_distribution(source)
+
+    def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
+        """KL to the targets on view 0, and the variant's consistency, of unlabelled items."""
+        if self.config.dtc_variant == "pi":
+            novel, other = self.look.two(batch.media, generator).novel.chunk(2)
+            mse = F.mse_loss(novel.softmax(dim=1), other.softmax(dim=1))
+        else:
+            novel = self.look.one(batch.media, generator).novel
+            mse = torch.zeros((), device=novel.device)
+            if self.config.dtc_variant == "te" and epoch > 1:
+                mse = F.mse_loss(novel.softmax(dim=1), self.ensemble[batch.index])
+        kl = self.kl(batch, novel)
+        weight = self.config.consistency_weight * self.omega(epoch)
+        return {"total": kl + weight * mse, "kl": kl, "mse": mse}
+
+    def omega(self, epoch: int) -> float:
+        """How far the ramp has risen in an epoch."""
+        return risen(self.config, epoch)
+
+    def close_epoch(self, epoch: int) -> dict[str, float]:
+        """The ramp and the tally's figures."""
+        return {"omega": self.omega(epoch)} | super().close_epoch(epoch)
