@@ -38,7 +38,7 @@ from newfound.errors import InputError
 from newfound.look import Look
 from newfound.models.batch_norm import share_statistics
 from newfound.models.network import Network
-from newfound.ours import JointObjective
+from newfound.ours import JointObjective, LabelsAlone
 from newfound.train import Objective, Optimiser, Training
 
 _ADAM: dict[str, Any] = {
@@ -173,27 +173,15 @@ def begin_ours(ground: Ground, _: Training | None = None) -> Training:
 
 
 def begin_labels_alone(ground: Ground) -> Training:
-    """Our method with every term but cross-entropy left out: what labels alone teach the network.
+    """Eq. 10 with cross-entropy alone: what labels alone teach the network.
 
     For a third of the epochs, and at least two: labels are learnt long before the categories.
     """
     epochs = max(2, ground.config.epochs // 3)
-    config = ground.config.model_copy(
-        update={
-            "bce_weight": 0.0,
-            "instance_weight": 0.0,
-            "category_weight": 0.0,
-            "consistency_weight": 0.0,
-            "epochs": epochs,
-            "warmup_epochs": min(ground.config.warmup_epochs, 1.0),
-            "pairs": "rank",  # which take no part, and these need no threshold
-        }
-    )
+    warmup = min(ground.config.warmup_epochs, 1.0)
+    config = ground.config.model_copy(update={"epochs": epochs, "warmup_epochs": warmup})
     return _training(
-        ground,
-        config,
-        ground.labelled,
-        lambda look, config, labels: JointObjective(look, config, labels, None),
+        ground, config, ground.labelled, lambda look, _config, _labels: LabelsAlone(look)
     )
 
 

@@ -30,7 +30,7 @@ from newfound.data.loader import CachedPixels
 from newfound.models.network import make_network
 from newfound.pseudo_labels import fixed_threshold
 from newfound.settings import make_config
-from newfound.stages import Ground, stages
+from newfound.stages import Ground, begin_labels_alone, stages
 from newfound.train import Training, _mix, train
 from reference import baselines as loops
 from reference import equations
@@ -123,6 +123,23 @@ def test_cross_entropy_is_the_mean_over_labelled_items() -> None:
             "total": loops.first_view_cross_entropy(out.known.double(), batch.label.tolist())
         },
     )
+
+
+def test_labels_alone_are_cross_entropy_of_both_views() -> None:
+    items, labels = problem()
+    config = tiny_config(epochs=9, warmup_epochs=3, ce_weight=0.0)
+    network = make_network(config, 2, 2)
+    on = Ground(network, config, labels, np.arange(len(labels)), None, torch.device("cpu"))
+    training = begin_labels_alone(on)
+    assert (training.config.epochs, training.config.warmup_epochs) == (3, 1)
+    batch = batch_of(training, items, [0, 7, 2, 11])
+    novel = copy.deepcopy(network.novel.state_dict())
+
+    def expected(out: Outputs) -> dict[str, Tensor]:
+        return {"total": equations.cross_entropy(out.known.double(), batch.label.tolist())}
+
+    assert_next_losses(training, batch, 2, expected)
+    assert all(torch.equal(was, network.novel.state_dict()[name]) for name, was in novel.items())
 
 
 @pytest.mark.parametrize("pretraining", ["cl", "simclr"])
