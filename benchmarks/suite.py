@@ -1,11 +1,15 @@
 """Runs cases, each in a process of its own, so that none disturbs another or is lost with it."""
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from benchmarks.results import CaseResult, Size
 
@@ -18,19 +22,28 @@ def run_case(name: str, size: Size) -> CaseResult:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "result.json"
         command = [sys.executable, "-m", "benchmarks.one_case", name, size, str(out)]
-        try:
-            ended = subprocess.run(
-                command,
-                stderr=subprocess.PIPE,
-                text=True,
-                timeout=_SECONDS_AT_MOST[size],
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
+        # Its errors into a file: a pipe would be held open by what a killed case leaves behind.
+        with (Path(folder) / "errors").open("w+") as errors:
+            status = _status_of(command, errors, _SECONDS_AT_MOST[size])
+            errors.seek(0)
+            said = errors.read()
+        if status is None:
             return _failed(f"did not end in {_SECONDS_AT_MOST[size]:g} s", began)
-        if ended.returncode:
-            return _failed(_last_error(ended.stderr, ended.returncode), began)
+        if status:
+            return _failed(_last_error(said, status), began)
         return CaseResult.model_validate_json(out.read_bytes())
+
+
+def _status_of(command: Sequence[str], errors: TextIO, seconds: float) -> int | None:
+    """What the command ends with, None if it does not in time; no process of it stays."""
+    with subprocess.Popen(command, stderr=errors, start_new_session=True) as case:
+        try:
+            return case.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(case.pid, signal.SIGKILL)
 
 
 def _failed(reason: str, began: float) -> CaseResult:
@@ -40,6 +53,8 @@ def _failed(reason: str, began: float) -> CaseResult:
 def _last_error(stderr: str, status: int) -> str:
     """The line that names the exception, and what follows it."""
     lines: Sequence[str] = stderr.strip().splitlines()
+    if status == -signal.SIGKILL:
+        return "was killed, as by a system without memory left"
     if not lines:
         return f"ended with status {status}"
     trace = max((at for at, line in enumerate(lines) if line.startswith("  ")), default=-1)

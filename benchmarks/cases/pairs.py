@@ -121,10 +121,10 @@ def run(size: Size) -> CaseResult:
         for n in extent.rows:
             rows.append(measured_nce(n, device, extent))
             if rows[-1].theirs is None:
-                notes.append(f"{rows[-1].what}: the plain form does not fit into half the memory")
+                notes.append(f"{rows[-1].what}: the plain form takes more memory than it may")
     if any("scaled" in row.against for row in rows):
         notes.append(
-            "scaled: the textbook form would take more than half of the free memory or "
+            "scaled: the textbook form would take more than a quarter of the free memory or "
             f"{extent.seconds_at_most:g} s; it was run for the first few anchors against all rows, "
             "and its time and memory are those times the inverse of their share"
         )

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -55,19 +56,20 @@ def test_a_case_that_there_is_not_is_named(
 
 def replaced(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each case is now this Python code, with the file to be written as its last argument."""
-    real = subprocess.run
+    real = subprocess.Popen
 
     def instead(command: list[str], **named: object) -> object:
         return real([sys.executable, "-c", code, command[-1]], **named)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(subprocess, "run", instead)
+    monkeypatch.setattr(subprocess, "Popen", instead)
 
 
 @pytest.mark.parametrize(
     ("code", "error"),
     [
         ("def f():\n  assert False, 'pairs\\nare wrong'\nf()", "AssertionError: pairs are wrong"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended with status -9"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed, as by a system w"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "ended with status -15"),
         ("import sys; sys.exit('no kornia')", "no kornia"),
     ],
 )
@@ -75,7 +77,31 @@ def test_of_a_case_that_fails_the_reason_is_kept(
     monkeypatch: pytest.MonkeyPatch, code: str, error: str
 ) -> None:
     replaced(code, monkeypatch)
-    assert suite.run_case("pairs", "tiny").error == error
+    assert str(suite.run_case("pairs", "tiny").error).startswith(error)
+
+
+def test_of_a_killed_case_nothing_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As where memory runs out: its own processes would hold its streams, and work on."""
+    child = "import time; time.sleep(60)"
+    replaced(
+        f"import os, signal, subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n"
+        f"os.kill(os.getpid(), signal.SIGKILL)",
+        monkeypatch,
+    )
+    assert "was killed" in str(suite.run_case("pairs", "tiny").error)
+    pid = int((tmp_path / "pid").read_text())
+    began = time.monotonic()
+    while _is_alive(pid):  # for as long as a kill takes
+        assert time.monotonic() - began < 20
+        time.sleep(0.01)
+
+
+def _is_alive(pid: int) -> bool:
+    """A process that has ended may be there, to be asked how, until its new parent has."""
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().split()[2] != "Z"
 
 
 def test_a_case_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
