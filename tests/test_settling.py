@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from newfound import mu_search, settling
@@ -26,10 +27,11 @@ from newfound.presets import METHOD_SETTINGS, PRESETS
 from newfound.pseudo_labels import PseudoLabels
 from newfound.reproduce.datasets import DATA_SETS, ScaleName
 from newfound.settings import make_config
-from newfound.settling import Settling, settle, settle_head, settles
+from newfound.settling import Settling, settle, settle_head, settles, standardised
 from newfound.stages import Ground
 from support.made_images import made_arrays, make_folder
 from support.small_run import (
+    TINY_VIDEOS,
     assert_same_run,
     contents,
     discover_command,
@@ -78,7 +80,7 @@ def acc(head: nn.Module) -> float:
 def test_categories_held_for_one_are_told_apart() -> None:
     head = merged_head()
     assert acc(head) == pytest.approx(2 / 3)
-    settled = settle_head(head, features(), labeller(settings()), settings())
+    settled = settle_head(head, features(), features(), labeller(settings()), settings())
     assert settled.is_kept
     assert settled.after < 0.9 * settled.before
     assert acc(head) == 1
@@ -86,27 +88,68 @@ def test_categories_held_for_one_are_told_apart() -> None:
 
 def test_a_head_that_had_settled_stays_bit_for_bit() -> None:
     head = merged_head()
-    settle_head(head, features(), labeller(settings()), settings())
+    settle_head(head, features(), features(), labeller(settings()), settings())
     before = copy.deepcopy(head.state_dict())
-    again = settle_head(head, features(), labeller(settings()), settings(seed=1))
+    again = settle_head(head, features(), features(), labeller(settings()), settings(seed=1))
     assert not again.is_kept
     assert all(torch.equal(weight, before[name]) for name, weight in head.state_dict().items())
+
+
+@pytest.mark.parametrize("is_better", [True, False])
+def test_of_several_starts_the_one_whose_loss_ends_least_is_taken(
+    is_better: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trained head has no time to leave its place; another one is, or is not, at a better."""
+    good, useless = merged_head(), nn.Linear(SIZE, CATEGORIES)
+    settle_head(good, features(), features(), labeller(settings()), settings())
+    with torch.no_grad():
+        useless.weight.zero_()
+        useless.bias.copy_(torch.tensor([30.0, 0.0, 0.0]))  # all in one category, for sure
+    monkeypatch.setattr(settling, "STARTS", 3)
+    others = [useless, copy.deepcopy(good) if is_better else copy.deepcopy(useless)]
+    monkeypatch.setattr(settling, "_other_starts", lambda *_: others)
+    monkeypatch.setattr(settling, "WORTH_A_FALL", 0.0 if is_better else -9.0)
+    head, few = merged_head(), settings(settle_steps=1)
+    settled = settle_head(head, features(), features(), labeller(few), few)
+    assert (acc(head) == 1) == is_better
+    assert torch.equal(head.weight, others[1].weight) == is_better
+    assert (settled.after < 0.9 * settled.before) == is_better
+
+
+def test_other_starts_are_random_and_leave_the_process_generator_as_it_was() -> None:
+    head, state = merged_head().double(), torch.get_rng_state()
+    first, *more = settling._other_starts(head, 3)
+    assert len(more) == settling.STARTS - 2
+    assert first.weight.dtype == torch.float64
+    assert len({start.weight.sum().item() for start in (head, first, *more)}) == settling.STARTS
+    assert torch.equal(first.weight, settling._other_starts(head, 3)[0].weight)
+    assert not torch.equal(first.weight, settling._other_starts(head, 4)[0].weight)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_standardised_features_have_no_mean_and_deviate_by_one() -> None:
+    given = features().double()
+    given[:, 3] = 2.0  # says nothing, and divides by nothing
+    expected = StandardScaler().fit_transform(given.numpy())
+    torch.testing.assert_close(standardised(given), torch.from_numpy(expected))
 
 
 def test_steps_are_those_of_sgd_on_the_pairs_of_drawn_items(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Written out, with momentum, weight decay and the cosine; the pairs' loss item by item."""
+    monkeypatch.setattr(settling, "STARTS", 1)
     monkeypatch.setattr(settling, "BATCH", 12)
     monkeypatch.setattr(settling, "MEASURED", 2)
     monkeypatch.setattr(settling, "WORTH_A_FALL", -9.0)  # whatever becomes of the loss, keep it
     config = settings(settle_steps=4, seed=7, momentum=0.8, weight_decay=0.01)
     windows = labeller(config).windows
     given, head = features().double(), merged_head().double()
+    compared = given.flip(1) ** 2
     weights = [weight.detach().clone() for weight in head.parameters()]
 
     def loss(rows: Tensor) -> Tensor:
-        agree = wta_agreement(given[rows], windows) >= 20
+        agree = wta_agreement(compared[rows], windows) >= 20
         p = (given[rows] @ weights[0].T + weights[1]).softmax(dim=1)
         terms = [
             -(same if agree[i, j] else 1 - same).log()
@@ -131,30 +174,41 @@ def test_steps_are_those_of_sgd_on_the_pairs_of_drawn_items(
 
     steps: list[int] = []
     pairs = PseudoLabels(config, windows, 20.0, CATEGORIES)
-    settled = settle_head(head, given, pairs, config, steps.append)
+    settled = settle_head(head, given, compared, pairs, config, steps.append)
     torch.testing.assert_close(list(head.parameters()), weights, rtol=1e-6, atol=1e-9)
     assert settled == pytest.approx((before, after), rel=1e-6)
     assert steps == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("pairs", ["wta", "nearest"])
+@pytest.mark.parametrize("modalities", ["none", "visual", "both"])
 def test_the_network_and_threshold_of_the_ground_are_what_settles(
-    monkeypatch: pytest.MonkeyPatch,
+    modalities: str, pairs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """WTA's pairs by standardised features where these are fused, if the threshold may follow."""
     monkeypatch.setattr(settling, "WORTH_A_FALL", -9.0)
-    config = settings(settle_steps=5)
+    more: dict[str, Any] = {"pairs": pairs, "mu": "share", "settle_steps": 5}
+    if modalities == "none":
+        config: Config = settings(**more)
+    else:
+        within = {"instance_pairs": "within", "category_pairs": "within"}
+        config = make_config(**TINY_VIDEOS | {"modalities": modalities} | within | more)
     network = make_network(config, 2, CATEGORIES)
     labels = np.array([0, 1] + [-1] * ITEMS)
     given = torch.rand(ITEMS, network.fused_size, generator=torch.Generator().manual_seed(1))
-    expected = {}
-    for threshold in (None, 20.0, 30.0):
+    given *= torch.arange(network.fused_size)
+    for threshold in (None, 12.0):
+        is_standardised = (modalities, pairs, threshold) == ("both", "wta", None)
+        compared = standardised(given) if is_standardised else given
         head = copy.deepcopy(network.novel)
-        settle_head(head, given, PseudoLabels(config, network.windows, threshold, 3), config)
-        expected[threshold] = head.weight.detach()
+        assert isinstance(head, nn.Linear)
+        labeller = PseudoLabels(config, network.windows, threshold, CATEGORIES)
+        settle_head(head, given, compared, labeller, config)
         alike = copy.deepcopy(network)
         ground = Ground(alike, config, labels, np.arange(62), threshold, torch.device("cpu"))
         settle(ground, given)
-        assert torch.equal(alike.novel.weight, expected[threshold])
-    assert len({float(weight[0].sum()) for weight in expected.values()}) == 3
+        assert torch.equal(alike.novel.weight, head.weight)
+        assert not torch.equal(alike.novel.weight, network.novel.weight)
 
 
 def test_only_a_head_that_enough_pairs_teach_settles() -> None:

@@ -5,7 +5,7 @@ them. Hundreds of epochs at a high rate suffice for that; in some thousand steps
 phi_u may be left behind, and hold two categories for one that the features tell apart. So, once
 training has ended, phi_u alone takes some steps more by the loss that taught it, Eqs. 6-8, on the
 features of the items as they are; of videos the mean over their clips. It starts from where it is,
-and no label takes part.
+and from elsewhere too, and no label takes part.
 
 Where training has settled phi_u already, that is worse than nothing: training has seen every item
 in many views, of which plain features know less. Two signs of it are looked at, neither of which
@@ -23,6 +23,7 @@ from newfound.batch import UNLABELLED
 from newfound.churn import RESTLESS, last_churn
 from newfound.config import Config
 from newfound.distributed import agreed
+from newfound.models.network import weights_from
 from newfound.objective.joint import pairwise_bce
 from newfound.pseudo_labels import PseudoLabels
 from newfound.stages import Ground
@@ -39,6 +40,10 @@ MEASURED = 10
 
 WORTH_A_FALL = 0.1
 """Of the loss, as a share of it: with less of a fall phi_u had settled before."""
+
+STARTS = 5
+"""Heads that settle side by side, the trained one among them: where two categories were held for
+one, the nearest minimum may do so, too."""
 
 FEWEST = 200
 """With fewer unlabelled items phi_u does not settle: it could learn their pairs by heart, and how
@@ -81,11 +86,15 @@ def settle(
     called after each step.  Of several processes the writer takes the steps, and all get its phi_u.
     """
     network, head = ground.network, ground.network.novel
+    assert isinstance(head, nn.Linear), "only our method's head settles"
     pairs = PseudoLabels(ground.config, network.windows, ground.threshold, head.out_features)
 
     def settled() -> tuple[dict[str, Tensor], Settling]:
         on_device = features.to(ground.device)
-        settling = settle_head(head, on_device, pairs.to(ground.device), ground.config, advance)
+        compared = standardised(on_device) if _is_compared_standardised(ground) else on_device
+        settling = settle_head(
+            head, on_device, compared, pairs.to(ground.device), ground.config, advance
+        )
         return {name: weight.cpu() for name, weight in head.state_dict().items()}, settling
 
     weights, settling = agreed(settled)
@@ -93,39 +102,54 @@ def settle(
     return settling
 
 
+def _is_compared_standardised(ground: Ground) -> bool:
+    """Whether pairs are found by standardised features: those of WTA, where eta has fused these.
+
+    Two thirds of them and more are zero, which tell codes little. A threshold of the user's is
+    meant for features as they are.
+    """
+    is_fused = len(ground.network.encoders) > 1
+    return is_fused and ground.config.pairs == "wta" and ground.threshold is None
+
+
 def settle_head(
-    head: nn.Module,
+    head: nn.Linear,
     features: Tensor,
+    compared: Tensor,
     pseudo_labels: PseudoLabels,
     config: Config,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Settling:
     """Train a head in place by Eqs. 6-8 on fixed features, p and q of Eq. 7 being one.
 
-    features: (n, d) floating, of unlabelled items, on the head's device.  Where it was settled
-    before, it is left bit for bit as it was.
+    From where it is and from `STARTS` - 1 other places; the one whose loss is least in the end is
+    taken.  features: (n, d) floating, of unlabelled items, on the head's device.  compared: (n, d),
+    by which their pairs are found.  Where it was settled before, it is left bit for bit as it was.
     """
     generator = torch.Generator().manual_seed(config.seed)
+    heads = nn.ModuleList([head, *_other_starts(head, config.seed)])
 
     def drawn() -> Tensor:
         return torch.randperm(len(features), generator=generator).to(features.device)
 
     def with_pairs(rows: Tensor) -> tuple[Tensor, Tensor]:
-        return features[rows], pseudo_labels(features[rows], torch.full_like(rows, UNLABELLED))
+        return features[rows], pseudo_labels(compared[rows], torch.full_like(rows, UNLABELLED))
 
-    def loss(batch: Tensor, positive: Tensor) -> Tensor:
-        p = head(batch).softmax(dim=1)
-        return pairwise_bce(p, p, positive, torch.ones_like(positive.diagonal()))
+    def losses(batch: Tensor, positive: Tensor) -> Tensor:
+        every = torch.ones_like(positive.diagonal())
+        of_heads = (start(batch).softmax(dim=1) for start in heads)
+        return torch.stack([pairwise_bce(p, p, positive, every) for p in of_heads])
 
     @torch.no_grad()
-    def measured() -> float:
-        return float(torch.stack([loss(*batch) for batch in to_measure]).mean())
+    def measured() -> list[float]:
+        means: list[float] = torch.stack([losses(*batch) for batch in to_measure]).mean(0).tolist()
+        return means
 
     to_measure = [with_pairs(rows) for rows in drawn()[: MEASURED * BATCH].split(BATCH)]
     trained = {name: weight.clone() for name, weight in head.state_dict().items()}
-    before = measured()
+    before = measured()[0]
     optimiser = torch.optim.SGD(
-        head.parameters(),
+        heads.parameters(),
         lr=RATE / float(features.square().sum(dim=1).mean().clamp(min=1e-6)),
         momentum=config.momentum,
         weight_decay=config.weight_decay,
@@ -133,11 +157,29 @@ def settle_head(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.settle_steps)
     for _ in range(config.settle_steps):
         optimiser.zero_grad()
-        loss(*with_pairs(drawn()[:BATCH])).backward()
+        losses(*with_pairs(drawn()[:BATCH])).sum().backward()
         optimiser.step()
         schedule.step()
         advance(1)
-    settling = Settling(before, measured())
-    if not settling.is_kept:
-        head.load_state_dict(trained)
+    after = measured()
+    best = min(range(STARTS), key=after.__getitem__)
+    settling = Settling(before, after[best])
+    head.load_state_dict(heads[best].state_dict() if settling.is_kept else trained)
     return settling
+
+
+def standardised(features: Tensor) -> Tensor:
+    """Each feature less its mean over the items, in units of its deviation; (n, d) floating.
+
+    The codes of Eq. 6 compare features with each other. Some are greater than others in all items,
+    and say by their rank nothing of the category.
+    """
+    deviation, mean = torch.std_mean(features, dim=0, correction=0)
+    return (features - mean) / deviation.clamp(min=1e-6)
+
+
+def _other_starts(head: nn.Linear, seed: int) -> list[nn.Module]:
+    """Heads alike with random weights."""
+    with weights_from(seed):
+        others = [nn.Linear(head.in_features, head.out_features) for _ in range(STARTS - 1)]
+    return [other.to(head.weight) for other in others]
