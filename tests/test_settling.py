@@ -27,7 +27,14 @@ from newfound.presets import METHOD_SETTINGS, PRESETS
 from newfound.pseudo_labels import PseudoLabels
 from newfound.reproduce.datasets import DATA_SETS, ScaleName
 from newfound.settings import make_config
-from newfound.settling import Settling, settle, settle_head, settles, standardised
+from newfound.settling import (
+    Settling,
+    other_starts,
+    settle,
+    settle_head,
+    settles,
+    standardised,
+)
 from newfound.stages import Ground
 from support.made_images import made_arrays, make_folder
 from support.small_run import (
@@ -80,7 +87,7 @@ def acc(head: nn.Module) -> float:
 def test_categories_held_for_one_are_told_apart() -> None:
     head = merged_head()
     assert acc(head) == pytest.approx(2 / 3)
-    settled = settle_head(head, features(), features(), labeller(settings()), settings())
+    settled = settle_head(head, [], features(), features(), labeller(settings()), settings())
     assert settled.is_kept
     assert settled.after < 0.9 * settled.before
     assert acc(head) == 1
@@ -88,9 +95,9 @@ def test_categories_held_for_one_are_told_apart() -> None:
 
 def test_a_head_that_had_settled_stays_bit_for_bit() -> None:
     head = merged_head()
-    settle_head(head, features(), features(), labeller(settings()), settings())
+    settle_head(head, [], features(), features(), labeller(settings()), settings())
     before = copy.deepcopy(head.state_dict())
-    again = settle_head(head, features(), features(), labeller(settings()), settings(seed=1))
+    again = settle_head(head, [], features(), features(), labeller(settings()), settings(seed=1))
     assert not again.is_kept
     assert all(torch.equal(weight, before[name]) for name, weight in head.state_dict().items())
 
@@ -101,16 +108,14 @@ def test_of_several_starts_the_one_whose_loss_ends_least_is_taken(
 ) -> None:
     """The trained head has no time to leave its place; another one is, or is not, at a better."""
     good, useless = merged_head(), nn.Linear(SIZE, CATEGORIES)
-    settle_head(good, features(), features(), labeller(settings()), settings())
+    settle_head(good, [], features(), features(), labeller(settings()), settings())
     with torch.no_grad():
         useless.weight.zero_()
         useless.bias.copy_(torch.tensor([30.0, 0.0, 0.0]))  # all in one category, for sure
-    monkeypatch.setattr(settling, "STARTS", 3)
     others = [useless, copy.deepcopy(good) if is_better else copy.deepcopy(useless)]
-    monkeypatch.setattr(settling, "_other_starts", lambda *_: others)
     monkeypatch.setattr(settling, "WORTH_A_FALL", 0.0 if is_better else -9.0)
     head, few = merged_head(), settings(settle_steps=1)
-    settled = settle_head(head, features(), features(), labeller(few), few)
+    settled = settle_head(head, others, features(), features(), labeller(few), few)
     assert (acc(head) == 1) == is_better
     assert torch.equal(head.weight, others[1].weight) == is_better
     assert (settled.after < 0.9 * settled.before) == is_better
@@ -118,12 +123,11 @@ def test_of_several_starts_the_one_whose_loss_ends_least_is_taken(
 
 def test_other_starts_are_random_and_leave_the_process_generator_as_it_was() -> None:
     head, state = merged_head().double(), torch.get_rng_state()
-    first, *more = settling._other_starts(head, 3)
-    assert len(more) == settling.STARTS - 2
-    assert first.weight.dtype == torch.float64
-    assert len({start.weight.sum().item() for start in (head, first, *more)}) == settling.STARTS
-    assert torch.equal(first.weight, settling._other_starts(head, 3)[0].weight)
-    assert not torch.equal(first.weight, settling._other_starts(head, 4)[0].weight)
+    made = [[start.weight for start in other_starts(head, seed)] for seed in (3, 3, 4)]
+    assert all(weight.dtype == torch.float64 for weight in made[0])
+    sums = {weight.sum().item() for weight in (head.weight, *made[0], *made[2])}
+    assert len(sums) == 1 + 2 * settling.OTHER_STARTS
+    assert all(map(torch.equal, made[0], made[1]))
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -138,7 +142,6 @@ def test_steps_are_those_of_sgd_on_the_pairs_of_drawn_items(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Written out, with momentum, weight decay and the cosine; the pairs' loss item by item."""
-    monkeypatch.setattr(settling, "STARTS", 1)
     monkeypatch.setattr(settling, "BATCH", 12)
     monkeypatch.setattr(settling, "MEASURED", 2)
     monkeypatch.setattr(settling, "WORTH_A_FALL", -9.0)  # whatever becomes of the loss, keep it
@@ -174,7 +177,7 @@ def test_steps_are_those_of_sgd_on_the_pairs_of_drawn_items(
 
     steps: list[int] = []
     pairs = PseudoLabels(config, windows, 20.0, CATEGORIES)
-    settled = settle_head(head, given, compared, pairs, config, steps.append)
+    settled = settle_head(head, [], given, compared, pairs, config, steps.append)
     torch.testing.assert_close(list(head.parameters()), weights, rtol=1e-6, atol=1e-9)
     assert settled == pytest.approx((before, after), rel=1e-6)
     assert steps == [1, 1, 1, 1]
@@ -185,7 +188,7 @@ def test_steps_are_those_of_sgd_on_the_pairs_of_drawn_items(
 def test_the_network_and_threshold_of_the_ground_are_what_settles(
     modalities: str, pairs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """WTA's pairs by standardised features where these are fused, if the threshold may follow."""
+    """Fused features settle otherwise, if pairs are WTA's and their threshold may follow."""
     monkeypatch.setattr(settling, "WORTH_A_FALL", -9.0)
     more: dict[str, Any] = {"pairs": pairs, "mu": "share", "settle_steps": 5}
     if modalities == "none":
@@ -198,12 +201,13 @@ def test_the_network_and_threshold_of_the_ground_are_what_settles(
     given = torch.rand(ITEMS, network.fused_size, generator=torch.Generator().manual_seed(1))
     given *= torch.arange(network.fused_size)
     for threshold in (None, 12.0):
-        is_standardised = (modalities, pairs, threshold) == ("both", "wta", None)
-        compared = standardised(given) if is_standardised else given
         head = copy.deepcopy(network.novel)
         assert isinstance(head, nn.Linear)
+        compared, others = given, []
+        if (modalities, pairs, threshold) == ("both", "wta", None):
+            compared, others = standardised(given), other_starts(head, config.seed)
         labeller = PseudoLabels(config, network.windows, threshold, CATEGORIES)
-        settle_head(head, given, compared, labeller, config)
+        settle_head(head, others, given, compared, labeller, config)
         alike = copy.deepcopy(network)
         ground = Ground(alike, config, labels, np.arange(62), threshold, torch.device("cpu"))
         settle(ground, given)

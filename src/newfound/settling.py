@@ -4,8 +4,7 @@ While the network changes, phi_u follows features that move under it, as a few p
 them. Hundreds of epochs at a high rate suffice for that; in some thousand steps at a falling rate
 phi_u may be left behind, and hold two categories for one that the features tell apart. So, once
 training has ended, phi_u alone takes some steps more by the loss that taught it, Eqs. 6-8, on the
-features of the items as they are; of videos the mean over their clips. It starts from where it is,
-and from elsewhere too, and no label takes part.
+features of the items as they are; of videos the mean over their clips. No label takes part.
 
 Where training has settled phi_u already, that is worse than nothing: training has seen every item
 in many views, of which plain features know less. Two signs of it are looked at, neither of which
@@ -41,9 +40,9 @@ MEASURED = 10
 WORTH_A_FALL = 0.1
 """Of the loss, as a share of it: with less of a fall phi_u had settled before."""
 
-STARTS = 5
-"""Heads that settle side by side, the trained one among them: where two categories were held for
-one, the nearest minimum may do so, too."""
+OTHER_STARTS = 4
+"""Heads that settle beside the trained one by pairs of standardised features, which are new to it:
+where it holds two categories for one, the nearest minimum may do so, too."""
 
 FEWEST = 200
 """With fewer unlabelled items phi_u does not settle: it could learn their pairs by heart, and how
@@ -91,9 +90,11 @@ def settle(
 
     def settled() -> tuple[dict[str, Tensor], Settling]:
         on_device = features.to(ground.device)
-        compared = standardised(on_device) if _is_compared_standardised(ground) else on_device
+        compared, others = on_device, []
+        if _are_mostly_zeros(ground):
+            compared, others = standardised(on_device), other_starts(head, ground.config.seed)
         settling = settle_head(
-            head, on_device, compared, pairs.to(ground.device), ground.config, advance
+            head, others, on_device, compared, pairs.to(ground.device), ground.config, advance
         )
         return {name: weight.cpu() for name, weight in head.state_dict().items()}, settling
 
@@ -102,18 +103,16 @@ def settle(
     return settling
 
 
-def _is_compared_standardised(ground: Ground) -> bool:
-    """Whether pairs are found by standardised features: those of WTA, where eta has fused these.
-
-    Two thirds of them and more are zero, which tell codes little. A threshold of the user's is
-    meant for features as they are.
-    """
+def _are_mostly_zeros(ground: Ground) -> bool:
+    """Whether WTA's codes have little to compare: where eta has fused the features, of which two
+    thirds and more are zero. A threshold of the user's is meant for features as they are."""
     is_fused = len(ground.network.encoders) > 1
     return is_fused and ground.config.pairs == "wta" and ground.threshold is None
 
 
 def settle_head(
-    head: nn.Linear,
+    head: nn.Module,
+    others: Sequence[nn.Module],
     features: Tensor,
     compared: Tensor,
     pseudo_labels: PseudoLabels,
@@ -122,12 +121,13 @@ def settle_head(
 ) -> Settling:
     """Train a head in place by Eqs. 6-8 on fixed features, p and q of Eq. 7 being one.
 
-    From where it is and from `STARTS` - 1 other places; the one whose loss is least in the end is
-    taken.  features: (n, d) floating, of unlabelled items, on the head's device.  compared: (n, d),
-    by which their pairs are found.  Where it was settled before, it is left bit for bit as it was.
+    others: heads alike that take the same steps from other weights; of all the one whose loss is
+    least in the end is taken.  features: (n, d) floating, of unlabelled items, on the head's
+    device.  compared: (n, d), by which their pairs are found.  Where the head was settled before,
+    it is left bit for bit as it was.
     """
     generator = torch.Generator().manual_seed(config.seed)
-    heads = nn.ModuleList([head, *_other_starts(head, config.seed)])
+    heads = nn.ModuleList([head, *others])
 
     def drawn() -> Tensor:
         return torch.randperm(len(features), generator=generator).to(features.device)
@@ -162,7 +162,7 @@ def settle_head(
         schedule.step()
         advance(1)
     after = measured()
-    best = min(range(STARTS), key=after.__getitem__)
+    best = min(range(len(heads)), key=after.__getitem__)
     settling = Settling(before, after[best])
     head.load_state_dict(heads[best].state_dict() if settling.is_kept else trained)
     return settling
@@ -178,8 +178,8 @@ def standardised(features: Tensor) -> Tensor:
     return (features - mean) / deviation.clamp(min=1e-6)
 
 
-def _other_starts(head: nn.Linear, seed: int) -> list[nn.Module]:
-    """Heads alike with random weights."""
+def other_starts(head: nn.Linear, seed: int) -> list[nn.Module]:
+    """`OTHER_STARTS` heads alike, of random weights that are a function of the seed."""
     with weights_from(seed):
-        others = [nn.Linear(head.in_features, head.out_features) for _ in range(STARTS - 1)]
+        others = [nn.Linear(head.in_features, head.out_features) for _ in range(OTHER_STARTS)]
     return [other.to(head.weight) for other in others]
