@@ -6,6 +6,7 @@ python -m benchmarks [--only pairs,augment] [--full] [--out bench.json]
 import argparse
 from pathlib import Path
 
+from newfound.interrupt import terminated_as_by_ctrl_c
 from newfound.process import let_waiting_threads_sleep
 
 
@@ -40,12 +41,12 @@ def main() -> int:
         console = Console(width=WIDTH)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)  # or this is found out in the end
     of_machine, results = about(), {}
-    for name in names:
-        console.print(f"{name} ...", end="")
-        results[name] = run_case(name, chosen)
-        console.print(
-            f" {'failed' if results[name].error else 'done'}, {results[name].seconds:g} s"
-        )
+    with terminated_as_by_ctrl_c():  # so that a case ends with the suite
+        for name in names:
+            console.print(f"{name} ...", end="")
+            results[name] = run_case(name, chosen)
+            how = "failed" if results[name].error else "done"
+            console.print(f" {how}, {results[name].seconds:g} s")
     bench = Bench(about=of_machine, size=chosen, cases=results)
     arguments.out.write_text(bench.model_dump_json(indent=2) + "\n", encoding="utf-8")
     print_bench(bench, console)

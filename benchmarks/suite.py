@@ -14,6 +14,8 @@ from typing import TextIO
 from benchmarks.results import CaseResult, Size
 
 _SECONDS_AT_MOST: dict[Size, float] = {"tiny": 600, "default": 1800, "full": 6 * 3600}
+_SECONDS_TO_END = 10.0
+"""For a case that is asked to."""
 
 
 def run_case(name: str, size: Size) -> CaseResult:
@@ -24,7 +26,7 @@ def run_case(name: str, size: Size) -> CaseResult:
         command = [sys.executable, "-m", "benchmarks.one_case", name, size, str(out)]
         # Its errors into a file: a pipe would be held open by what a killed case leaves behind.
         with (Path(folder) / "errors").open("w+") as errors:
-            status = _status_of(command, errors, _SECONDS_AT_MOST[size])
+            status = _status_of(command, errors, folder, _SECONDS_AT_MOST[size])
             errors.seek(0)
             said = errors.read()
         if status is None:
@@ -34,16 +36,34 @@ def run_case(name: str, size: Size) -> CaseResult:
         return CaseResult.model_validate_json(out.read_bytes())
 
 
-def _status_of(command: Sequence[str], errors: TextIO, seconds: float) -> int | None:
-    """What the command ends with, None if it does not in time; no process of it stays."""
-    with subprocess.Popen(command, stderr=errors, start_new_session=True) as case:
+def _status_of(command: Sequence[str], errors: TextIO, folder: str, seconds: float) -> int | None:
+    """What the command ends with, None if it does not in time; nothing of it stays.
+
+    folder: for its temporary files, as a command that is killed leaves them.
+    """
+    there = os.environ | {"TMPDIR": folder}
+    with subprocess.Popen(command, stderr=errors, env=there, process_group=0) as case:
         try:
             return case.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(case.pid, signal.SIGKILL)
+            _end_group(case)
+
+
+def _end_group(case: "subprocess.Popen[bytes]") -> None:
+    """End what is left of a case and what it has started.
+
+    torchrun's workers are in groups of their own, and end with it where it is asked to, at first.
+    """
+    with suppress(ProcessLookupError):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            os.killpg(case.pid, number)
+            until = time.monotonic() + _SECONDS_TO_END
+            while time.monotonic() < until:
+                case.poll()  # or it stays in its group though it has ended
+                os.killpg(case.pid, 0)
+                time.sleep(0.05)
 
 
 def _failed(reason: str, began: float) -> CaseResult:

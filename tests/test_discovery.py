@@ -65,6 +65,13 @@ def test_images_in_memory_are_named_as_their_files_are(
         found.predict(pixels / np.float32(255))
     with pytest.raises(newfound.InputError, match="there are no images; give the pixels of at"):
         found.predict(pixels[:0])
+    for one in (pixels[0], pixels[0, :, :, 0]):
+        with pytest.raises(newfound.InputError, match=r"of one.* pixels\[None\]"):
+            found.predict(one)
+    table = pd.DataFrame({"path": [str(path) for path in more]})
+    for odd in (table, table["path"].to_numpy(), torch.zeros(2, 8, 8, dtype=torch.bfloat16)):
+        with pytest.raises(newfound.InputError, match=r"data is given as .* an array of numpy$"):
+            found.predict(odd)  # type: ignore[arg-type]
 
 
 def test_a_call_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -88,8 +88,8 @@ class Discovery:
         best category) and margin (0..1, how far it is behind).
 
         data: a file, a folder, or shards as for `newfound.open_catalogue`; or images in memory,
-        uint8, (n, h, w) grey or (n, h, w, 3) RGB, whose path is their number.  machine: device,
-        threads and workers, as in `newfound.Runtime`.  Raises InputError for anything else.
+        uint8, (n, h, w) grey or (n, h, w, 3) RGB, whose path is their number as text.  machine:
+        device, threads and workers, as in `newfound.Runtime`.  Raises InputError for anything else.
         """
         with Progress(quiet=True) as progress:
             return predict(self.folder, data, make_machine(**machine), progress).table

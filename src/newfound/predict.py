@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -99,7 +99,7 @@ def predict(
         )
     table = _table(names[rows], two_best, known, novel)
     skipped = pd.DataFrame({"path": names[unreadable], "reason": reasons})
-    return Prediction(table, skipped, items.subset(rows))
+    return Prediction(table, skipped, items.subset(rows) if len(unreadable) else items)
 
 
 def _opened(
@@ -108,16 +108,33 @@ def _opened(
     """The names and contents of what is to be predicted."""
     if isinstance(data, str | os.PathLike):
         return _files(data, kind, progress)
-    if kind == "videos" or not hasattr(data, "__array__"):
-        or_pixels = ", or the pixels of images as an array" if kind == "images" else ""
+    pixels = _as_array(data)
+    if kind == "videos" or pixels is None:
+        or_pixels = ", or the pixels of images as an array of numpy" if kind == "images" else ""
         raise InputError(
             f"data is given as {type(data).__name__}; give the path of a file, a folder or shards"
             f"{or_pixels}"
         )
-    images = ArrayImages(data)
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        raise InputError(
+            f"the pixels have the shape {pixels.shape}, of which it is unsure whether they are one "
+            "image in colour or grey ones 3 wide; of one give pixels[None]"
+        )
+    images = ArrayImages(pixels)
     if not len(images):
         raise InputError("there are no images; give the pixels of at least one")
     return Texts(row_names("", len(images))), images
+
+
+def _as_array(data: Any) -> NDArray[Any] | None:
+    """What is or can be made an array of numbers, as a tensor on a CPU; None for anything else."""
+    if not hasattr(data, "__array__"):
+        return None
+    try:
+        pixels = np.asarray(data)
+    except (TypeError, RuntimeError, ValueError):  # as tensors on a GPU, of bfloat16 or sparse ones
+        return None
+    return pixels if pixels.dtype.kind in "biufc" else None
 
 
 def _files(data: str | os.PathLike[str], kind: Kind, progress: Progress) -> tuple[Texts, Source]:

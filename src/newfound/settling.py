@@ -91,7 +91,7 @@ def settle(
     def settled() -> tuple[dict[str, Tensor], Settling]:
         on_device = features.to(ground.device)
         compared, others = on_device, []
-        if _are_mostly_zeros(ground):
+        if _settles_standardised(ground):
             compared, others = standardised(on_device), other_starts(head, ground.config.seed)
         settling = settle_head(
             head, others, on_device, compared, pairs.to(ground.device), ground.config, advance
@@ -103,9 +103,9 @@ def settle(
     return settling
 
 
-def _are_mostly_zeros(ground: Ground) -> bool:
-    """Whether WTA's codes have little to compare: where eta has fused the features, of which two
-    thirds and more are zero. A threshold of the user's is meant for features as they are."""
+def _settles_standardised(ground: Ground) -> bool:
+    """Whether phi_u settles by standardised features: those that eta has fused, most of them zero,
+    which tell WTA's codes little. A threshold that is set is meant for features as they are."""
     is_fused = len(ground.network.encoders) > 1
     return is_fused and ground.config.pairs == "wta" and ground.threshold is None
 

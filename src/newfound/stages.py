@@ -173,7 +173,7 @@ def begin_ours(ground: Ground, _: Training | None = None) -> Training:
 
 
 def begin_labels_alone(ground: Ground) -> Training:
-    """Eq. 10 with cross-entropy alone: what labels alone teach the network.
+    """Eq. 10 with cross-entropy alone, at weight 1: what labels alone teach the network.
 
     For a third of the epochs, and at least two: labels are learnt long before the categories.
     """
@@ -264,21 +264,13 @@ def _begin_clustering(ground: Ground, before: Training | None) -> Training:
 
 def _begin_warm_up(ground: Ground, _: Training | None) -> Training:
     constant: dict[str, Any] = {"schedule": "step", "drops": ()}
-    return _training(
-        ground,
-        _weak(_own(ground.config), 1 / 20, **constant),
-        ground.unlabelled,
-        WarmUp,
-    )
+    config = _weak(_own(ground.config), 1 / 20, **constant)
+    return _training(ground, config, ground.unlabelled, WarmUp)
 
 
 def _begin_dtc(ground: Ground, _: Training | None) -> Training:
-    return _training(
-        ground,
-        _weak(_last(ground.config), 1 / 2, lr=ground.config.lr / 2),
-        ground.unlabelled,
-        DeepTransferClustering,
-    )
+    config = _weak(_last(ground.config), 1 / 2, lr=ground.config.lr / 2)
+    return _training(ground, config, ground.unlabelled, DeepTransferClustering)
 
 
 def _begin_joint(ground: Ground, _: Training | None) -> Training:

@@ -82,20 +82,40 @@ def test_of_a_case_that_fails_the_reason_is_kept(
 
 def test_of_a_killed_case_nothing_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As where memory runs out: its own processes would hold its streams, and work on."""
-    child = "import time; time.sleep(60)"
-    replaced(
-        f"import os, signal, subprocess, sys\n"
-        f"child = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
-        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n"
-        f"os.kill(os.getpid(), signal.SIGKILL)",
-        monkeypatch,
-    )
+    code = f"""
+import os, signal, subprocess, sys, tempfile
+from pathlib import Path
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+Path({str(tmp_path)!r}, "pid").write_text(str(child.pid))
+Path({str(tmp_path)!r}, "temporary").write_text(tempfile.mkdtemp())
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    replaced(code, monkeypatch)
     assert "was killed" in str(suite.run_case("pairs", "tiny").error)
-    pid = int((tmp_path / "pid").read_text())
+    assert not _is_alive(int((tmp_path / "pid").read_text()))
+    assert not Path((tmp_path / "temporary").read_text()).exists()
+
+
+def test_a_case_out_of_time_is_asked_to_end_before_it_is_killed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As torchrun has to be, which then ends its workers."""
+    code = f"""
+import signal, time
+from pathlib import Path
+def asked(*_):
+    Path({str(tmp_path / "asked")!r}).touch()
+signal.signal(signal.SIGTERM, asked)
+Path({str(tmp_path / "ready")!r}).touch()
+time.sleep(60)
+"""
+    replaced(code, monkeypatch)
+    monkeypatch.setitem(suite._SECONDS_AT_MOST, "tiny", 5)
+    monkeypatch.setattr(suite, "_SECONDS_TO_END", 0.5)
     began = time.monotonic()
-    while _is_alive(pid):  # for as long as a kill takes
-        assert time.monotonic() - began < 20
-        time.sleep(0.01)
+    assert "did not end" in str(suite.run_case("pairs", "tiny").error)
+    assert time.monotonic() - began < 30
+    assert (tmp_path / "ready").exists() and (tmp_path / "asked").exists()
 
 
 def _is_alive(pid: int) -> bool:

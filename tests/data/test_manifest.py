@@ -80,13 +80,18 @@ def test_columns_and_cells_may_be_absent(tmp_path: Path, header: str, line: str,
     assert listed(tmp_path, line, header=header).names.tolist() == [name]
 
 
-@pytest.mark.parametrize("index", ["path", "label", ["label", "path"]])
-def test_a_column_may_be_the_index_of_a_parquet(tmp_path: Path, index: str | list[str]) -> None:
+@pytest.mark.parametrize("drop", [True, False])
+@pytest.mark.parametrize("index", ["path", "label", "start_seconds", ["label", "path"], "other"])
+def test_a_column_may_be_the_index_of_a_parquet(
+    tmp_path: Path, index: str | list[str], drop: bool
+) -> None:
     write(tmp_path)
-    table = pd.DataFrame({"path": ["a.mp4", "b.mp4"], "label": ["x", None]})
-    table.set_index(index).to_parquet(tmp_path / "videos.parquet")
-    read = read_manifest(tmp_path / "videos.parquet")
-    assert [*read.names] == ["a.mp4", "b.mp4"]
+    paths = ["a.mp4", "b.mp4"]
+    columns = {"path": paths, "label": ["x", None], "start_seconds": [1, 2], "other": [3, 4]}
+    table = pd.DataFrame(columns).set_index(index, drop=drop)
+    table.to_parquet(tmp_path / "videos.parquet")
+    read = read_manifest(tmp_path / "videos.parquet", spans=True)
+    assert [*read.names] == ["a.mp4#1-", "b.mp4#2-"]
     assert labels_of(read) == ["x", ""]
 
 

@@ -221,7 +221,7 @@ class ConstrainedClustering(Objective):
 
 
 class EmbeddedClustering(Objective):
-    """What both of DTC's stages have in common: clusters of unlabelled items that follow targets.
+    """What DTC's warm-up and last stage share: clusters of unlabelled items that follow targets.
 
     labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  targets: (n, C_u) by catalogue row;
     those of labelled items are not used.
@@ -238,8 +238,7 @@ class EmbeddedClustering(Objective):
         self.tally = Tally(labels, categories)
 
     def kl(self, batch: Batch, novel: Tensor) -> Tensor:
-        """KL of a batch's predictions, given as logits, to the targets; it counts them, too."""
-        self.tally.note_predictions(batch, novel.detach().softmax(dim=1))
+        """KL of a batch's predictions, given as logits, to the targets."""
         return deep_transfer_clustering.clustering_loss(novel, self.targets[batch.index])
 
     def unlabelled(self) -> Tensor:
@@ -285,7 +284,9 @@ class WarmUp(EmbeddedClustering):
 
     def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
         """KL to the targets, of one view of unlabelled items."""
-        kl = self.kl(batch, self.look.one(batch.media, generator).novel)
+        novel = self.look.one(batch.media, generator).novel
+        self.tally.note_predictions(batch, novel.detach().softmax(dim=1))
+        kl = self.kl(batch, novel)
         return {"total": kl, "kl": kl}
 
 
@@ -330,6 +331,7 @@ class DeepTransferClustering(EmbeddedClustering):
             mse = torch.zeros((), device=novel.device)
             if self.config.dtc_variant == "te" and epoch > 1:
                 mse = F.mse_loss(novel.softmax(dim=1), self.ensemble[batch.index])
+        self.tally.note_predictions(batch, novel.detach().softmax(dim=1))
         kl = self.kl(batch, novel)
         weight = self.config.consistency_weight * self.omega(epoch)
         return {"total": kl + weight * mse, "kl": kl, "mse": mse}

@@ -300,6 +300,8 @@ def _scaled_to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _shape_cure(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2:
+        return " (of one image: pixels[None])"
     if len(shape) == 4 and shape[1] == 3:
         return " (channels last: pixels.transpose(0, 2, 3, 1))"
     if len(shape) == 4 and shape[3] == 1:

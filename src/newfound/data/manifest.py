@@ -221,8 +221,9 @@ def _parts(path: Path) -> Iterator[pd.DataFrame]:
             yield from _parts_of_csv(path)
             return
         table = pd.read_parquet(path, dtype_backend="pyarrow")
-        if {"path", "label"} & set(table.index.names):  # as `set_index` leaves a table
-            table = table.reset_index()
+        # What `set_index` has taken out of the columns.
+        named = {*table.index.names} - {None, *table.columns}
+        table = table.reset_index([*named]) if named else table
     except UnicodeError as error:  # of the header alone, as cells may hold any bytes
         raise InputError(
             f"{printable(str(path))!r} is not in UTF-8 but, as it seems, in UTF-16 or another "
