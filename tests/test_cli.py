@@ -337,6 +337,9 @@ def test_files_are_not_sorted_into_a_folder_in_use(
     assert "is not empty; give a new folder to --copy-to" in capsys.readouterr().err
     assert contents(tmp_path / "sorted") == {"mine": b"dear"}
     assert not (tmp_path / "more.csv").exists()  # found out before the work
+    assert newfound(*command, "--copy-to", new_files / "sorted") == 2
+    assert "are data; give a folder outside of it" in capsys.readouterr().err
+    assert not (new_files / "sorted").exists()
     assert newfound(*command, "--copy-to", tmp_path / "sorted" / "mine" / "below") == 2
     assert "cannot write" in capsys.readouterr().err
     assert newfound(*command, "--link") == 2
@@ -510,7 +513,7 @@ def test_settings_out_of_range_are_refused_in_a_line(
         ("epochs", 0): ["epochs", "greater than or equal to 1", "given: 0"],
         ("lr", "nan"): ["lr", "finite", "given: nan"],
         ("crop_scale", (0.9, 0.5)): ["crop_scale is (0.9, 0.5)", "least <= largest"],
-        ("warmup_epochs", 3): ["warmup_epochs is 3 of 3 epochs", "--warmup-epochs 0.3"],
+        ("warmup_epochs", 4): ["warmup_epochs is 4 of 3 epochs", "--warmup-epochs 0.3"],
         ("window", 40): ["window is 40", "the 32 features of width 4"],
         ("preset", "tiny"): ["no preset is named 'tiny'", ", ".join(package.PRESETS)],
         ("device", "abacus"): ["device 'abacus'", "give auto, cpu, cuda"],

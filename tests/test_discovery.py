@@ -31,9 +31,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def discovered(data: Any, **more: Any) -> newfound.Discovery:
     runtime = newfound.Runtime(device="cpu", workers=0)
-    return newfound.discover(
-        data, num_novel=2, quiet=True, runtime=runtime, **TINY_IN_PYTHON | more
-    )
+    quiet = {"quiet": True} | more
+    return newfound.discover(data, num_novel=2, runtime=runtime, **TINY_IN_PYTHON | quiet)
 
 
 def test_a_path_arrays_and_a_catalogue_are_all_taken(tmp_path: Path) -> None:
@@ -57,6 +56,7 @@ def test_images_in_memory_are_named_as_their_files_are(
     more = sorted((photos / "unlabelled").iterdir())
     pixels = as_given(np.stack([np.asarray(Image.open(path)) for path in more]))
     of_pixels = found.predict(pixels, workers=0)
+    pd.testing.assert_frame_equal(of_pixels, found.predict(list(pixels), workers=0))
     of_files = found.predict(photos / "unlabelled", workers=0)
     assert list(of_pixels["path"]) == [f"{row:02}" for row in range(12)]
     columns = ["category", "kind", "confidence", "second", "margin"]
@@ -72,6 +72,17 @@ def test_images_in_memory_are_named_as_their_files_are(
     for odd in (table, table["path"].to_numpy(), torch.zeros(2, 8, 8, dtype=torch.bfloat16)):
         with pytest.raises(newfound.InputError, match=r"data is given as .* an array of numpy$"):
             found.predict(odd)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_what_a_run_warns_of_is_told_in_python_too(
+    quiet: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = discovered(make_folder(tmp_path / "photos", each=6), quiet=quiet)
+    printed = " ".join("".join(capsys.readouterr()).split())
+    assert found.result_["warnings"]
+    for warning in found.result_["warnings"]:
+        assert (f"warning: {warning}" in printed) != quiet
 
 
 def test_a_call_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -363,6 +374,10 @@ def test_a_number_of_numpy_is_one(tmp_path: Path) -> None:
             found.evaluate(odd)  # type: ignore[arg-type]
     truth = dict.fromkeys(found.table()["path"], 1)  # as whole numbers, in place of text
     assert found.evaluate(truth | {next(iter(truth)): "b"})["per_category"]  # type: ignore[arg-type, dict-item]
+    with pytest.raises(newfound.InputError, match=r"truth is of 'else', .* as items.csv has them"):
+        found.evaluate({"else": "a"})
+    with pytest.raises(newfound.InputError, match=r"the truth is of nothing, \.\.\. and the items"):
+        found.evaluate({})
     for none in (None, math.nan, np.nan, pd.NA, pd.NaT, "", "  ", -1, np.int64(-1), -1.0, "-1"):
         with pytest.raises(newfound.InputError, match="the truth lacks 12 of 12 items"):
             found.evaluate(dict.fromkeys(truth, none))  # type: ignore[arg-type]

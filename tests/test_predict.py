@@ -91,14 +91,17 @@ def test_links_survive_a_relative_path(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_place_in_use_is_refused(tmp_path: Path) -> None:
-    check_can_sort(tmp_path, tmp_path / "absent")
+    photos = tmp_path / "photos"
+    check_can_sort(photos, tmp_path / "absent")
     (tmp_path / "empty").mkdir()
-    check_can_sort(tmp_path, tmp_path / "empty")
+    check_can_sort(photos, tmp_path / "empty")
     for place in (tmp_path, tmp_path / "file"):
         (tmp_path / "file").write_text("x")
         with pytest.raises(InputError, match="is not empty; give a new folder"):
-            check_can_sort(tmp_path, place)
-    paths = save_images(tmp_path / "photos", 0, range(1))
+            check_can_sort(photos, place)
+    paths = save_images(photos, 0, range(1))
+    with pytest.raises(InputError, match=r"--copy-to .*sorted lies in .*give a folder outside"):
+        check_can_sort(photos, photos / "sorted")
     with pytest.raises(
         InputError, match=r"cannot write .*delete what lies in .*below, or .*another folder"
     ):

@@ -350,14 +350,21 @@ def test_killed_while_a_checkpoint_is_written_the_one_before_is_whole(
 
 
 def test_stopped_within_an_epoch_it_goes_on_bit_for_bit(
-    photos: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     command = discover_command(photos, tmp_path / "run", checkpoint_seconds=1000)
+    command.remove("--quiet")
     with monkeypatch.context() as patched:
         patched.setattr(Training, "take_step", signalled(lambda training: training.step == 5))
         assert newfound(*command) == 130
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["training"]["step"] == 5
+    assert "goes on after" not in "".join(capsys.readouterr())
     assert newfound(*command) == 0
+    assert "Training goes on after step 5 of 9" in "".join(capsys.readouterr())
     assert_same_run(whole, tmp_path / "run")
 
 

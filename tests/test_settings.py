@@ -15,6 +15,19 @@ def test_what_is_given_replaces_the_presets_value_and_the_methods() -> None:
     assert make_config("images", method="kcl", own_batch=None).own_batch is None
 
 
+def test_the_presets_warm_up_gives_way_to_few_epochs() -> None:
+    own = make_config("quick").warmup_epochs
+    assert make_config("quick", epochs=own).warmup_epochs == own / 10
+    assert make_config("quick", epochs=own + 1).warmup_epochs == own
+    assert make_config("images", epochs=1).warmup_epochs == 0
+    with pytest.raises(InputError, match="warmup_epochs is 2 of 2 epochs; give fewer"):
+        make_config("quick", epochs=2, warmup_epochs=2)
+    with pytest.raises(InputError, match="epochs: Input should be greater than or equal to 1"):
+        make_config("quick", epochs=0)
+    with pytest.raises(InputError, match=r"epochs: .*given: None"):
+        make_config("quick", epochs=None)
+
+
 @pytest.mark.parametrize("setting", ["lr", "method"])
 def test_none_is_refused_where_it_is_no_value(setting: str) -> None:
     with pytest.raises(InputError, match=f"{setting}: .*given: None"):

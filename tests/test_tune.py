@@ -226,7 +226,9 @@ def test_mu_comes_first_and_k_with_the_best_mu(
     assert newfound(*defaults) == 0
     tried = [(job.config.mu, job.config.window) for job in runs.jobs]
     assert tried == [(mu, 4) for mu in of_mu] + [(0.55, window) for window in (2, 4, 8, 16)]
-    assert capsys.readouterr().out.splitlines()[-1] == "--mu 0.55 --window 8"
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == "--mu 0.55 --window 8"
+    assert "each value was tried once, so chance may decide; --seeds 3" in printed
     by_mu, by_window = record(tmp_path)["sweeps"]
     assert candidates(by_mu).keys() == of_mu.keys()
     assert by_window["fixed"]["mu"] == 0.55

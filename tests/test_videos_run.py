@@ -316,11 +316,16 @@ def flawed(videos: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
 def test_unusable_videos_are_left_out_and_listed(
-    flawed: Path, whole: Path, tmp_path: Path, cache: str
+    flawed: Path, whole: Path, tmp_path: Path, cache: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (flawed / "beep" / "0.mp4.part").write_bytes(b"half a download")
     reasons = write_bad_videos(flawed / "hum")
-    run = discovered(flawed, tmp_path / "run", cache=cache, max_bad=0.5)
+    command = discover_videos_command(
+        flawed, tmp_path / "run", labelled_classes=2, cache=cache, max_bad=0.5
+    )
+    run = tmp_path / "run"
+    assert newfound(*(word for word in command if word != "--quiet")) == 0
+    assert "--missing-audio zeros, in a new --out, keeps" in "".join(capsys.readouterr())
     skipped = pd.read_csv(run / "skipped.csv").set_index("path")["reason"].to_dict()
     assert "not a video" in skipped.pop("beep/0.mp4.part")
     assert skipped.pop("peep/silent.mp4") == "no sound in it"

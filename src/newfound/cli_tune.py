@@ -143,6 +143,8 @@ def _tune(
         write_curves(tuning, task.out)
     if not task.quiet:
         _print_curves(tuning)
+        if task.seeds == 1:
+            print("each value was tried once, so chance may decide; --seeds 3 tells how much it is")
         print(f"curves: {task.out / 'tune.html'}\nflags to use:")
     print(tuning.flags)
 

@@ -105,6 +105,12 @@ class Discovery:
                 "dict(zip(table['path'], table['label'])) makes it of a DataFrame"
             )
         missing = [path for path in self._items["path"] if _is_no_class(truth.get(path))]
+        if missing and not any(path in truth for path in self._items["path"]):
+            theirs = next(map(repr, truth), "nothing")
+            raise InputError(
+                f"the truth is of {theirs}, ... and the items are {missing[0]!r}, ...; give their "
+                "paths as items.csv has them"
+            )
         if missing:
             raise InputError(
                 f"the truth lacks {len(missing)} of {len(self._items)} items, first "
@@ -221,11 +227,14 @@ def discover(
     try:
         with Progress(quiet=quiet) as progress:
             run(job, progress)
+            found = Discovery(folder)
+            for warning in found.result_["warnings"]:
+                progress.message(f"warning: {warning}")
     except Stopped:
         if place is not None:
             raise
         raise Stopped("stopped; without `out`, nothing of the run is kept") from None
-    return Discovery(folder)
+    return found
 
 
 def choose_preset(catalogue: Catalogue) -> str:

@@ -97,6 +97,9 @@ class KeptTraining:
                 self._save()
             return not stopping
 
+        if 0 < training.step < training.total_steps:
+            of_all = f"{training.step:,} of {training.total_steps:,}"
+            progress.message(f"{self.title} goes on after step {of_all}")
         progress.stage(
             self.title,
             training.total_steps,

@@ -14,10 +14,11 @@ def check_apart_from_data(
     data: Any,
     labelled: str | os.PathLike[str] | None = None,
     unlabelled: str | os.PathLike[str] | None = None,
+    flag: str = "--out",
 ) -> None:
-    """Raise InputError for a run folder in which the same command would look for data.
+    """Raise InputError for a folder to write to in which the same command would look for data.
 
-    data, labelled, unlabelled: as for `open_catalogue`.
+    data, labelled, unlabelled: as for `open_catalogue`.  flag: by which `out` is given.
     """
     place = real_place(out)
     for folder in _folders_read(data, labelled, unlabelled):
@@ -26,7 +27,7 @@ def check_apart_from_data(
             continue
         if not any(part.startswith(".") for part in place.relative_to(whole).parts):
             raise InputError(
-                f"--out {out} lies in {folder}, whose files and folders are data; give a "
+                f"{flag} {out} lies in {folder}, whose files and folders are data; give a "
                 "folder outside of it"
             )
 

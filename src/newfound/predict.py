@@ -30,6 +30,7 @@ from newfound.inference import answers_to
 from newfound.memory import lack_of_memory_in_words
 from newfound.model_file import load_model
 from newfound.one_pass import OnePass
+from newfound.out_place import check_apart_from_data
 from newfound.presets import kind_of
 from newfound.progress import Progress
 from newfound.run_folder import RunFolder
@@ -127,8 +128,9 @@ def _opened(
 
 
 def _as_array(data: Any) -> NDArray[Any] | None:
-    """What is or can be made an array of numbers, as a tensor on a CPU; None for anything else."""
-    if not hasattr(data, "__array__"):
+    """What is or can be made an array of numbers, as a tensor on a CPU or a list of arrays of one
+    size; None for anything else."""
+    if not (hasattr(data, "__array__") or isinstance(data, list | tuple)):
         return None
     try:
         pixels = np.asarray(data)
@@ -148,12 +150,14 @@ def _files(data: str | os.PathLike[str], kind: Kind, progress: Progress) -> tupl
 
 
 def check_can_sort(data: str | os.PathLike[str], into: Path) -> None:
-    """Raises InputError for shards, and if `sort_files` could mix its files with others there."""
+    """Raises InputError for shards, and if `sort_files` could mix its files with others there, or
+    with those that are read."""
     if are_shards(data):
         raise InputError(
             f"what is in {as_shown(os.fspath(data))!r} lies in shards, so it cannot be copied or "
             "linked to; leave --copy-to out, or unpack the shards"
         )
+    check_apart_from_data(into, data, flag="--copy-to")
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise InputError(f"{into} is not empty; give a new folder to --copy-to")
 

@@ -20,6 +20,7 @@ from newfound.data.folders import some
 from newfound.data.items import Items
 from newfound.data.reading import read_items
 from newfound.data.skipped import check_share_bad
+from newfound.data.videos import NO_SOUND
 from newfound.device import describe, float32_as_such
 from newfound.errors import InputError, LocalError, RunFolderError
 from newfound.files import write_csv
@@ -224,6 +225,8 @@ def _decode(
             f"{len(bad)} of {len(catalogue)} {catalogue.items.kind} are left out; "
             f"{job.folder.skipped} says why"
         )
+    if any(b.reason == NO_SOUND for b in bad):
+        progress.message("--missing-audio zeros, in a new --out, keeps videos without sound")
     catalogue, truth = drop(catalogue, job.truth, unreadable)
     if lost := sorted({*job.catalogue.class_names} - {*catalogue.class_names}):
         text = f"no file of these labelled classes can be used, and they are left out: {some(lost)}"

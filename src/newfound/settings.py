@@ -23,12 +23,21 @@ def make_config(preset: str, **overrides: Any) -> Config:
 def complete_config(settings: dict[str, Any]) -> Config:
     """Settings of which none is left to a preset.
 
+    The preset's own warm-up is for its own epochs: of as few as it takes itself it is a tenth.
     Raises InputError like `make_config`.
     """
     try:
-        return settings_type(settings["preset"]).model_validate(settings)
+        return settings_type(settings["preset"]).model_validate(_with_fitting_warm_up(settings))
     except ValidationError as error:
         raise InputError(explain(error)) from None
+
+
+def _with_fitting_warm_up(settings: dict[str, Any]) -> dict[str, Any]:
+    own, epochs = PRESETS[settings["preset"]].warmup_epochs, settings["epochs"]
+    is_number = isinstance(epochs, int | float)
+    if is_number and settings["warmup_epochs"] == own and own >= epochs > 0:
+        return settings | {"warmup_epochs": epochs / 10}
+    return settings
 
 
 def make_runtime(**settings: Any) -> Runtime:

@@ -38,6 +38,18 @@ def test_labels_of_pandas_lack_what_is_missing(blank: Any) -> None:
         assert catalogue.labels.tolist() == [1, -1, 0, -1]
 
 
+def test_whole_labels_of_pandas_lack_what_is_missing() -> None:
+    catalogue = from_arrays(np.zeros((4, 8, 8), np.uint8), pd.Series([7, 3, None, None]))
+    assert catalogue.labels.tolist() == [1, 0, -1, -1]
+    assert catalogue.class_names == ("3", "7")
+
+
+def test_images_of_several_sizes_are_no_array() -> None:
+    images = [np.zeros((8, side), np.uint8) for side in (8, 8, 9)]
+    with pytest.raises(InputError, match=r"make no array .*; resize them to one size, or write"):
+        from_arrays(images, [0, 1, -1])  # type: ignore[arg-type]
+
+
 def test_labels_that_are_no_valid_text_are_printable() -> None:
     catalogue = made_of(["\ud800x", "caf\udce9", ""])
     assert catalogue.class_names == ("caf\\udce9", "\\ud800x")
@@ -54,7 +66,9 @@ def test_labels_that_are_no_valid_text_are_printable() -> None:
         (["a", "b", "", -1], "labels hold -1"),
         (["a", "b", "-1", "-1"], "labels hold '-1'; give .* '' for unlabelled"),
         (["0.0", "1.0", "-1.0", "2.0"], "labels hold '-1.0'"),
-        ([0, 1, math.nan, math.nan], "labels hold 0"),
+        ([0, 1.5, math.nan, math.nan], "labels hold 0"),
+        ([0, math.inf, math.nan, math.nan], "labels hold 0"),
+        ([0, -2, math.nan, math.nan], "labels hold -2"),
         ([0, 1, -2, -1], "labels hold -2; give ints from 0 on with -1 for unlabelled"),
         ([0, 1, 2, 3], "no unlabelled image"),
         ([0, 0, -1, -1], "only '0'"),

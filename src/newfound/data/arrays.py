@@ -19,12 +19,21 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | Sequence[Any]) -> Catalog
 
     pixels: uint8, (n, h, w) grey or (n, h, w, 3) RGB.
     labels: (n,) ints from 0 on with -1 = unlabelled, or strings with blanks, None or pandas' NaN =
-    unlabelled; known classes are numbered in their order (ints by value, strings by name).
+    unlabelled; known classes are numbered in their order (ints by value, strings by name). Ints
+    may be whole floats where pandas has NaN for the unlabelled.
 
     Raises InputError for other pixels or labels, less than two labelled classes, or no
     unlabelled item.
     """
-    images = ArrayImages(np.asarray(pixels))
+    try:
+        images = ArrayImages(np.asarray(pixels))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"the images make no array ({error}); resize them to one size, or write them to files "
+            "of a folder, where sizes may differ"
+        ) from error
     values = label_values(labels)
     if len(values) != len(images):
         raise InputError(

@@ -276,8 +276,8 @@ def checked(catalogue: Catalogue) -> Catalogue:
     if len(catalogue.unlabelled) == 0:
         raise InputError(
             f"{catalogue.source!r} has no unlabelled {kind}, so there is nothing to discover: all "
-            f"are labelled {some(catalogue.class_names)}; add those to sort: into unlabelled/, or "
-            f"in a table with an empty label{warnings}"
+            f"are labelled {some(catalogue.class_names)}; add those to sort: into unlabelled/, "
+            f"in a table with an empty label, or in arrays with -1{warnings}"
         )
     return catalogue
 

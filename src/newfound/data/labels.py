@@ -13,8 +13,15 @@ from newfound.errors import InputError
 
 
 def label_values(labels: ArrayLike | Sequence[Any]) -> list[Any]:
-    """Labels as ints or strings, None = unlabelled. Raises InputError for any other type."""
+    """Labels as ints or strings, None = unlabelled. Raises InputError for any other type.
+
+    Whole floats with NaN among them are what pandas makes of ints with gaps.
+    """
     values = np.asarray(labels)
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        numbers = np.where(np.isnan(values), UNLABELLED, values)
+        are_whole = np.isfinite(numbers) & (numbers == np.trunc(numbers))
+        values = numbers.astype(np.int64) if are_whole.all() else values
     if values.dtype.kind == "U":  # as numpy makes of a number among texts, too
         values = np.asarray(labels, dtype=object)
     values = values.astype(object)
