@@ -440,6 +440,10 @@ def test_evaluate_wants_the_truth_of_every_item(
     pd.read_csv(truth).iloc[3:].to_csv(tmp_path / "part.csv", index=False)
     assert newfound("evaluate", finished, "--truth", tmp_path / "part.csv") == 2
     assert "lacks 3 of 80 items" in capsys.readouterr().err
+    assert newfound("evaluate", finished, "--truth", tmp_path / "part.csv", "--partial") == 0
+    assert "of 77 of 80 items:" in capsys.readouterr().out
+    assert newfound("evaluate", finished, "--partial") == 2
+    assert "--partial goes with --truth" in capsys.readouterr().err
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "notes.txt").write_text("path,label")
     for name, wrong in {

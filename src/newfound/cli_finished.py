@@ -60,6 +60,7 @@ def evaluate_command(
     /,
     *,
     truth: Path | None = None,
+    partial: bool = False,
     json: Annotated[bool, arg(name="json")] = False,
 ) -> Call:
     """Score a finished run: ACC, NMI, ARI and each category, by one Hungarian matching.
@@ -68,9 +69,10 @@ def evaluate_command(
         run: the folder of a finished run
         truth: a .csv or .parquet table with the columns path (as in items.csv) and label;
             unset: the scores of the data set's own protocol
+        partial: score the items that TRUTH has, if these are not all
         json: print JSON
     """
-    return lambda: _print_evaluation(load(run), truth, as_json=json)
+    return lambda: _print_evaluation(load(run), truth, partial=partial, as_json=json)
 
 
 def report_command(run: Positional[Path], /) -> Call:
@@ -168,11 +170,15 @@ def _check_is_table(truth: Path) -> None:
     )
 
 
-def _print_evaluation(found: Discovery, truth: Path | None, *, as_json: bool) -> None:
+def _print_evaluation(
+    found: Discovery, truth: Path | None, *, partial: bool, as_json: bool
+) -> None:
     result = found.result_
+    if partial and truth is None:
+        raise InputError("--partial goes with --truth; say which table has the truth of some")
     if truth is not None:
         _check_is_table(truth)
-        result = result | {"novel": found.evaluate(read_truth(truth))}
+        result = result | {"novel": found.evaluate(read_truth(truth), partial=partial)}
     if "novel" not in result:
         raise InputError(
             f"the truth of {found.folder.path} is not known; give --truth with a table of path "
@@ -183,6 +189,9 @@ def _print_evaluation(found: Discovery, truth: Path | None, *, as_json: bool) ->
         print(json.dumps(shown, indent=2, ensure_ascii=False))
         return
     console = Console()
+    if partial:
+        scored = sum(map(sum, result["novel"]["confusion"]["counts"]))
+        console.print(f"of {scored:,} of {len(found.labels_):,} items:")
     for line in _scores_in_words(result | {"baselines": {} if truth else result["baselines"]}):
         console.print(line)
     table = Table("category", "matched to", "items", "correct", "share of class found")

@@ -94,9 +94,10 @@ class Discovery:
         with Progress(quiet=True) as progress:
             return predict(self.folder, data, make_machine(**machine), progress).table
 
-    def evaluate(self, truth: Mapping[str, str]) -> dict[str, Any]:
+    def evaluate(self, truth: Mapping[str, str], *, partial: bool = False) -> dict[str, Any]:
         """ACC, NMI, ARI, per category, against true class names by the table's paths.
 
+        partial: whether the truth may be of some of the items, which alone are scored then.
         Raises InputError if not every item's truth is given; None, NaN, a blank and -1 are none.
         """
         if not isinstance(truth, Mapping):
@@ -104,23 +105,26 @@ class Discovery:
                 f"the truth is given as {type(truth).__name__}; give a dict of path -> class, as "
                 "dict(zip(table['path'], table['label'])) makes it of a DataFrame"
             )
-        missing = [path for path in self._items["path"] if _is_no_class(truth.get(path))]
-        if missing and not any(path in truth for path in self._items["path"]):
+        paths = self._items["path"]
+        has_class = np.array([not _is_no_class(truth.get(path)) for path in paths], dtype=bool)
+        missing = paths[~has_class]
+        if len(missing) and not any(path in truth for path in paths):
             theirs = next(map(repr, truth), "nothing")
             raise InputError(
-                f"the truth is of {theirs}, ... and the items are {missing[0]!r}, ...; give their "
-                "paths as items.csv has them"
+                f"the truth is of {theirs}, ... and the items are {missing.iloc[0]!r}, ...; give "
+                "their paths as items.csv has them"
             )
-        if missing:
+        if len(missing) and not (partial and has_class.any()):
             raise InputError(
-                f"the truth lacks {len(missing)} of {len(self._items)} items, first "
-                f"{missing[0]!r}; give path and label for every row of items.csv"
+                f"the truth lacks {len(missing)} of {len(paths)} items, first "
+                f"{missing.iloc[0]!r}; give path and label for every row of items.csv, or score "
+                "those that have one by --partial"
             )
-        names = [str(truth[path]) for path in self._items["path"]]
+        names = [str(truth[path]) for path in paths[has_class]]
         classes = tuple(sorted(set(names)))
         number = {name: position for position, name in enumerate(classes)}
         numbers = np.array([number[name] for name in names])
-        return assessment(numbers, self.labels_, classes, self.categories_)
+        return assessment(numbers, self.labels_[has_class], classes, self.categories_)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write the page anew, to `path` if given. Returns where it is.
