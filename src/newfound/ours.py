@@ -1,16 +1,14 @@
-"""Our method's objective, Eq. 10, as training minimises it, and what labels alone teach."""
+"""Our method's objective, Eq. 10, as training minimises it."""
 
 from typing import TypedDict
 
-from torch import Generator, Tensor
+from torch import Tensor
 
-from newfound.batch import Batch, Outputs
+from newfound.batch import Outputs
 from newfound.config import Config, VideoConfig
-from newfound.look import Look
 from newfound.objective.contrastive import ModalityPairs
-from newfound.objective.joint import JointLosses, cross_entropy, joint_loss, ramp
+from newfound.objective.joint import JointLosses, joint_loss, ramp
 from newfound.pairwise import PairwiseObjective
-from newfound.train import Objective
 
 
 class JointObjective(PairwiseObjective):
@@ -42,19 +40,6 @@ class JointObjective(PairwiseObjective):
         """The ramp of Eq. 10."""
         config = self.config
         return ramp(epoch, config.epochs, config.ramp_scale, length=config.ramp_length)
-
-
-class LabelsAlone(Objective):
-    """Of Eq. 10 cross-entropy alone, on two views of labelled items."""
-
-    def __init__(self, look: Look) -> None:
-        super().__init__()
-        self.look = look
-
-    def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
-        """The mean over both views of a batch."""
-        outputs = self.look.two(batch.media, generator)
-        return {"total": cross_entropy(outputs.known, batch.label.repeat(2))}
 
 
 class ModalityTerms(TypedDict, total=False):

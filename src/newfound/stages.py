@@ -38,7 +38,7 @@ from newfound.errors import InputError
 from newfound.look import Look
 from newfound.models.batch_norm import share_statistics
 from newfound.models.network import Network
-from newfound.ours import JointObjective, LabelsAlone
+from newfound.ours import JointObjective
 from newfound.train import Objective, Optimiser, Training
 
 _ADAM: dict[str, Any] = {
@@ -181,7 +181,7 @@ def begin_labels_alone(ground: Ground) -> Training:
     warmup = min(ground.config.warmup_epochs, 1.0)
     config = ground.config.model_copy(update={"epochs": epochs, "warmup_epochs": warmup})
     return _training(
-        ground, config, ground.labelled, lambda look, _config, _labels: LabelsAlone(look)
+        ground, config, ground.labelled, lambda look, _config, _labels: CrossEntropy(look, views=2)
     )
 
 

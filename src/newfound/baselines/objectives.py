@@ -38,16 +38,20 @@ where its epochs are no multiple of that."""
 
 
 class CrossEntropy(Objective):
-    """Cross-entropy of phi_l on one view: the encoder of rows (1)-(3), and RS's second stage."""
+    """Cross-entropy of phi_l: the encoder of rows (1)-(3), RS's second stage, and labels alone.
 
-    def __init__(self, look: Look) -> None:
+    views: of each item, 1 or 2.
+    """
+
+    def __init__(self, look: Look, views: int = 1) -> None:
         super().__init__()
-        self.look = look
+        self.look, self.views = look, views
 
     def losses(self, batch: Batch, generator: Generator, epoch: int) -> dict[str, Tensor]:
-        """The mean over a batch of labelled items."""
-        outputs = self.look.one(batch.media, generator)
-        return {"total": F.cross_entropy(outputs.known, batch.label)}
+        """The mean over the views of a batch of labelled items."""
+        see = self.look.one if self.views == 1 else self.look.two
+        known = see(batch.media, generator).known
+        return {"total": F.cross_entropy(known, batch.label.repeat(self.views))}
 
 
 class Contrastive(Objective):
