@@ -18,7 +18,6 @@ from newfound import conclusion, embedding
 from newfound.baselines import kmeans
 from newfound.cli import run_command_line
 from newfound.discovery import choose_preset
-from newfound.evaluate import clustering_accuracy
 from newfound.models.network import Network
 from newfound.surroundings import plain_surroundings
 from support.made_images import made_arrays, make_folder
@@ -379,12 +378,14 @@ def test_a_number_of_numpy_is_one(tmp_path: Path) -> None:
         found.evaluate({"else": "a"})
     with pytest.raises(newfound.InputError, match=r"the truth is of nothing, \.\.\. and the items"):
         found.evaluate({})
-    some = dict.fromkeys([*truth][:3], "a")
+    some = dict.fromkeys([*truth][9:], "a")
     with pytest.raises(newfound.InputError, match=r"the truth lacks 9 of 12 .* by --partial"):
         found.evaluate(some)
-    by_some = found.evaluate(some | dict.fromkeys([*truth][3:], ""), partial=True)
-    assert by_some["acc"] == clustering_accuracy(np.zeros(3), found.labels_[:3])
-    assert sum(map(sum, by_some["confusion"]["counts"])) == 3
+    found._items["category"] = ["novel-1"] * 8 + ["novel-2"] * 4
+    by_some = found.evaluate(dict.fromkeys(truth, "") | some, partial=True)
+    assert by_some["acc"] == 1
+    assert by_some["confusion"]["category"] == ["novel-2", "novel-1"]
+    assert by_some["confusion"]["counts"] == [[3, 0]]
     with pytest.raises(newfound.InputError, match="the truth lacks 12 of 12 items"):
         found.evaluate(dict.fromkeys(truth, ""), partial=True)
     for none in (None, math.nan, np.nan, pd.NA, pd.NaT, "", "  ", -1, np.int64(-1), -1.0, "-1"):
