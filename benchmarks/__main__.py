@@ -6,8 +6,8 @@ python -m benchmarks [--only pairs,augment] [--full] [--out bench.json]
 import argparse
 from pathlib import Path
 
-from newfound.interrupt import terminated_as_by_ctrl_c
-from newfound.process import let_waiting_threads_sleep
+from newfound.machine.interrupt import terminated_as_by_ctrl_c
+from newfound.machine.process import let_waiting_threads_sleep
 
 
 def main() -> int:

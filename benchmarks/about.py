@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.devices import devices
 from benchmarks.results import About
-from newfound.device import describe
+from newfound.machine.device import describe
 from newfound.version import __version__, source_commit
 
 _PACKAGES = (

@@ -2,7 +2,7 @@
 
 import torch
 
-from newfound.device import choose_device
+from newfound.machine.device import choose_device
 
 
 def devices() -> list[torch.device]:

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 import torch
 
 from benchmarks.clock import Work
-from newfound.memory import begin_peak_memory, free_memory, free_on_gpu, peak_memory
+from newfound.machine.memory import begin_peak_memory, free_memory, free_on_gpu, peak_memory
 
 M_MMAP_THRESHOLD = -3
 """A parameter of glibc's `mallopt`, from its `malloc.h`."""

@@ -21,7 +21,7 @@ from newfound.dry_run import storages_kept
 from newfound.models.network import Network, make_network
 from newfound.objective.contrastive import ANCHORS_AT_ONCE
 from newfound.settings import make_config
-from newfound.views import Viewer
+from newfound.views.viewer import Viewer
 
 VIEWS = 2
 BYTES_FLOAT32 = 4

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import get_args
 
-from newfound.process import keep_freed_memory, let_waiting_threads_sleep
+from newfound.machine.process import keep_freed_memory, let_waiting_threads_sleep
 
 
 def main() -> None:

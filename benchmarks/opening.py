@@ -17,7 +17,7 @@ import torch
 
 from newfound.data.catalogue import Catalogue
 from newfound.data.opening import open_catalogue
-from newfound.memory import begin_peak_memory, peak_memory
+from newfound.machine.memory import begin_peak_memory, peak_memory
 
 
 def main() -> None:

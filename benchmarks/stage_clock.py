@@ -10,7 +10,7 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.trainings import objective_of
-from newfound.train import Training
+from newfound.training.train import Training
 
 STAGES = ("decode", "transfer", "augment", "forward", "objective", "backward", "optimiser", "rest")
 """In the order of a step. `rest` is bookkeeping: generators, sums, the look for NaN."""

@@ -12,13 +12,13 @@ from newfound.config import Config, VideoConfig
 from newfound.data.clip_loader import clip_shape
 from newfound.data.images import decode_side
 from newfound.data.sound import SAMPLE_RATE
-from newfound.device import uses_bfloat16
+from newfound.machine.device import uses_bfloat16
 from newfound.models.network import Network, make_network
 from newfound.ours import JointObjective
-from newfound.pseudo_labels import fixed_threshold
 from newfound.settings import make_config
 from newfound.stages import Ground, begin_ours
-from newfound.train import Training
+from newfound.training.pseudo_labels import fixed_threshold
+from newfound.training.train import Training
 
 Modalities = Literal["both", "visual", "audio"]
 Precision = Literal["float32", "bfloat16"]

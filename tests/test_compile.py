@@ -17,7 +17,7 @@ from newfound.errors import InputError
 from newfound.models.network import make_network
 from newfound.settings import make_config
 from newfound.stages import Ground, stages
-from newfound.train import train
+from newfound.training.train import train
 from support.clips_in_memory import ClipsInMemory
 from support.made_images import make_folder
 from support.small_run import TINY_VIDEOS, discover_command, newfound, tiny_config

@@ -15,8 +15,8 @@ from torch._dynamo.utils import counters
 
 from newfound import settling
 from newfound.batch import Batch
-from newfound.first_failure import STEPS_BETWEEN_GLANCES, FirstFailure
-from newfound.train import Training
+from newfound.training.first_failure import STEPS_BETWEEN_GLANCES, FirstFailure
+from newfound.training.train import Training
 from support.made_images import make_folder
 from support.made_videos import Picture, Sound, steady, tone, write_video
 from support.signals import signalled
@@ -219,7 +219,7 @@ def test_two_gpus_whose_statistics_are_their_own(photos: Path, tmp_path: Path) -
 FAILING_ON_THE_SECOND = """
 import os, torch
 from newfound.__main__ import main
-from newfound.train import Training
+from newfound.training.train import Training
 
 take_step = Training.take_step
 

@@ -14,12 +14,13 @@ from PIL import Image
 from pyarrow.parquet import ParquetFile
 
 import newfound
-from newfound import conclusion, embedding
+from newfound import conclusion
 from newfound.baselines import kmeans
-from newfound.cli import run_command_line
+from newfound.cli.main import run_command_line
 from newfound.discovery import choose_preset
+from newfound.disk import embedding
+from newfound.machine.surroundings import plain_surroundings
 from newfound.models.network import Network
-from newfound.surroundings import plain_surroundings
 from support.made_images import made_arrays, make_folder
 from support.small_run import TINY, assert_same_run, discover_command
 

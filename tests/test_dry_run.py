@@ -14,12 +14,12 @@ import newfound.dry_run as module
 from newfound import settling
 from newfound.config import Runtime
 from newfound.data.opening import open_catalogue
+from newfound.disk.run_folder import RunFolder
 from newfound.dry_run import PROBE, try_out
 from newfound.errors import InputError
 from newfound.job import Job, with_held_out, with_room_on_gpu
 from newfound.progress import Progress
 from newfound.run import run
-from newfound.run_folder import RunFolder
 from newfound.settings import make_config
 from support.made_images import make_folder
 from support.made_videos import Picture, Sound, clicks, steady, write_video

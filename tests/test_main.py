@@ -37,7 +37,7 @@ from newfound.__main__ import main
 
 class Interrupting:
     def find_spec(self, name, *_):
-        if name == "newfound.cli":
+        if name == "newfound.cli.main":
             raise KeyboardInterrupt
 
 sys.meta_path.insert(0, Interrupting())
@@ -57,12 +57,12 @@ def test_ctrl_c_while_torch_is_loaded_is_no_mistake() -> None:
 
 FAILED_AMONG_OTHERS = """
 import atexit
-import newfound.cli, newfound.distributed
+import newfound.cli.main, newfound.machine.distributed
 from newfound.__main__ import main
 
 atexit.register(print, "ended as Python does")
-newfound.distributed.count = lambda: 2
-newfound.cli.run_command_line = lambda _: print("why") or {outcome}
+newfound.machine.distributed.count = lambda: 2
+newfound.cli.main.run_command_line = lambda _: print("why") or {outcome}
 main()
 """
 

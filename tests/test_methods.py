@@ -13,17 +13,17 @@ import pandas as pd
 import pytest
 import torch
 
-from newfound import kept_training
 from newfound import run as run_module
 from newfound import stages as stages_module
 from newfound.config import Runtime
 from newfound.data.arrays import from_arrays
 from newfound.data.catalogue import Truth
+from newfound.disk.run_folder import RunFolder
 from newfound.job import Job
 from newfound.progress import Progress
 from newfound.run import run
-from newfound.run_folder import RunFolder
-from newfound.train import Training
+from newfound.training import kept_training
+from newfound.training.train import Training
 from support.made_images import CLASSES, made_arrays, save_images
 from support.made_videos import Picture, Sound, steady, tone, write_video
 from support.small_run import (

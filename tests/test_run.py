@@ -21,20 +21,21 @@ import numpy as np
 import pytest
 import torch
 
-from newfound import kept_training, threshold
 from newfound import run as run_module
-from newfound.checkpoint import load_checkpoint
+from newfound import threshold
 from newfound.config import Runtime
 from newfound.data.arrays import from_arrays
 from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.loader import CachedPixels
+from newfound.disk.checkpoint import load_checkpoint
+from newfound.disk.files import write_atomically
+from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError
-from newfound.files import write_atomically
-from newfound.inference import ask
 from newfound.mu_search import CANDIDATES
 from newfound.progress import Progress
-from newfound.run_folder import RunFolder
-from newfound.train import Training
+from newfound.results.inference import ask
+from newfound.training import kept_training
+from newfound.training.train import Training
 from support.made_images import CLASSES, made_arrays, make_folder
 from support.signals import signalled
 from support.small_run import (
@@ -283,7 +284,7 @@ def test_killed_at_any_moment_it_goes_on_bit_for_bit(
 KILLED_IN_ITS_CONCLUSION = """
 import os, signal, sys
 from newfound import conclusion
-from newfound.cli import run_command_line
+from newfound.cli.main import run_command_line
 
 def deadly(*arguments, **named):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -18,14 +18,13 @@ from newfound.config import Config, Runtime
 from newfound.data.loader import CachedPixels
 from newfound.data.opening import open_catalogue
 from newfound.errors import InputError
-from newfound.evaluate import clustering_accuracy
-from newfound.inference import ask
 from newfound.models.network import make_network
 from newfound.mu_search import make_rehearsal, rehearse
 from newfound.objective.pairs import wta_agreement, wta_windows
 from newfound.presets import METHOD_SETTINGS, PRESETS
-from newfound.pseudo_labels import PseudoLabels
 from newfound.reproduce.datasets import DATA_SETS, ScaleName
+from newfound.results.evaluate import clustering_accuracy
+from newfound.results.inference import ask
 from newfound.settings import make_config
 from newfound.settling import (
     Settling,
@@ -36,6 +35,7 @@ from newfound.settling import (
     standardised,
 )
 from newfound.stages import Ground
+from newfound.training.pseudo_labels import PseudoLabels
 from support.made_images import made_arrays, make_folder
 from support.small_run import (
     TINY_VIDEOS,

@@ -20,7 +20,7 @@ from newfound.stages import (
     narrow_known_head,
     stages,
 )
-from newfound.train import Training, learning_rate, train
+from newfound.training.train import Training, learning_rate, train
 from support.made_images import made_arrays
 from support.small_run import TINY_VIDEOS, tiny_config
 

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from newfound import kept_training
 from newfound.data import addresses
-from newfound.outputs import read_thumbnails
-from newfound.run_folder import RunFolder
-from newfound.train import Training
+from newfound.disk.outputs import read_thumbnails
+from newfound.disk.run_folder import RunFolder
+from newfound.training import kept_training
+from newfound.training.train import Training
 from support.made_shards import samples, shard
 from support.processes import in_processes
 from support.small_run import discover_command, newfound

@@ -17,7 +17,7 @@ from newfound import tune as tune_module
 from newfound.errors import NonFiniteLossError
 from newfound.job import Job
 from newfound.progress import Progress
-from newfound.train import Training
+from newfound.training.train import Training
 from newfound.tune import Sweep, Trial, Value
 from support.made_images import CLASSES, make_folder, save_images
 from support.small_run import (

@@ -15,19 +15,20 @@ import pandas as pd
 import pytest
 import torch
 
-from newfound import discover, kept_training
+from newfound import discover
 from newfound import run as run_module
 from newfound.batch import Batch
-from newfound.checkpoint import load_checkpoint
 from newfound.config import Runtime
 from newfound.data.catalogue import Truth
 from newfound.data.clips import Clip, ClipFiles
 from newfound.data.opening import open_catalogue
+from newfound.disk.checkpoint import load_checkpoint
+from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError
 from newfound.progress import Progress
-from newfound.run_folder import RunFolder
 from newfound.settings import make_config
-from newfound.train import Training
+from newfound.training import kept_training
+from newfound.training.train import Training
 from support.made_images import make_folder
 from support.made_shards import shard
 from support.made_videos import Picture, Sound, steady, tone, write_bad_videos, write_video

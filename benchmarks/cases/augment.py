@@ -12,10 +12,10 @@ from benchmarks.clock import Budget, take_turns
 from benchmarks.devices import devices
 from benchmarks.results import CaseResult, Row, Size, times
 from benchmarks.trainings import noise
-from newfound.augment import IMAGENET_MEAN, IMAGENET_STD, Views, two_views
 from newfound.config import Config
-from newfound.cores import compute_threads
+from newfound.machine.cores import compute_threads
 from newfound.settings import make_config
+from newfound.views.augment import IMAGENET_MEAN, IMAGENET_STD, Views, two_views
 
 _BUDGETS: dict[Size, Budget] = {
     "tiny": Budget(0, 2),

@@ -20,12 +20,12 @@ from benchmarks.plain_pyav import plain_clip
 from benchmarks.results import CaseResult, Row, Size, speeds
 from benchmarks.trainings import Modalities
 from newfound.config import VideoConfig
-from newfound.cores import compute_threads
 from newfound.data.clip_loader import CENTRE, clip_shape
 from newfound.data.clips import ClipFiles, ClipShape
 from newfound.data.sound import SAMPLE_RATE
 from newfound.data.stored import Files
 from newfound.data.videos import opened
+from newfound.machine.cores import compute_threads
 from newfound.settings import make_config
 
 

@@ -13,10 +13,10 @@ from benchmarks.results import CaseResult, Row, Size, speeds
 from benchmarks.trainings import Precision, Setting, network_of, own_precision
 from newfound.batch import Outputs, Seen
 from newfound.config import Config
-from newfound.cores import compute_threads
-from newfound.inference import ask
-from newfound.look import Look
+from newfound.machine.cores import compute_threads
 from newfound.models.network import Network
+from newfound.results.inference import ask
+from newfound.training.look import Look
 
 _BUDGETS: dict[Size, Budget] = {
     "tiny": Budget(0, 2),

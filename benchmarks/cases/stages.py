@@ -18,14 +18,14 @@ from benchmarks.stage_clock import STAGES, StageClock
 from benchmarks.trainings import Precision, Setting, begin, noise, own_precision
 from newfound.batch import Batch
 from newfound.config import Config, VideoConfig
-from newfound.cores import choose_workers, compute_threads
 from newfound.data.clip_loader import KeptClips, kept_places
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
 from newfound.data.items import Draw, Items
 from newfound.data.loader import CachedPixels
 from newfound.data.reading import read_items
-from newfound.train import Training
+from newfound.machine.cores import choose_workers, compute_threads
+from newfound.training.train import Training
 
 _BUDGETS: dict[Size, Budget] = {
     "tiny": Budget(0, 2),
@@ -96,7 +96,7 @@ def measured(
 
 
 def timed_steps(training: Training, items: Items, budget: Budget) -> Iterator[dict[str, float]]:
-    """The seconds of each stage in each step, as `newfound.train.train` takes them."""
+    """The seconds of each stage in each step, as `newfound.training.train.train` takes them."""
     device, config = training.device, training.config
     clock = StageClock(device)
     asked = _WARM_STEPS + budget.turns

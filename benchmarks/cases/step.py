@@ -24,10 +24,10 @@ from benchmarks.trainings import (
 )
 from newfound.batch import Outputs, Seen
 from newfound.config import VideoConfig
-from newfound.cores import compute_threads
-from newfound.memory import begin_peak_memory, peak_memory
+from newfound.machine.cores import compute_threads
+from newfound.machine.memory import begin_peak_memory, peak_memory
 from newfound.models.network import Network
-from newfound.train import Training
+from newfound.training.train import Training
 
 _BUDGETS: dict[Size, Budget] = {
     "tiny": Budget(0, 2),

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from newfound.data.opening import open_catalogue
     from newfound.discovery import Discovery, discover, load
     from newfound.errors import InputError, NonFiniteLossError, RunFolderError, Stopped
-    from newfound.evaluate import clustering_accuracy
     from newfound.presets import PRESETS
+    from newfound.results.evaluate import clustering_accuracy
 
 _HOME = {
     "PRESETS": "presets",
@@ -31,7 +31,7 @@ _HOME = {
     "Stopped": "errors",
     "Truth": "data.catalogue",
     "VideoConfig": "config",
-    "clustering_accuracy": "evaluate",
+    "clustering_accuracy": "results.evaluate",
     "discover": "discovery",
     "from_arrays": "data.arrays",
     "load": "discovery",

@@ -5,7 +5,7 @@ import sys
 import traceback
 from contextlib import suppress
 
-from newfound.process import keep_freed_memory, let_waiting_threads_sleep
+from newfound.machine.process import keep_freed_memory, let_waiting_threads_sleep
 
 
 def main() -> None:
@@ -14,8 +14,8 @@ def main() -> None:
     keep_freed_memory()
     try:  # it takes seconds, in which people change their minds
         # They load torch: after the above.
-        from newfound.cli import run_command_line  # noqa: PLC0415
-        from newfound.distributed import count  # noqa: PLC0415
+        from newfound.cli.main import run_command_line  # noqa: PLC0415
+        from newfound.machine.distributed import count  # noqa: PLC0415
     except KeyboardInterrupt:
         print("newfound: stopped", file=sys.stderr, flush=True)
         os._exit(130)  # Python may remember the interrupt and die of it where it exits by itself

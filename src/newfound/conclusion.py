@@ -14,25 +14,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from newfound.answer import calibrate
 from newfound.baselines.kmeans import kmeans, kmeans_in_blocks
 from newfound.batch import Media
 from newfound.config import Config, VideoConfig
 from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.clip_loader import StreamedClips
 from newfound.data.items import Items
-from newfound.embedding import PART_ROWS, write_embedding
+from newfound.disk.embedding import PART_ROWS, write_embedding
+from newfound.disk.files import write_atomically, write_csv, write_text
+from newfound.disk.run_folder import RunFolder
 from newfound.errors import StoreError
-from newfound.evaluate import assessment, scores
-from newfound.files import write_atomically, write_csv, write_text
-from newfound.inference import Answers
-from newfound.memory import peak_memory
-from newfound.model_file import save_model
+from newfound.machine.memory import peak_memory
 from newfound.models.network import Network
 from newfound.progress import Progress
-from newfound.report import write_report
-from newfound.run_folder import RunFolder
-from newfound.tables import (
+from newfound.report.page import write_report
+from newfound.report.thumbnails import make_thumbnails
+from newfound.report.wording import item_noun
+from newfound.results.answer import calibrate
+from newfound.results.evaluate import assessment, scores
+from newfound.results.inference import Answers
+from newfound.results.model_file import save_model
+from newfound.results.tables import (
     CATEGORIES_SHOWN,
     Categories,
     Members,
@@ -43,9 +45,7 @@ from newfound.tables import (
     pictures_each,
     sort_into_categories,
 )
-from newfound.thumbnails import make_thumbnails
-from newfound.warning_signs import find_warnings
-from newfound.wording import item_noun
+from newfound.results.warning_signs import find_warnings
 
 FEWEST_TO_CALIBRATE = 20
 """With fewer held-out labelled items, the training ones join them in the calibration."""

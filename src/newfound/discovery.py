@@ -19,22 +19,22 @@ from newfound.data.catalogue import Catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import all_grey, image_sides
 from newfound.data.opening import Data, open_catalogue
-from newfound.distributed import is_writer, started
-from newfound.embedding import read_embedding
+from newfound.disk.embedding import read_embedding
+from newfound.disk.out_place import check_apart_from_data
+from newfound.disk.outputs import read_categories, read_items
+from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, Stopped
-from newfound.evaluate import assessment
 from newfound.job import Job
-from newfound.out_place import check_apart_from_data
-from newfound.outputs import read_categories, read_items
+from newfound.machine.distributed import is_writer, started
+from newfound.machine.surroundings import plain_surroundings
 from newfound.predict import predict
 from newfound.presets import kind_of
 from newfound.progress import Progress
-from newfound.report import write_report
+from newfound.report.page import write_report
+from newfound.results.evaluate import assessment
+from newfound.results.tables import category_names
 from newfound.run import run
-from newfound.run_folder import RunFolder
 from newfound.settings import make_config, make_machine
-from newfound.surroundings import plain_surroundings
-from newfound.tables import category_names
 
 SMALL_IMAGE_PX = 64
 """Up to this side images are small: see `choose_preset`."""

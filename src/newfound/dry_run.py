@@ -18,14 +18,12 @@ from torch.autograd.graph import saved_tensors_hooks
 from newfound.batch import Batch, Media
 from newfound.conclusion import rows_to_calibrate_on
 from newfound.config import VideoConfig
-from newfound.cores import compute_threads
 from newfound.data.catalogue import Catalogue, check_counts
 from newfound.data.folders import other_kind_in_words
 from newfound.data.items import Draw
 from newfound.data.reading import bytes_when_kept, clips_tried, read_items
 from newfound.data.room import Room, choose_cache
 from newfound.data.skipped import Skipped, spoilt
-from newfound.device import choose_device, describe, float32_as_such
 from newfound.errors import InputError
 from newfound.job import (
     Job,
@@ -36,15 +34,17 @@ from newfound.job import (
     with_less_memory,
     with_room_on_gpu,
 )
-from newfound.memory import free_memory, free_on_gpu, lack_of_memory_in_words, peak_memory
+from newfound.machine.cores import compute_threads
+from newfound.machine.device import choose_device, describe, float32_as_such
+from newfound.machine.memory import free_memory, free_on_gpu, lack_of_memory_in_words, peak_memory
 from newfound.models.network import make_network
 from newfound.mu_search import candidates
 from newfound.progress import Progress, duration
-from newfound.pseudo_labels import fixed_threshold
 from newfound.settling import may_settle
 from newfound.stages import Ground, begin_labels_alone, stages
-from newfound.train import Training
-from newfound.views import Viewer
+from newfound.training.pseudo_labels import fixed_threshold
+from newfound.training.train import Training
+from newfound.views.viewer import Viewer
 
 SAMPLE = 64
 """How many items are decoded."""

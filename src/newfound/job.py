@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 
 from newfound.config import Config, Runtime
-from newfound.cores import choose_workers
 from newfound.data.catalogue import Catalogue, Truth, hold_out
 from newfound.data.images import ArrayImages
-from newfound.device import uses_bfloat16
-from newfound.run_folder import RunFolder
+from newfound.disk.run_folder import RunFolder
+from newfound.machine.cores import choose_workers
+from newfound.machine.device import uses_bfloat16
 
 
 @dataclass(frozen=True)

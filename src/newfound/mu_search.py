@@ -16,13 +16,13 @@ from newfound.batch import UNLABELLED
 from newfound.config import Config, Runtime
 from newfound.data.items import Items
 from newfound.data.rehearsal import hidden_classes
-from newfound.distributed import agreed
-from newfound.evaluate import clustering_accuracy
-from newfound.inference import ask
+from newfound.machine.distributed import agreed
 from newfound.models.network import make_network
+from newfound.results.evaluate import clustering_accuracy
+from newfound.results.inference import ask
 from newfound.settling import settle, settles
 from newfound.stages import Ground, begin_ours
-from newfound.train import Training, train
+from newfound.training.train import Training, train
 
 CANDIDATES = (0.35, 0.47, 0.55, 0.65, 0.75)
 """Fractions of H that are tried; the paper's 240 of 512 is 0.47."""

@@ -8,7 +8,7 @@ from newfound.batch import Outputs
 from newfound.config import Config, VideoConfig
 from newfound.objective.contrastive import ModalityPairs
 from newfound.objective.joint import JointLosses, joint_loss, ramp
-from newfound.pairwise import PairwiseObjective
+from newfound.training.pairwise import PairwiseObjective
 
 
 class JointObjective(PairwiseObjective):

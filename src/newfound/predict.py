@@ -12,30 +12,30 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from newfound.answer import one_answer
 from newfound.config import Machine
-from newfound.cores import choose_workers, compute_threads
 from newfound.data.addresses import as_shown
 from newfound.data.catalogue import Source
 from newfound.data.clips import ClipFiles
 from newfound.data.images import ArrayImages, FileImages
 from newfound.data.naming import row_names
+from newfound.data.one_pass import OnePass
 from newfound.data.opening import files_in
 from newfound.data.shard_names import are_shards
 from newfound.data.source import Kind, printable
 from newfound.data.texts import Texts
-from newfound.device import choose_device, float32_as_such
+from newfound.disk.out_place import check_apart_from_data
+from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, Stopped
-from newfound.inference import answers_to
-from newfound.memory import lack_of_memory_in_words
-from newfound.model_file import load_model
-from newfound.one_pass import OnePass
-from newfound.out_place import check_apart_from_data
+from newfound.machine.cores import choose_workers, compute_threads
+from newfound.machine.device import choose_device, float32_as_such
+from newfound.machine.memory import lack_of_memory_in_words
 from newfound.presets import kind_of
 from newfound.progress import Progress
-from newfound.run_folder import RunFolder
-from newfound.tables import category_names
-from newfound.two_best import TwoBest
+from newfound.results.answer import one_answer
+from newfound.results.inference import answers_to
+from newfound.results.model_file import load_model
+from newfound.results.tables import category_names
+from newfound.results.two_best import TwoBest
 
 _FOLDER_NAME_BYTES = 180
 """Of most systems' 255; what tells folders of one name apart is added to it."""

@@ -10,10 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from newfound import distributed
 from newfound.baselines.kmeans import centres_and_variance, kmeans
 from newfound.conclusion import Finding, conclude, rows_to_calibrate_on
-from newfound.cores import compute_threads
 from newfound.data.catalogue import Catalogue, Truth, check_counts, drop
 from newfound.data.decoding import is_of_a_lost_worker, lost_worker_in_words
 from newfound.data.folders import some
@@ -21,11 +19,10 @@ from newfound.data.items import Items
 from newfound.data.reading import read_items
 from newfound.data.skipped import check_share_bad
 from newfound.data.videos import NO_SOUND
-from newfound.device import describe, float32_as_such
+from newfound.disk.files import write_csv
+from newfound.disk.outputs import lost_output
+from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, LocalError, RunFolderError
-from newfound.files import write_csv
-from newfound.inference import Answers, ask
-from newfound.interrupt import terminated_as_by_ctrl_c
 from newfound.job import (
     Job,
     decoding_workers,
@@ -35,18 +32,21 @@ from newfound.job import (
     with_less_memory,
     with_room_on_gpu,
 )
-from newfound.kept_training import KeptTraining
-from newfound.memory import begin_peak_memory, lack_of_memory_in_words
+from newfound.machine import distributed
+from newfound.machine.cores import compute_threads
+from newfound.machine.device import describe, float32_as_such
+from newfound.machine.interrupt import terminated_as_by_ctrl_c
+from newfound.machine.memory import begin_peak_memory, lack_of_memory_in_words
 from newfound.models.heads import NearestCentre
 from newfound.models.network import make_network
-from newfound.outputs import lost_output
 from newfound.progress import Progress
-from newfound.report import write_report
-from newfound.run_folder import RunFolder
+from newfound.report.page import write_report
+from newfound.results.inference import Answers, ask
 from newfound.sequence import stopped, train_in_stages
 from newfound.settling import settle, settles
 from newfound.stages import Ground, begin_labels_alone, check_method, narrow_known_head, stages
 from newfound.threshold import threshold_of
+from newfound.training.kept_training import KeptTraining
 from newfound.version import source_commit
 
 

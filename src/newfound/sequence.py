@@ -9,15 +9,15 @@ from torch import Tensor
 from newfound.config import Runtime
 from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.items import Items
-from newfound.distributed import agreed
+from newfound.disk.run_folder import RunFolder
 from newfound.errors import Stopped
-from newfound.evaluate import clustering_accuracy
-from newfound.kept_training import KeptTraining
+from newfound.machine.distributed import agreed
 from newfound.progress import Progress
-from newfound.run_folder import RunFolder
-from newfound.shelf import Shelf
+from newfound.results.evaluate import clustering_accuracy
 from newfound.stages import Ground, Stage, stages
-from newfound.train import Training
+from newfound.training.kept_training import KeptTraining
+from newfound.training.shelf import Shelf
+from newfound.training.train import Training
 
 
 def train_in_stages(

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from newfound.batch import UNLABELLED
-from newfound.churn import RESTLESS, last_churn
 from newfound.config import Config
-from newfound.distributed import agreed
+from newfound.machine.distributed import agreed
 from newfound.models.network import weights_from
 from newfound.objective.joint import pairwise_bce
-from newfound.pseudo_labels import PseudoLabels
 from newfound.stages import Ground
+from newfound.training.churn import RESTLESS, last_churn
+from newfound.training.pseudo_labels import PseudoLabels
 
 BATCH = 256
 """Items whose pairs make a step."""

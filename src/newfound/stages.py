@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from newfound import distributed
 from newfound.baselines.deep_transfer_clustering import check_projection
 from newfound.baselines.objectives import (
     ConstrainedClustering,
@@ -35,11 +34,12 @@ from newfound.baselines.ranking_statistics import widened_head
 from newfound.config import Config, Runtime
 from newfound.data.batches import class_balanced_batches
 from newfound.errors import InputError
-from newfound.look import Look
+from newfound.machine import distributed
 from newfound.models.batch_norm import share_statistics
 from newfound.models.network import Network
 from newfound.ours import JointObjective
-from newfound.train import Objective, Optimiser, Training
+from newfound.training.look import Look
+from newfound.training.train import Objective, Optimiser, Training
 
 _ADAM: dict[str, Any] = {
     "lr": 1e-3,

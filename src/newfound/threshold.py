@@ -5,16 +5,16 @@ from collections.abc import Callable
 
 import torch
 
-from newfound import distributed
 from newfound.data.catalogue import Catalogue
 from newfound.data.items import Items
 from newfound.errors import Stopped
-from newfound.interrupt import stop_requested
 from newfound.job import Job
+from newfound.machine import distributed
+from newfound.machine.interrupt import stop_requested
 from newfound.mu_search import Rehearsal, candidates, make_rehearsal, rehearse
 from newfound.progress import Progress
-from newfound.pseudo_labels import fixed_threshold
-from newfound.train import Training
+from newfound.training.pseudo_labels import fixed_threshold
+from newfound.training.train import Training
 
 
 def threshold_of(

@@ -15,12 +15,12 @@ from typing import Any, Literal
 from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, hold_out
 from newfound.data.rehearsal import pretend
+from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, NonFiniteLossError, Stopped
 from newfound.job import Job
 from newfound.mu_search import CANDIDATES
 from newfound.progress import Progress
 from newfound.run import run
-from newfound.run_folder import RunFolder
 from newfound.settings import complete_config
 
 Value = int | float | str

@@ -13,8 +13,8 @@ from newfound.baselines.deep_transfer_clustering import (
     target_distribution,
 )
 from newfound.errors import InputError
-from newfound.evaluate import clustering_accuracy
 from newfound.models.heads import StudentHead, student_logits
+from newfound.results.evaluate import clustering_accuracy
 from reference import baselines
 from reference.compare import assert_twins, gradients_of
 

@@ -7,7 +7,7 @@ from sklearn.cluster import KMeans
 from newfound.baselines import kmeans as module
 from newfound.baselines.kmeans import centres_and_variance, kmeans, kmeans_in_blocks
 from newfound.blocks import blocks
-from newfound.evaluate import clustering_accuracy
+from newfound.results.evaluate import clustering_accuracy
 
 
 def blobs(classes: int = 4, each: int = 30, size: int = 5) -> tuple[np.ndarray, np.ndarray]:

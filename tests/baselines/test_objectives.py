@@ -28,10 +28,10 @@ from newfound.baselines.objectives import (
 from newfound.batch import Batch, Media, Outputs
 from newfound.data.loader import CachedPixels
 from newfound.models.network import make_network
-from newfound.pseudo_labels import fixed_threshold
 from newfound.settings import make_config
 from newfound.stages import Ground, begin_labels_alone, stages
-from newfound.train import Training, _mix, train
+from newfound.training.pseudo_labels import fixed_threshold
+from newfound.training.train import Training, _mix, train
 from reference import baselines as loops
 from reference import equations
 from support.made_images import made_arrays

@@ -12,7 +12,7 @@ from benchmarks.clock import Budget
 from benchmarks.results import CaseResult, Spread
 from benchmarks.stage_clock import STAGES
 from benchmarks.trainings import Setting, begin, network_of
-from newfound.inference import Answers
+from newfound.results.inference import Answers
 
 CPU = torch.device("cpu")
 

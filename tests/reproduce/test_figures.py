@@ -8,11 +8,11 @@ import pytest
 
 from newfound.data.arrays import from_arrays
 from newfound.data.catalogue import Truth
+from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError
 from newfound.reproduce.datasets import DATA_SETS
 from newfound.reproduce.figures import check_drawable, places
 from newfound.reproduce.plan import Problem, Trial
-from newfound.run_folder import RunFolder
 from support.made_images import made_arrays
 
 

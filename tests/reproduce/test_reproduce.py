@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError
 from newfound.reproduce import datasets
 from newfound.reproduce.datasets import DATA_SETS, Scale
@@ -18,8 +19,7 @@ from newfound.reproduce.page import write_page
 from newfound.reproduce.protocols import open_class_folders
 from newfound.reproduce.rows import TABLES
 from newfound.run import conclude
-from newfound.run_folder import RunFolder
-from newfound.train import Training
+from newfound.training.train import Training
 from support.made_images import CLASSES, save_images
 from support.made_videos import Picture, Sound, steady, tone, write_video
 from support.signals import signalled

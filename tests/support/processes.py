@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from newfound import distributed
+from newfound.machine import distributed
 
 
 def in_processes(count: int, folder: Path, work: Callable[[], Any], join: bool = True) -> list[Any]:

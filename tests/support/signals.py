@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from newfound.train import Training
+from newfound.training.train import Training
 
 
 def signalled(

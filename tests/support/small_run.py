@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from newfound.cli import run_command_line
+from newfound.cli.main import run_command_line
 from newfound.config import Config
 from newfound.settings import make_config
 

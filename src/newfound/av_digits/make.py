@@ -11,8 +11,8 @@ from newfound.av_digits.mp4 import write_mp4
 from newfound.av_digits.picture import moving_digit
 from newfound.av_digits.plan import Settings, Video, most_per_class, plan
 from newfound.av_digits.sound import SOUND_RATE, sound_track
+from newfound.disk.files import leftovers, write_atomically, write_csv, write_text
 from newfound.errors import InputError
-from newfound.files import leftovers, write_atomically, write_csv, write_text
 from newfound.progress import Progress
 
 README, PLAN = "README.txt", "plan.csv"

@@ -20,17 +20,17 @@ from newfound.baselines.ranking_statistics import (
 from newfound.batch import UNLABELLED, Batch, Media, Outputs, Seen
 from newfound.config import Config
 from newfound.data.items import Items
-from newfound.distributed import agreed, gathered
-from newfound.inference import Answers, ask
-from newfound.look import Look
+from newfound.machine.distributed import agreed, gathered
 from newfound.models.heads import StudentHead, student_logits
 from newfound.models.network import Network, weights_from
 from newfound.objective.contrastive import contrastive_losses
 from newfound.objective.joint import cross_entropy
 from newfound.ours import modality_terms
-from newfound.pairwise import PairwiseObjective, risen
-from newfound.tally import Tally
-from newfound.train import Objective
+from newfound.results.inference import Answers, ask
+from newfound.training.look import Look
+from newfound.training.pairwise import PairwiseObjective, risen
+from newfound.training.tally import Tally
+from newfound.training.train import Objective
 
 RENEWALS = 20
 """DTC's targets are made anew so many times in its last stage, as CIFAR-10's code does; more often

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from newfound.batch import Media
 from newfound.data.folders import some
 from newfound.errors import LocalError, StoreError
-from newfound.interrupt import blocked, signals_held
+from newfound.machine.interrupt import blocked, signals_held
 
 
 @dataclass(frozen=True)

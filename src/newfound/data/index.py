@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 
 from newfound.data.folders import Listing, list_folder
 from newfound.data.texts import BYTES, column, decoded
+from newfound.disk.files import write_atomically
 from newfound.errors import RunFolderError
-from newfound.files import write_atomically
 
 WORTH_KEEPING = 10_000
 """Of fewer items nothing is kept: they are looked at in less than a second."""

@@ -5,9 +5,9 @@ from typing import Literal
 import torch
 
 from newfound.config import Cache
-from newfound.cores import local_processes
-from newfound.distributed import everyones
-from newfound.memory import free_memory, free_on_gpu
+from newfound.machine.cores import local_processes
+from newfound.machine.distributed import everyones
+from newfound.machine.memory import free_memory, free_on_gpu
 
 Room = Literal["device", "memory", "none"]
 """Where decoded items are kept."""

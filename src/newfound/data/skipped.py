@@ -12,8 +12,8 @@ from newfound.data.folders import is_document, other_kind_in_words
 from newfound.data.known_readable import KnownReadable
 from newfound.data.source import Kind, Marked
 from newfound.data.texts import Texts
-from newfound.distributed import agreed, count, everyones, rank, shared
 from newfound.errors import InputError
+from newfound.machine.distributed import agreed, count, everyones, rank, shared
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from newfound import distributed
+from newfound.machine import distributed
 
 
 class SharedBatchNorm(_BatchNorm):

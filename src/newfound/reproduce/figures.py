@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from newfound.embedding import read_embedding
+from newfound.disk.embedding import read_embedding
+from newfound.disk.files import write_atomically
 from newfound.errors import InputError
-from newfound.files import write_atomically
 from newfound.progress import Progress
 from newfound.reproduce.plan import Plan, Trial
 from newfound.reproduce.rows import Row
-from newfound.tables import map_positions
+from newfound.results.tables import map_positions
 
 SEED = 0
 """Of the runs that are drawn, of the classes that are drawn at random, and of t-SNE."""

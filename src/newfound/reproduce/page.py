@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
+from newfound.disk.files import write_text
 from newfound.errors import InputError
-from newfound.files import write_text
 from newfound.reproduce.rows import TABLES
 
 _HEAD = """\

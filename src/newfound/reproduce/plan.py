@@ -9,13 +9,13 @@ from typing import Any
 from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, check_num_novel
 from newfound.data.rehearsal import pretend
+from newfound.disk.out_place import check_apart_from_data
+from newfound.disk.outputs import lost_output
+from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, RunFolderError
 from newfound.job import Job
-from newfound.out_place import check_apart_from_data
-from newfound.outputs import lost_output
 from newfound.reproduce.datasets import DataSet, ScaleName
 from newfound.reproduce.rows import Row, Table
-from newfound.run_folder import RunFolder
 from newfound.stages import stages
 
 

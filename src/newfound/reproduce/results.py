@@ -12,8 +12,8 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table as Display
 
+from newfound.disk.files import unwritable, write_csv, write_text
 from newfound.errors import InputError
-from newfound.files import unwritable, write_csv, write_text
 from newfound.progress import duration
 from newfound.reproduce.datasets import shrink_in_words
 from newfound.reproduce.plan import Plan, Trial

@@ -1,0 +1,292 @@
+"""The run folder: what it holds, that it is ours to continue, and its log."""
+
+import fcntl
+import json
+import math
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from newfound.config import Config
+from newfound.disk.files import damaged, leftovers, unwritable, write_text
+from newfound.errors import BusyError, InputError, RunFolderError
+from newfound.machine.distributed import is_writer
+from newfound.presets import settings_type
+from newfound.settings import explain
+from newfound.version import __version__
+
+FORMAT = 1
+"""Raised when older programs can no longer read a run folder."""
+
+_LOST = "what run it was is lost with it, so delete its folder, or discover again in a new one"
+"""The only cure for a `config.json` that is damaged."""
+
+_IN_A_RESULT = {"counts", "seconds", "baselines", "warnings"}
+
+VERSIONS_OF = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
+
+
+class RunFolder:
+    """Paths and small files of one run. Nothing here is ever executed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.json"
+        self.model = path / "model.safetensors"
+        self.checkpoint = path / "checkpoint.pt"
+        self.labelled_only = path / "labelled_only.pt"
+        self.log_file = path / "log.jsonl"
+        self.items = path / "items.parquet"
+        self.items_csv = path / "items.csv"
+        self.categories = path / "categories.csv"
+        self.skipped = path / "skipped.csv"
+        self.thumbnails = path / "thumbnails.npz"
+        self.embedding = path / "embedding.npz"
+        self.result_file = path / "result.json"
+        self.report = path / "report.html"
+
+    def checkpoint_of(self, stage: str) -> Path:
+        """Where a stage of training keeps its state; the one named "training" is the usual one."""
+        return self.checkpoint if stage == "training" else self.path / f"stage-{stage}.pt"
+
+    def claim(self, identity: dict[str, Any], about: dict[str, Any]) -> bool:
+        """Make the folder, or check that it holds the run that `identity` describes.
+
+        identity: what makes two runs the same one; about: what else `config.json` tells; both
+        JSON-ready.  Returns whether there was a run already.  Raises RunFolderError where the
+        folder holds another run, shows the difference, and changes nothing; and BusyError if
+        another process is at work.
+        """
+        try:
+            is_new = not self.config_file.exists()
+        except OSError as error:  # as for a name that is too long
+            raise RunFolderError(
+                f"{self.path} cannot be a folder ({error.strerror}); give another --out"
+            ) from error
+        if is_new:
+            if self._holds_something_else():
+                raise RunFolderError(
+                    f"{self.path} is there but is no run of newfound; give --out a new folder"
+                )
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise unwritable(self.path, error) from error
+            with self.lock():  # two may begin at once, and one clears up what it finds half-written
+                if not self.config_file.exists():
+                    self._write_header(identity, about)
+                    return False
+        header = self.read_config()
+        with suppress(RunFolderError):  # settings that the run is older than have their defaults
+            header = header | {"config": self.config().model_dump(mode="json")}
+        difference = _difference(header, identity, about)
+        if not difference:
+            return True
+        if self._has_work():
+            raise RunFolderError(
+                f"{self.path} holds a run with other settings or data; nothing was changed. "
+                "Give another --out, or these as they were:\n" + difference
+            )
+        with self.lock():  # a run that failed before it began leaves its folder free
+            self.log_file.unlink(missing_ok=True)
+            self._write_header(identity, about)
+        return False
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second process out, and clear up after a killed one.
+
+        Raises BusyError if another process is at work.
+        """
+        try:
+            file = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise unwritable(self.path / ".lock", error) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BusyError(
+                    f"another process is working on {self.path}; wait for it or give another --out"
+                ) from None
+            for leftover in leftovers(self.path):
+                leftover.unlink(missing_ok=True)
+            yield
+
+    def read_config(self) -> dict[str, Any]:
+        """`config.json`. Raises RunFolderError for no run, a damaged one or a newer format."""
+        try:
+            header = json.loads(self.config_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunFolderError(
+                f"{self.path} holds no run of newfound; give the folder that was --out of "
+                "newfound discover"
+            ) from None
+        except NotADirectoryError:
+            raise RunFolderError(
+                f"{self.path} is a file; give the folder of the run, which was --out of newfound "
+                "discover"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"cannot read {self.config_file}: {error}; {_LOST}") from None
+        if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+            raise RunFolderError(
+                f"{self.config_file} is no configuration of newfound, or damaged; {_LOST}"
+            )
+        if header["format"] > FORMAT:
+            raise RunFolderError(
+                f"{self.path} was written by newfound {header.get('newfound')} in format "
+                f"{header['format']}; this is {__version__} and reads up to format {FORMAT}. "
+                "Upgrade newfound"
+            )
+        if missing := {"config", "known", "num_novel"} - header.keys():
+            raise RunFolderError(
+                f"{self.config_file} is damaged: it lacks {', '.join(sorted(missing))}; {_LOST}"
+            )
+        return header
+
+    def holds_a_run(self) -> bool:
+        """Whether it was made by newfound, of whatever version."""
+        try:
+            header = json.loads(self.config_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(header, dict) and "newfound" in header
+
+    def config(self) -> Config:
+        """The run's settings. Raises RunFolderError as `read_config` does."""
+        settings = self.read_config()["config"]
+        try:
+            return settings_type(settings["preset"]).model_validate(settings)
+        except ValidationError as error:
+            raise RunFolderError(
+                f"{self.config_file} is damaged: {explain(error)}; {_LOST}"
+            ) from None
+        except (TypeError, KeyError, InputError) as error:
+            raise RunFolderError(f"{self.config_file} is damaged: {error}; {_LOST}") from None
+
+    def result(self) -> dict[str, Any]:
+        """`result.json`. Raises RunFolderError if the run has not ended, or the file is damaged."""
+        try:
+            result = json.loads(self.result_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunFolderError(
+                f"the run in {self.path} has not ended; give its command again"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise damaged(self.result_file, error) from None
+        there = result.keys() if isinstance(result, dict) else set()
+        if missing := _IN_A_RESULT - there:
+            raise damaged(self.result_file, f"it lacks {', '.join(sorted(missing))}")
+        return dict(result)
+
+    def log(self, event: str, **figures: Any) -> None:
+        """Append one line to `log.jsonl`, if this process is the writer.
+
+        Raises RunFolderError if the disk is full.
+        """
+        if not is_writer():
+            return
+        line = json.dumps({"event": event, **_json_ready(figures)}, ensure_ascii=False)
+        try:
+            with self.log_file.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise unwritable(self.log_file, error) from error
+
+    def records(self) -> list[dict[str, Any]]:
+        """The log's lines; one cut short, and what was written on behind it, is left out."""
+        if not self.log_file.exists():
+            return []
+        records = []
+        for line in self.log_file.read_text(encoding="utf-8", errors="replace").split("\n"):
+            with suppress(ValueError):
+                records.append(json.loads(line))
+        return records
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """The epochs of the last stage in order."""
+        return [record for record in self.records() if record["event"] == "epoch"]
+
+    def forget_after(self, step: int, stage: str | None = None) -> None:
+        """Drop the log's epochs after `step`: training goes on from there and logs them again.
+
+        stage: of an earlier stage, whose epochs have its key; None: of the last.
+        """
+        event = "epoch" if stage is None else "stage_epoch"
+        kept = [
+            record
+            for record in self.records()
+            if record["event"] != event or record.get("stage") != stage or record["step"] <= step
+        ]
+        lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in kept]
+        write_text(self.log_file, "".join(lines))
+
+    def _holds_something_else(self) -> bool:
+        if not self.path.is_dir():
+            return self.path.exists()
+        there = set(self.path.iterdir())
+        ours = {*leftovers(self.path), self.path / ".lock"}
+        return bool(there - ours) and self.config_file not in there  # which may be new this moment
+
+    def _write_header(self, identity: dict[str, Any], about: dict[str, Any]) -> None:
+        made_by = {"format": FORMAT, "newfound": __version__, "versions": _versions()}
+        header = made_by | identity | about
+        write_text(self.config_file, json.dumps(header, indent=2) + "\n")
+
+    def _has_work(self) -> bool:
+        """Whether there is anything that took time to make."""
+        made = (
+            self.checkpoint,
+            self.labelled_only,
+            self.result_file,
+            *self.path.glob("stage-*.pt"),
+        )
+        searched = any(record["event"] == "heldout" for record in self.records())
+        return searched or any(file.exists() for file in made)
+
+
+def _difference(header: dict[str, Any], identity: dict[str, Any], about: dict[str, Any]) -> str:
+    """What of the identity is otherwise in the folder, a line each; "" if nothing is."""
+    there = _flat({name: header.get(name) for name in identity})
+    asked = _flat(json.loads(json.dumps(identity)))
+    return "\n".join(
+        f"  data: {_data_in_words(header)} there, {_data_in_words(about)} asked; files, labels or "
+        "file sizes differ"
+        if name == "data_fingerprint"
+        else f"  {name}: {there.get(name)!r} there, {asked.get(name)!r} asked"
+        for name in sorted(there.keys() | asked.keys())
+        if there.get(name) != asked.get(name)
+    )
+
+
+def _data_in_words(header: dict[str, Any]) -> str:
+    data = header.get("data") or {}
+    return f"{data.get('items', 'other')} items of {data.get('source')!r}"
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _json_ready(figures: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: a figure that is none is null."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in figures.items()
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS_OF}}

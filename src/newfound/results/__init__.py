@@ -1,0 +1,1 @@
+"""What a trained network says of items, how good that is, and what to beware of."""

@@ -1,0 +1,205 @@
+"""What a run shows that its owner should know before trusting it, in plain words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from newfound.config import Method, Pairs
+from newfound.training.churn import RESTLESS, last_churn
+
+SURE = 0.8
+"""The confidence from which an item counts as sure, here and in the report."""
+
+NEARLY_EMPTY = 0.1  # of the size that every category would have if all were equal
+FEW_SURE = 0.5  # of all items
+CLOSE_MARGIN = 0.5  # the best category at most 0.75, the second at least 0.25 with two in play
+CLOSE_SHARE = 0.5  # of either category's members
+COLLAPSED = 0.6  # entropy, share of log C_u; five categories of which only two are used have 0.43
+RISING = 1.5  # times the churn of the stretch before
+STILL = 0.02  # churn below this is rest, however it rose
+FALLEN = 0.03  # accuracy
+# Of the pairs taken for one category; see "what decides the order" in docs/LOG.md.
+MOSTLY_WRONG = 0.5
+SOME_PAIRS = 0.01  # of all pairs
+
+NAMED = 10
+"""A warning is about at most so many categories or pairs by name, and counts the others."""
+
+
+def find_warnings(
+    items: pd.DataFrame,
+    categories: Sequence[str],
+    epochs: Sequence[Mapping[str, Any]],
+    noun: str,
+    method: Method = "ours",
+    pairs: Pairs = "wta",
+    has_settled: bool = False,
+) -> list[str]:
+    """Sentences that each say what is wrong, with numbers, and what to do; [] if nothing is.
+
+    items: one row per unlabelled item with the columns category, confidence (0-1), second (a
+    category) and margin (0-1, confidence less the second's).  categories: all C_u names, those
+    without members too.  epochs: the log's `epoch` records in order, possibly none.
+    noun: what an item is called.  method, pairs: by which they were found; not every cure is one
+    for all.  has_settled: the novel head is no longer what the epochs left (see `settling`),
+    whose evenness and accuracy then tell nothing of the table.
+    """
+    return [
+        *_nearly_empty(items, categories, noun),
+        *_twins(items, categories, noun),
+        *(() if has_settled else _collapse(epochs, method, pairs)),
+        *_wrong_pairs(epochs, noun, method),
+        *_few_sure(items, noun),
+        *_restless(epochs, noun, method, has_settled),
+        *(() if has_settled else _fallen(epochs, method)),
+    ]
+
+
+def _nearly_empty(items: pd.DataFrame, categories: Sequence[str], noun: str) -> Iterator[str]:
+    sizes = items["category"].value_counts().reindex(list(categories), fill_value=0)
+    even = len(items) / len(categories)
+    small = sizes[sizes < NEARLY_EMPTY * even]
+    if small.empty:
+        return
+    counts = ", ".join(f"{name} ({size:,})" for name, size in small.head(NAMED).items())
+    if len(small) > NAMED:
+        counts += f" and {len(small) - NAMED:,} more"
+    fewer = max(len(categories) - len(small), 2)
+    advice = (
+        f"Perhaps there are fewer new categories: try --num-novel {fewer}."
+        if fewer < len(categories)
+        else "Training for more --epochs may part them."
+    )
+    yield (
+        f"{len(small)} of {len(categories)} categories are empty or nearly so: {counts}, where an "
+        f"even split would give {even:,.0f} {noun}s each. {advice}"
+    )
+
+
+def _twins(items: pd.DataFrame, categories: Sequence[str], noun: str) -> Iterator[str]:
+    """Pairs of categories most of whose members name the other one a close second."""
+    sizes = items["category"].value_counts()
+    close = items[items["margin"] < CLOSE_MARGIN]
+    named = close.groupby(["category", "second"]).size().reset_index(name="count")
+    share = {
+        (one, other): count / sizes[one] for one, other, count in named.itertuples(index=False)
+    }
+    place = {name: position for position, name in enumerate(categories)}
+    pairs = sorted(
+        (place[one], place[other], one, other)
+        for (one, other), towards in share.items()
+        if place[one] < place[other] and min(towards, share.get((other, one), 0)) >= CLOSE_SHARE
+    )
+    advice = (
+        f"try --num-novel {len(categories) - 1}" if len(categories) > 2 else "it is the only one"
+    )
+    for _, _, one, other in pairs[:NAMED]:
+        yield (
+            f"{one} and {other} may be one category: {share[one, other]:.0%} of the first and "
+            f"{share[other, one]:.0%} of the second could almost as well be in the other. Compare "
+            f"their {noun}s; if they are the same, {advice}."
+        )
+    if len(pairs) > NAMED:
+        yield (
+            f"{len(pairs) - NAMED:,} more pairs of categories may be one each: in items.csv most "
+            f"of their {noun}s have the other as second, with a margin below {CLOSE_MARGIN:g}."
+        )
+
+
+_FEWER_PAIRS: dict[Pairs, str] = {
+    "wta": "raise --mu, or with --mu share lower --share-factor",
+    "cosine": "raise --cosine-threshold, or with --mu share lower --share-factor",
+    "rank": "raise --rank-top",
+    "nearest": "give other --pairs",
+}
+
+
+def _collapse(epochs: Sequence[Mapping[str, Any]], method: Method, pairs: Pairs) -> Iterator[str]:
+    entropy = epochs[-1].get("entropy") if epochs else None
+    advice = (
+        f"Too many pairs are probably taken for alike: {_FEWER_PAIRS[pairs]}."
+        if method == "ours"
+        else "Another --pretraining or --method may do better."
+    )
+    if entropy is not None and entropy < COLLAPSED:
+        yield (
+            f"The result has collapsed into few categories: the evenness of the predictions is "
+            f"{entropy:.2f}, where 1 is an even split and 0 a single category. {advice}"
+        )
+
+
+def _wrong_pairs(epochs: Sequence[Mapping[str, Any]], noun: str, method: Method) -> Iterator[str]:
+    """How the pairs of labelled items would have been judged, whose classes are known."""
+    last = epochs[-1] if epochs else {}
+    right, share = last.get("pairs_precision"), last.get("pairs_labelled_share")
+    if right is None or share is None or share < SOME_PAIRS or right >= MOSTLY_WRONG:
+        return
+    advice = (
+        f"Train for more --epochs. Where each {noun} is known by something else than its category, "
+        "as by colours of its own, a smaller --instance-weight (0.1) or --grey 1 may help, which "
+        "newfound tune compares on your known classes; --method kcl rests on the labels instead."
+        if method == "ours"
+        else "Another --pretraining or --method may do better."
+    )
+    yield (
+        f"Of the pairs of labelled {noun}s that would have been taken for one category, only "
+        f"{right:.0%} are of one class, so that the new categories were probably taught by pairs "
+        f"most of which are wrong. {advice}"
+    )
+
+
+def _few_sure(items: pd.DataFrame, noun: str) -> Iterator[str]:
+    sure = int((items["confidence"] >= SURE).sum())
+    if sure < FEW_SURE * len(items):
+        yield (
+            f"Few {noun}s are placed with confidence: {sure:,} of {len(items):,} reach "
+            f"{SURE:.0%}. Training for more --epochs usually helps; treat the table as a "
+            f"first sorting until then."
+        )
+
+
+def _restless(
+    epochs: Sequence[Mapping[str, Any]], noun: str, method: Method, has_settled: bool
+) -> Iterator[str]:
+    """Categories that still change at the end, measured over the last tenth of the epochs."""
+    churn = last_churn(epochs)
+    if churn is None:
+        return
+    stretch, last, before = churn
+    since = "The novel head has settled since, on the features as they were. " * has_settled
+    if last > max(STILL, RISING * before):
+        yield (
+            f"Training grew restless at its end: in the last {stretch} epochs {last:.1%} of the "
+            f"{noun}s changed category per epoch, up from {before:.1%} in the {stretch} before. "
+            + since
+            + (
+                "A smaller --ramp-scale keeps the contrastive term, which steadies it, to the end."
+                if method == "ours"
+                else "Another --seed tells whether that was chance."
+            )
+        )
+    elif last > RESTLESS:
+        yield (
+            f"Training had not settled: in the last {stretch} epochs {last:.1%} of the {noun}s "
+            f"still changed category per epoch. {since}Train for more --epochs."
+        )
+
+
+def _fallen(epochs: Sequence[Mapping[str, Any]], method: Method) -> Iterator[str]:
+    known = [record for record in epochs if record.get("novel_acc") is not None]
+    if not known:
+        return
+    best, last = max(known, key=lambda record: record["novel_acc"]), known[-1]
+    if best["novel_acc"] - last["novel_acc"] > FALLEN:
+        yield (
+            f"The accuracy seen in training fell before the end, from {best['novel_acc']:.1%} at "
+            f"epoch {best['epoch']} to {last['novel_acc']:.1%} at epoch {last['epoch']}. "
+            + (
+                "The contrastive term fades as training goes on; a smaller --ramp-scale keeps it "
+                "alive to the end. Compare two runs of newfound tune, with it and without, which "
+                "choose by known classes: nothing may be chosen by the labels of this figure."
+                if method == "ours"
+                else "Another --seed tells whether that was chance."
+            )
+        )

@@ -1,0 +1,1 @@
+"""What the network sees of decoded items: random views of pictures and of sounds."""

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import log_softmax, softmax
+
+from newfound.results.answer import ENOUGH, Calibration, calibrate, fit_temperature, one_answer
+
+
+def logits(seed: int, n: int, classes: int, scale: float = 3.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, scale, (n, classes)).astype(np.float32)
+
+
+@given(seed=st.integers(0, 2**31), scale=st.floats(0, 300), temperature=st.floats(0.05, 20))
+def test_probabilities_sum_to_one_whatever_the_logits(
+    seed: int, scale: float, temperature: float
+) -> None:
+    features, known, novel = (logits(seed + i, 5, n, scale) for i, n in enumerate((4, 3, 2)))
+    weight = np.random.default_rng(seed).normal(size=4)
+    answer = one_answer(features, known, novel, Calibration(temperature, weight, 0.3))
+    assert answer.shape == (5, 5)
+    assert ((answer >= 0) & (answer <= 1)).all()
+    np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-9)
+
+
+def test_an_answer_by_hand() -> None:
+    features, known, novel = logits(2, 4, 2), logits(0, 4, 3), logits(1, 4, 2)
+    weight, bias, temperature = np.array([0.1, -0.2]), -0.7, 2.0
+    answer = one_answer(features, known, novel, Calibration(temperature, weight, bias))
+    for i in range(4):
+        evidence = sum(w * x for w, x in zip(weight, features[i])) + bias
+        is_novel = 1 / (1 + np.exp(-evidence))
+        by_known = np.exp(known[i] / temperature) / np.exp(known[i] / temperature).sum()
+        by_novel = np.exp(novel[i]) / np.exp(novel[i]).sum()
+        expected = [*((1 - is_novel) * by_known), *(is_novel * by_novel)]
+        np.testing.assert_allclose(answer[i], expected, rtol=1e-5)
+
+
+def test_the_gate_separates_known_from_novel_and_the_heads_decide_within() -> None:
+    random = np.random.default_rng(0)
+    labels, clusters = random.integers(0, 3, 60), random.integers(0, 2, 90)
+    features = random.normal([3, 0, 0, 0], 0.5, (60, 4))
+    unlabelled = random.normal([0, 3, 0, 0], 0.5, (90, 4))
+    known, known_of_unlabelled = 4 * np.eye(3)[labels], random.normal(0, 0.5, (90, 3))
+    novel, novel_of_unlabelled = random.normal(0, 0.5, (60, 2)), 4 * np.eye(2)[clusters]
+    calibration = calibrate(features, known, labels, unlabelled)
+    of_labelled = one_answer(features, known, novel, calibration)
+    assert (of_labelled.argmax(axis=1) == labels).all()
+    of_unlabelled = one_answer(unlabelled, known_of_unlabelled, novel_of_unlabelled, calibration)
+    assert (of_unlabelled.argmax(axis=1) == 3 + clusters).all()
+
+
+def test_few_labelled_items_are_not_outvoted_by_many_unlabelled() -> None:
+    """The gate weighs both kinds alike: how many of either there are says nothing of a new file."""
+    features, known, novel = logits(2, 400, 2), logits(0, 400, 2), logits(1, 400, 2)
+    calibration = calibrate(features[:20], known[:20], np.arange(20) % 2, features[20:])
+    share_novel = one_answer(features, known, novel, calibration)[:, 2:].sum(axis=1)
+    assert share_novel.mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_large_set_is_thinned_evenly_not_cut_off() -> None:
+    """Items come class by class: the first ones alone would hide what the others are like."""
+    n = 4 * ENOUGH
+    unlabelled = np.repeat([[0.0, 5.0], [5.0, 0.0]], n // 2, axis=0)
+    labelled = np.zeros((50, 2))
+    calibration = calibrate(labelled, logits(0, 50, 2), np.arange(50) % 2, unlabelled)
+    gate = one_answer(unlabelled, np.zeros((n, 2)), np.zeros((n, 2)), calibration)[:, 2:].sum(1)
+    assert gate.min() > 0.9
+
+
+def test_the_temperature_of_a_large_set_is_that_of_a_part_of_it() -> None:
+    n = 3 * ENOUGH
+    known, labels, features = logits(0, n, 3), np.arange(n) % 4 % 3, logits(1, n, 2)
+    calibration = calibrate(features, known, labels, features)
+    assert calibration.temperature == fit_temperature(known[::3], labels[::3])
+
+
+@pytest.mark.parametrize("truth_temperature", [0.3, 1.0, 4.0])
+def test_the_temperature_equals_a_grid_search(truth_temperature: float) -> None:
+    random = np.random.default_rng(0)
+    scores = random.normal(0, 2, (500, 4))
+    chances = softmax(scores / truth_temperature, axis=1)
+    labels = np.array([random.choice(4, p=row) for row in chances])
+
+    def loss(temperature: float) -> float:
+        return float(-log_softmax(scores / temperature, axis=1)[np.arange(500), labels].mean())
+
+    grid = np.geomspace(0.05, 20, 4000)
+    best = grid[np.argmin([loss(temperature) for temperature in grid])]
+    found = fit_temperature(scores, labels)
+    assert found == pytest.approx(best, rel=0.005)
+    assert found == pytest.approx(truth_temperature, rel=0.25)
+
+
+def test_faultless_logits_stay_within_the_bounds() -> None:
+    assert 0.05 <= fit_temperature(np.eye(3) * 5, np.arange(3)) < 0.5
+    assert fit_temperature(-np.eye(3) * 5, np.arange(3)) == pytest.approx(20, rel=0.01)
