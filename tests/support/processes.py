@@ -54,7 +54,6 @@ def _work(
         if join:
             with distributed.joined("cpu"):
                 returned = work()
-                distributed.any_process(False)  # none leaves while others are still joining
         else:
             returned = work()
         torch.save(returned, folder / f"returned-{number}.pt")

@@ -74,6 +74,8 @@ def joined(wish: str) -> Iterator[torch.device]:
     # Gloo also where the tensors are on GPUs: for what processes tell one another beside them.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)
+    # None goes on, and perhaps ends, while others are still joining by the store that it may hold.
+    any_process(False)
     yield device
     dist.destroy_process_group()
 
@@ -160,33 +162,22 @@ class _Gathered(Function):
         return tuple(None if g is None else own_rows(g) * count() for g in gradients)
 
 
-def summed(values: Tensor) -> Tensor:
-    """The sum of all processes' values, with gradients, as `gathered` has them."""
-    total: Tensor = _Summed.apply(values)
-    return total
+def total(values: Tensor) -> Tensor:
+    """The sum of all processes' values, without gradients."""
+    summed = values.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(summed)
+    return summed
 
 
-class _Summed(Function):
-    @staticmethod
-    def forward(_: FunctionCtx, values: Tensor) -> Tensor:
-        return _sum(values)
-
-    @staticmethod
-    @once_differentiable
-    def backward(_: FunctionCtx, gradient: Tensor) -> Tensor:
-        return _sum(gradient)
-
-
-def _sum(values: Tensor) -> Tensor:
-    total = values.clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(total)
-    return total
+def of_all(values: Tensor) -> Tensor:
+    """All processes' values, by their numbers and without gradients: (...) -> (W, ...)."""
+    each = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(count())]
+    dist.all_gather(each, values.contiguous())
+    return torch.stack(each)
 
 
 def _interleaved(rows: Tensor) -> Tensor:
-    of_all = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(count())]
-    dist.all_gather(of_all, rows.contiguous())
-    return torch.stack(of_all, dim=1).flatten(0, 1)
+    return of_all(rows).transpose(0, 1).flatten(0, 1)
 
 
 def shared_out(rows: Tensor, work: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
