@@ -1,6 +1,7 @@
 """What `--dry-run` says, that it says it of the real thing, and that it leaves nothing behind."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -253,6 +254,11 @@ def test_what_a_published_set_lacks_is_told(films: Path, tmp_path: Path) -> None
 def test_data_that_cannot_be_used_is_refused_as_by_a_run(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="batch is 100, but there are only 46 items"):
         said(job(photos, tmp_path, **TINY | {"batch": 100}))
+    with pytest.raises(InputError, match="at least 4 labelled classes"):
+        said(job(photos, tmp_path, **TINY | {"mu": "heldout"}))
+    it = job("digits", tmp_path, **TINY | {"method": "dtc"})
+    with pytest.raises(InputError, match="at most 32 categories, or make the network wider"):
+        said(replace(it, num_novel=33))
     for number in range(4):
         (tmp_path / "none" / f"class {number}").mkdir(parents=True)
         for copy in range(3):

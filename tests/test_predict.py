@@ -102,6 +102,10 @@ def test_a_place_in_use_is_refused(tmp_path: Path) -> None:
     paths = save_images(photos, 0, range(1))
     with pytest.raises(InputError, match=r"--copy-to .*sorted lies in .*give a folder outside"):
         check_can_sort(photos, photos / "sorted")
+    for part in ("labelled", "unlabelled"):  # all below is predicted, not these alone
+        (tmp_path / "whole" / part).mkdir(parents=True)
+    with pytest.raises(InputError, match=r"sorted lies in .*give a folder outside"):
+        check_can_sort(tmp_path / "whole", tmp_path / "whole" / "sorted")
     with pytest.raises(
         InputError, match=r"cannot write .*delete what lies in .*below, or .*another folder"
     ):

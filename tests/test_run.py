@@ -567,6 +567,7 @@ def test_the_search_for_mu_needs_four_known_classes(
 ) -> None:
     assert newfound(*discover_command(photos, tmp_path / "run", mu="heldout")) == 2
     assert "at least 4 labelled classes" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists(), "before anything is decoded"
 
 
 # ---- a folder that is not ours to change ---------------------------------------------------

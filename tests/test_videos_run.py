@@ -315,6 +315,22 @@ def flawed(videos: Path, tmp_path: Path) -> Path:
     return copied
 
 
+OF_SOUND = {"modalities": "audio", "instance_pairs": "within", "category_pairs": "within"}
+
+
+def test_of_sound_alone_no_silent_video_can_be_kept(
+    flawed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = discover_videos_command(
+        flawed, tmp_path / "run", labelled_classes=2, max_bad=0.5, **OF_SOUND
+    )
+    assert newfound(*(word for word in command if word != "--quiet")) == 0
+    assert "--missing-audio" not in "".join(capsys.readouterr())
+    assert newfound(*command, "--out", tmp_path / "other", "--missing-audio", "error") == 2
+    said = capsys.readouterr().err
+    assert "with --missing-audio skip" in said and "zeros" not in said
+
+
 @pytest.mark.parametrize("cache", ["memory", "none"])
 def test_unusable_videos_are_left_out_and_listed(
     flawed: Path, whole: Path, tmp_path: Path, cache: str, capsys: pytest.CaptureFixture[str]

@@ -255,18 +255,21 @@ class Config(_Frozen):
             return "none"
         return "rotnet" if self.method in ("dtc", "rs", "rs-ll") else "labels"
 
+    @property
+    def fused_size(self) -> int:
+        """Size d of the features z-bar that phi_l and phi_u see."""
+        return 8 * self.width
+
     def _features_suffice(self) -> None:
         """Each WTA hash compares so many of the features that phi_l and phi_u see."""
-        self._are_so_many_features(
-            8 * self.width, f"of width {self.width}", "make the network wider"
-        )
+        self._are_so_many_features(f"of width {self.width}", "make the network wider")
 
-    def _are_so_many_features(self, size: int, of: str, cure: str) -> None:
+    def _are_so_many_features(self, of: str, cure: str) -> None:
         for name in ("window", "rank_top"):
-            if getattr(self, name) > size:
+            if getattr(self, name) > self.fused_size:
                 raise ValueError(
-                    f"{name} is {getattr(self, name)}, more than the {size} features {of}; "
-                    f"make it smaller, or {cure}"
+                    f"{name} is {getattr(self, name)}, more than the {self.fused_size} features "
+                    f"{of}; make it smaller, or {cure}"
                 )
 
     def mu_count(self) -> float:
@@ -379,14 +382,16 @@ class VideoConfig(Config):
             )
         return self
 
+    @property
+    def fused_size(self) -> int:
+        """Size d of the features z-bar; with two modalities these are the fusion layer's."""
+        return self.fusion_size if self.modalities == "both" else super().fused_size
+
     def _features_suffice(self) -> None:
-        """With two modalities these are the fusion layer's."""
         if self.modalities != "both":
             super()._features_suffice()
         else:
-            self._are_so_many_features(
-                self.fusion_size, "of fusion_size", "make fusion_size larger"
-            )
+            self._are_so_many_features("of fusion_size", "make fusion_size larger")
 
 
 class Machine(_Frozen):

@@ -18,13 +18,14 @@ from torch.autograd.graph import saved_tensors_hooks
 from newfound.batch import Batch, Media
 from newfound.conclusion import rows_to_calibrate_on
 from newfound.config import VideoConfig
-from newfound.data.catalogue import Catalogue, check_counts
+from newfound.data.catalogue import Catalogue
 from newfound.data.folders import other_kind_in_words
 from newfound.data.items import Draw
 from newfound.data.reading import bytes_when_kept, clips_tried, read_items
 from newfound.data.room import Room, choose_cache
 from newfound.data.skipped import Skipped, spoilt
 from newfound.errors import InputError
+from newfound.feasible import check_feasible
 from newfound.job import (
     Job,
     decoding_workers,
@@ -57,8 +58,8 @@ STEPS = 3
 
 def try_out(job: Job, progress: Progress) -> list[str]:
     """Lines that tell what the run would be like. Raises InputError as the run would."""
+    warnings = check_feasible(job, job.catalogue)
     job = replace(job, catalogue=with_held_out(job, job.catalogue))
-    warnings = check_counts(job.catalogue, job.num_novel, job.config.batch)
     device = choose_device(job.runtime.device)
     job = replace(job, config=resolved(job.config, device))
     place, bytes_each = _place(job, device)

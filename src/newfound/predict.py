@@ -23,7 +23,7 @@ from newfound.data.opening import files_in
 from newfound.data.shard_names import are_shards
 from newfound.data.source import Kind, printable
 from newfound.data.texts import Texts
-from newfound.disk.out_place import check_apart_from_data
+from newfound.disk.out_place import check_apart_from
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, Stopped
 from newfound.machine.cores import choose_workers, compute_threads
@@ -157,7 +157,8 @@ def check_can_sort(data: str | os.PathLike[str], into: Path) -> None:
             f"what is in {as_shown(os.fspath(data))!r} lies in shards, so it cannot be copied or "
             "linked to; leave --copy-to out, or unpack the shards"
         )
-    check_apart_from_data(into, data, flag="--copy-to")
+    if Path(data).is_dir():
+        check_apart_from(into, [Path(data)], "--copy-to")
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise InputError(f"{into} is not empty; give a new folder to --copy-to")
 

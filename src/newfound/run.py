@@ -12,17 +12,18 @@ import torch
 
 from newfound.baselines.kmeans import centres_and_variance, kmeans
 from newfound.conclusion import Finding, conclude, rows_to_calibrate_on
-from newfound.data.catalogue import Catalogue, Truth, check_counts, drop
+from newfound.config import VideoConfig
+from newfound.data.catalogue import Catalogue, Truth, drop
 from newfound.data.decoding import is_of_a_lost_worker, lost_worker_in_words
 from newfound.data.folders import some
 from newfound.data.items import Items
 from newfound.data.reading import read_items
 from newfound.data.skipped import check_share_bad
-from newfound.data.videos import NO_SOUND
 from newfound.disk.files import write_csv
 from newfound.disk.outputs import lost_output
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, LocalError, RunFolderError
+from newfound.feasible import check_feasible
 from newfound.job import (
     Job,
     decoding_workers,
@@ -44,7 +45,7 @@ from newfound.report.page import write_report
 from newfound.results.inference import Answers, ask
 from newfound.sequence import stopped, train_in_stages
 from newfound.settling import settle, settles
-from newfound.stages import Ground, begin_labels_alone, check_method, narrow_known_head, stages
+from newfound.stages import Ground, begin_labels_alone, narrow_known_head, stages
 from newfound.threshold import threshold_of
 from newfound.training.kept_training import KeptTraining
 from newfound.version import source_commit
@@ -56,11 +57,11 @@ def run(job: Job, progress: Progress) -> None:
     Raises InputError for what cannot be used, RunFolderError for a folder that is not this
     run's, and Stopped when the user interrupts; the folder can then be continued.
     """
-    warnings = check_counts(with_held_out(job, job.catalogue), job.num_novel, job.config.batch)
     with distributed.joined(job.runtime.device) as device:
         distributed.check_batch(job.config.batch)
         if job.config.own_batch:
             distributed.check_batch(job.config.own_batch, "--own-batch")
+        warnings = check_feasible(job, job.catalogue)
         _check_may_compile(job)
         job = replace(job, config=resolved(job.config, device))
         if distributed.count() > 1:
@@ -92,13 +93,8 @@ def run(job: Job, progress: Progress) -> None:
 def _claimed(job: Job, device: torch.device) -> Iterator[bool]:
     """Within, the folder is this run's alone, by its writer; whether the run was there before."""
     with ExitStack() as held:
-
-        def claim() -> bool:
-            continued = job.folder.claim(_identity(job), _about(job, device))
-            held.enter_context(job.folder.lock())
-            return continued
-
-        yield distributed.agreed(claim)
+        claimed = job.folder.claimed(_identity(job), _about(job, device))
+        yield distributed.agreed(lambda: held.enter_context(claimed))
 
 
 def _work_until_stopped(job: Job, device: torch.device, progress: Progress) -> None:
@@ -164,7 +160,6 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
         device,
         job.runtime,
     )
-    check_method(ground)
     seconds |= train_in_stages(ground, catalogue, truth, items, job.folder, job.runtime, progress)
     if job.config.method == "kmeans":
         _cluster_features(ground, items, progress)
@@ -225,13 +220,14 @@ def _decode(
             f"{len(bad)} of {len(catalogue)} {catalogue.items.kind} are left out; "
             f"{job.folder.skipped} says why"
         )
-    if any(b.reason == NO_SOUND for b in bad):
+    is_seen = isinstance(config, VideoConfig) and config.modalities == "both"
+    if is_seen and any(b.by_choice for b in bad):
         progress.message("--missing-audio zeros, in a new --out, keeps videos without sound")
     catalogue, truth = drop(catalogue, job.truth, unreadable)
     if lost := sorted({*job.catalogue.class_names} - {*catalogue.class_names}):
         text = f"no file of these labelled classes can be used, and they are left out: {some(lost)}"
         _warn(job, text, progress)
-    check_counts(with_held_out(job, catalogue), job.num_novel, config.batch)
+    check_feasible(job, catalogue)
     return catalogue, truth, items
 
 

@@ -97,14 +97,16 @@ class Stage:
     is_pretraining: bool = False
 
 
-def check_method(ground: Ground) -> None:
-    """Raise InputError now for what a method would stumble over after hours."""
-    network, config = ground.network, ground.config
+def check_method(config: Config, labelled: int, unlabelled: int, num_novel: int) -> None:
+    """Raise InputError now for what a method would stumble over after hours.
+
+    labelled, unlabelled: how many items of each there are to train on.
+    """
     if config.method == "dtc":
-        check_projection(len(ground.unlabelled), network.fused_size, network.novel.out_features)
+        check_projection(unlabelled, config.fused_size, num_novel)
     if config.method != "ours":
-        for rows in (ground.labelled, ground.unlabelled):
-            _fitting_batch(_weak(config), rows)
+        for items in (labelled, unlabelled):
+            _fitting_batch(_weak(config), items)
 
 
 def stages(config: Config) -> list[Stage]:
@@ -236,7 +238,7 @@ def _begin_contrastive(ground: Ground, with_labels: bool) -> Training:
 
 def _begin_similarity(ground: Ground, _: Training | None) -> Training:
     config = _weak(_own(ground.config), 1 / 4, **_ADAM, drops=(0.6, 0.8))
-    rows, batch = ground.labelled, _fitting_batch(config, ground.labelled)
+    rows, batch = ground.labelled, _fitting_batch(config, len(ground.labelled))
     return _training(
         ground,
         config,
@@ -350,18 +352,18 @@ def _weak(config: Config, share: float = 1.0, **changed: Any) -> Config:
     return config.model_copy(update=views | steps | changed)
 
 
-def _fitting_batch(config: Config, rows: np.ndarray) -> int:
-    """The batch, or all rows where they are fewer.
+def _fitting_batch(config: Config, items: int) -> int:
+    """The batch, or all items where they are fewer.
 
     Raises InputError if the processes cannot share it evenly: their number would then decide how
     many steps there are.
     """
-    if len(rows) < distributed.count():
+    if items < distributed.count():
         raise InputError(
-            f"a stage has only {len(rows)} items to train on, too few for {distributed.count()} "
+            f"a stage has only {items} items to train on, too few for {distributed.count()} "
             "processes; start fewer"
         )
-    fitting = min(config.batch, len(rows))
+    fitting = min(config.batch, items)
     distributed.check_batch(fitting, "--own-batch" if config.own_batch else "--batch")
     return fitting
 
@@ -376,7 +378,7 @@ def _training(
     draw_batches: Callable[[int], list[Tensor]] | None = None,
 ) -> Training:
     """The training of a stage on some of the rows, by settings that fit them."""
-    fitting: dict[str, Any] = {"batch": _fitting_batch(config, rows)}
+    fitting: dict[str, Any] = {"batch": _fitting_batch(config, len(rows))}
     if len(rows) < len(ground.trainable):
         fitting["unlabelled_share"] = None
     config = config.model_copy(update=fitting)

@@ -51,7 +51,8 @@ def test_a_table_is_no_folder_and_none_of_a_run(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InputError, match="is a folder; give --out the name of a file"):
         check_place_of_table(tmp_path / "folder.csv")
-    RunFolder(tmp_path / "run").claim({}, {})
+    with RunFolder(tmp_path / "run").claimed({}, {}):
+        pass
     with pytest.raises(InputError, match="holds a run, whose own files stay; give another --out"):
         check_place_of_table(tmp_path / "run" / "items.csv")
     with pytest.raises(InputError, match=r"cannot write to /proc: .*give another --out"):

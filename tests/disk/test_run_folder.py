@@ -5,16 +5,21 @@ from typing import Any
 import pytest
 
 from newfound.disk.run_folder import RunFolder
-from newfound.errors import RunFolderError
+from newfound.errors import BusyError, RunFolderError
 from newfound.settings import make_config
 
 IDENTITY = {"config": {"lr": 0.1, "crop_scale": (0.2, 1.0)}, "known": ["a", "b"], "num_novel": 2}
 
 
+def claim(folder: RunFolder, identity: dict[str, Any], about: dict[str, Any]) -> bool:
+    with folder.claimed(identity, about) as continued:
+        return continued
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     made = RunFolder(tmp_path / "deep" / "run")
-    assert made.claim(IDENTITY, {"hardware": "abacus"}) is False
+    assert claim(made, IDENTITY, {"hardware": "abacus"}) is False
     return made
 
 
@@ -27,7 +32,7 @@ def test_a_new_folder_tells_what_it_holds(folder: RunFolder) -> None:
 
 
 def test_the_same_run_is_continued_wherever_it_goes_on(folder: RunFolder) -> None:
-    assert folder.claim(IDENTITY, {"hardware": "another"}) is True
+    assert claim(folder, IDENTITY, {"hardware": "another"}) is True
     assert folder.read_config()["hardware"] == "abacus"
 
 
@@ -36,16 +41,35 @@ def test_settings_that_a_run_is_older_than_have_their_defaults(tmp_path: Path) -
     identity = {"config": config, "known": ["a"], "num_novel": 2}
     older = {name: value for name, value in config.items() if name != "sync_batch_norm"}
     folder = RunFolder(tmp_path / "run")
-    folder.claim(identity | {"config": older}, {})
+    claim(folder, identity | {"config": older}, {})
     folder.checkpoint.touch()
-    assert folder.claim(identity, {}) is True
+    assert claim(folder, identity, {}) is True
     with pytest.raises(RunFolderError, match=r"config\.sync_batch_norm: True there, False asked"):
-        folder.claim(identity | {"config": config | {"sync_batch_norm": False}}, {})
+        claim(folder, identity | {"config": config | {"sync_batch_norm": False}}, {})
 
 
 def test_a_name_that_no_folder_can_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match=r"cannot be a folder \(File name too long\)"):
-        RunFolder(tmp_path / ("x" * 300)).claim(IDENTITY, {})
+        claim(RunFolder(tmp_path / ("x" * 300)), IDENTITY, {})
+
+
+def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"run\\udcff' is not UTF-8; give another --out"):
+        claim(RunFolder(tmp_path / "run\udcff"), IDENTITY, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_claimed_by_one_at_a_time(folder: RunFolder) -> None:
+    """Nor does another with other settings change what the first one goes by."""
+    with folder.claimed(IDENTITY, {}):
+        with pytest.raises(BusyError):
+            claim(RunFolder(folder.path), IDENTITY | {"num_novel": 3}, {})
+        assert folder.read_config()["num_novel"] == 2
+
+
+def test_a_name_that_is_not_utf_8_is_logged(folder: RunFolder) -> None:
+    folder.log("stage", taken_from="shelf\udcff")
+    assert folder.records()[-1]["taken_from"] == "shelf\udcff"
 
 
 def test_every_difference_is_shown_and_nothing_else(folder: RunFolder) -> None:
@@ -53,7 +77,7 @@ def test_every_difference_is_shown_and_nothing_else(folder: RunFolder) -> None:
     before = folder.config_file.read_bytes()
     other = IDENTITY | {"config": {"lr": 0.2, "crop_scale": (0.2, 1.0), "new": 1}}
     with pytest.raises(RunFolderError) as caught:
-        folder.claim(other, {})
+        claim(folder, other, {})
     assert str(caught.value).splitlines()[1:] == [
         "  config.lr: 0.1 there, 0.2 asked",
         "  config.new: None there, 1 asked",
@@ -66,30 +90,30 @@ def test_only_a_folder_without_work_is_given_to_another_run(folder: RunFolder, w
     """A run that stopped at once, for bad files say, must not bar the repaired data."""
     other = IDENTITY | {"num_novel": 3}
     folder.log("start")
-    assert folder.claim(other, {}) is False
+    assert claim(folder, other, {}) is False
     assert folder.read_config()["num_novel"] == 3 and folder.records() == []
     if work == "search":
         folder.log("heldout", fraction=0.5, acc=0.9)
     else:
         getattr(folder, work).touch()
     with pytest.raises(RunFolderError, match="nothing was changed"):
-        folder.claim(IDENTITY, {})
+        claim(folder, IDENTITY, {})
 
 
 def test_what_a_killed_start_leaves_is_no_hindrance(tmp_path: Path) -> None:
     (tmp_path / ".config.json.x1y2.part").write_text("{")
     folder = RunFolder(tmp_path)
-    assert folder.claim(IDENTITY, {}) is False
+    assert claim(folder, IDENTITY, {}) is False
     with folder.lock():
         assert {path.name for path in tmp_path.iterdir()} == {"config.json", ".lock"}
 
 
 def test_an_empty_folder_is_taken_and_a_hidden_file_is_respected(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert RunFolder(tmp_path / "empty").claim(IDENTITY, {}) is False
+    assert claim(RunFolder(tmp_path / "empty"), IDENTITY, {}) is False
     (tmp_path / "git" / ".git").mkdir(parents=True)
     with pytest.raises(RunFolderError, match="is no run of newfound"):
-        RunFolder(tmp_path / "git").claim(IDENTITY, {})
+        claim(RunFolder(tmp_path / "git"), IDENTITY, {})
 
 
 def test_a_lock_keeps_a_second_out_and_is_given_back(folder: RunFolder) -> None:
@@ -170,10 +194,10 @@ def test_other_data_are_told_by_their_number_and_place(tmp_path: Path) -> None:
         return {"data": {"items": items, "source": source}}
 
     folder = RunFolder(tmp_path / "run")
-    folder.claim(IDENTITY | {"data_fingerprint": "5c0d"}, about(28, "photos"))
+    claim(folder, IDENTITY | {"data_fingerprint": "5c0d"}, about(28, "photos"))
     folder.checkpoint.touch()
     with pytest.raises(RunFolderError) as caught:
-        folder.claim(IDENTITY | {"data_fingerprint": "77ab"}, about(32, "more"))
+        claim(folder, IDENTITY | {"data_fingerprint": "77ab"}, about(32, "more"))
     assert str(caught.value).splitlines()[1:] == [
         "  data: 28 items of 'photos' there, 32 items of 'more' asked; files, labels or file sizes "
         "differ"
@@ -205,4 +229,4 @@ def test_a_file_of_a_run_is_not_taken_for_its_folder(folder: RunFolder) -> None:
 def test_a_run_in_the_place_of_a_file_is_refused(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunFolderError, match=r"file is (a file|there).*; give (another|--out)"):
-        RunFolder(tmp_path / place).claim(IDENTITY, {})
+        claim(RunFolder(tmp_path / place), IDENTITY, {})

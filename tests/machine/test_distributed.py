@@ -600,7 +600,7 @@ def test_a_stage_of_too_few_items_to_share_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="share batches of 16; give --own-batch 15"):
             stages(on.config)[0].begin(on, None)
         with pytest.raises(InputError, match="share batches of 16; give --own-batch 15"):
-            check_method(on)  # before any stage is trained
+            check_method(on.config, 16, 16, 2)  # before any stage is trained
 
     in_processes(3, tmp_path, refuse)
 

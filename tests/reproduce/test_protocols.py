@@ -21,6 +21,7 @@ from newfound.reproduce.protocols import (
     open_imagenet,
     open_listed_videos,
     open_omniglot,
+    open_split_folders,
     open_svhn,
     resplit,
 )
@@ -67,6 +68,17 @@ def test_class_folders(six_classes: Path) -> None:
     (six_classes / "unlabelled").mkdir()
     with pytest.raises(InputError, match="has labelled/"):
         open_class_folders(six_classes, 4)
+
+
+def test_beside_a_published_split_all_else_is_left_alone(six_classes: Path) -> None:
+    """As the folder of results in it, or torchvision's form of the same set."""
+    catalogue, _ = open_class_folders(six_classes, 4, 2)
+    save_images(six_classes / "results" / "runs", 0, range(3))
+    beside, truth = open_split_folders(six_classes, 4, 2)
+    assert beside.fingerprint() == catalogue.fingerprint()
+    assert truth.class_names == tuple(sorted(CLASSES)[4:])
+    with pytest.raises(InputError, match="has 6 classes with items, and there must be 10"):
+        open_split_folders(six_classes, 4, 6)
 
 
 @pytest.mark.parametrize("known", [5, 2])
@@ -178,6 +190,7 @@ def test_imagenet_leaves_out_what_is_in_neither_list(tmp_path: Path) -> None:
         (omniglot_alphabets, "images_background/<alphabet>/<character>/"),
         (lambda place: open_imagenet(place, "A"), "train/<wnid>/"),
         (lambda place: open_listed_videos(place, "vggsound"), "annotations/"),
+        (lambda place: open_split_folders(place, 80, 20), "no train/<class>/"),
         (lambda place: open_class_folders(place, 5, 5, "videos"), "holds no folders of videos"),
     ],
 )

@@ -186,9 +186,10 @@ def read_clips(
                 assert chunk.media is not None
                 yield chunk.media
             elif out.by_choice and config.missing_audio == "error":
+                keep = ", or keep them with --missing-audio zeros"
                 raise InputError(
                     f"{part.name(row)!r} has no sound; remove it, or leave such videos out "
-                    "with --missing-audio skip, or keep them with --missing-audio zeros"
+                    f"with --missing-audio skip{keep if config.modalities == 'both' else ''}"
                 )
             else:
                 skipped.append(out)

@@ -259,11 +259,28 @@ def _two_folders(labelled: Path, unlabelled: Path, source: str, kind: Kind) -> C
     return plain_catalogue(names, labels, class_names, _FILES[kind](files), source)
 
 
+def open_split(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catalogue, Truth]:
+    """train/<class>/**, with the known classes of test/ or val/ held out, whatever lies beside.
+
+    labelled_classes: as for `open_catalogue`, which takes a folder for split only if nothing else
+    lies in it. Raises InputError as it does.
+    """
+    tested = [path / name for name in ("test", "val") if (path / name).is_dir()]
+    return _of_classes(path, path / "train", tested[:1], labelled_classes, kind)
+
+
 def _class_folders(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catalogue, Truth]:
-    """<class>/**; or that in train/, with the known classes of test/ or val/ held out."""
+    """<class>/**, or split."""
     splits = {folder.name for folder in folders_in(path)}
-    is_split = "train" in splits and splits <= _SPLITS
-    train = path / "train" if is_split else path
+    if "train" in splits and splits <= _SPLITS:
+        return open_split(path, labelled_classes, kind)
+    return _of_classes(path, path, [], labelled_classes, kind)
+
+
+def _of_classes(
+    path: Path, train: Path, held_out: list[Path], labelled_classes: int, kind: Kind
+) -> tuple[Catalogue, Truth]:
+    """The class folders of `train`, and the known ones of what is held out; all lie in `path`."""
     listed = Listings(path)
     members = _files_by_class(train, listed)
     class_names = sorted(members)
@@ -276,8 +293,8 @@ def _class_folders(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catal
     parts = [members[name] for name in class_names]
     classes = list(range(len(parts)))
     n_train = sum(map(len, parts))
-    if is_split and len(splits) > 1:
-        tested = _files_by_class(path / ("test" if "test" in splits else "val"), listed)
+    for folder in held_out:
+        tested = _files_by_class(folder, listed)
         known = [label for label in range(labelled_classes) if class_names[label] in tested]
         parts += [tested[class_names[label]] for label in known]
         classes += known

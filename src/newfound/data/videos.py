@@ -46,9 +46,6 @@ resampled at once."""
 MAX_PACKETS = 200_000
 """Each look into a file, see `MAX_SECONDS`, may cost that much reading."""
 
-NO_SOUND = "no sound in it"
-"""Why a video is unusable where sound is wanted and it has none."""
-
 MAX_SECONDS = 60.0
 """Opening a file may take that long by the clock, and so may each look into it after that: for its
 end, for a clip's frames, for a clip's sound. These take milliseconds; what `MAX_DECODED_PIXELS`
@@ -231,7 +228,7 @@ class Video:
     def _pieces(self, start_seconds: float) -> Iterator[tuple[float, NDArray[np.int16]]]:
         """Mono sound as (seconds of its first sample, samples), from before `start_seconds` on."""
         if self.track is None:
-            raise _UnusableError(NO_SOUND)
+            raise _UnusableError("no sound in it")
         if 0 < self.track.rate < LEAST_SAMPLE_RATE:
             raise _UnusableError(f"sound of only {self.track.rate} samples a second")
         self._allowance.renew()

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,21 @@ def check_apart_from_data(
     data: Any,
     labelled: str | os.PathLike[str] | None = None,
     unlabelled: str | os.PathLike[str] | None = None,
-    flag: str = "--out",
 ) -> None:
     """Raise InputError for a folder to write to in which the same command would look for data.
 
-    data, labelled, unlabelled: as for `open_catalogue`.  flag: by which `out` is given.
+    data, labelled, unlabelled: as for `open_catalogue`.
+    """
+    check_apart_from(out, _folders_read(data, labelled, unlabelled), "--out")
+
+
+def check_apart_from(out: Path, folders: Iterable[Path], flag: str) -> None:
+    """Raise InputError for a folder to write to that lies in one of those in which all is data.
+
+    flag: by which `out` is given.
     """
     place = real_place(out)
-    for folder in _folders_read(data, labelled, unlabelled):
+    for folder in folders:
         whole = real_place(folder)
         if not place.is_relative_to(whole):
             continue

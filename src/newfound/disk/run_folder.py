@@ -54,33 +54,49 @@ class RunFolder:
         """Where a stage of training keeps its state; the one named "training" is the usual one."""
         return self.checkpoint if stage == "training" else self.path / f"stage-{stage}.pt"
 
-    def claim(self, identity: dict[str, Any], about: dict[str, Any]) -> bool:
-        """Make the folder, or check that it holds the run that `identity` describes.
+    @contextmanager
+    def claimed(self, identity: dict[str, Any], about: dict[str, Any]) -> Iterator[bool]:
+        """Within, the folder is this process's and holds the run that `identity` describes.
+
+        It is made if it is not there. Yields whether there was a run already.
 
         identity: what makes two runs the same one; about: what else `config.json` tells; both
-        JSON-ready.  Returns whether there was a run already.  Raises RunFolderError where the
-        folder holds another run, shows the difference, and changes nothing; and BusyError if
-        another process is at work.
+        JSON-ready.  Raises RunFolderError where the folder holds another run, shows the difference,
+        and changes nothing; and BusyError if another process is at work.
         """
+        self._make()
+        with self.lock():
+            yield self._goes_on(identity, about)
+
+    def _make(self) -> None:
+        """The folder, if it is not there or empty."""
         try:
+            str(self.path).encode()
             is_new = not self.config_file.exists()
+        except UnicodeEncodeError:  # some libraries cannot write there
+            raise RunFolderError(
+                f"the name of {str(self.path)!r} is not UTF-8; give another --out"
+            ) from None
         except OSError as error:  # as for a name that is too long
             raise RunFolderError(
                 f"{self.path} cannot be a folder ({error.strerror}); give another --out"
             ) from error
-        if is_new:
-            if self._holds_something_else():
-                raise RunFolderError(
-                    f"{self.path} is there but is no run of newfound; give --out a new folder"
-                )
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise unwritable(self.path, error) from error
-            with self.lock():  # two may begin at once, and one clears up what it finds half-written
-                if not self.config_file.exists():
-                    self._write_header(identity, about)
-                    return False
+        if not is_new:
+            self.read_config()  # before anything is written into what may not be a run
+        elif self._holds_something_else():
+            raise RunFolderError(
+                f"{self.path} is there but is no run of newfound; give --out a new folder"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+    def _goes_on(self, identity: dict[str, Any], about: dict[str, Any]) -> bool:
+        """Whether the run is there already; else its `config.json` is written."""
+        if not self.config_file.exists():
+            self._write_header(identity, about)
+            return False
         header = self.read_config()
         with suppress(RunFolderError):  # settings that the run is older than have their defaults
             header = header | {"config": self.config().model_dump(mode="json")}
@@ -92,9 +108,9 @@ class RunFolder:
                 f"{self.path} holds a run with other settings or data; nothing was changed. "
                 "Give another --out, or these as they were:\n" + difference
             )
-        with self.lock():  # a run that failed before it began leaves its folder free
-            self.log_file.unlink(missing_ok=True)
-            self._write_header(identity, about)
+        # A run that failed before it began leaves its folder free.
+        self.log_file.unlink(missing_ok=True)
+        self._write_header(identity, about)
         return False
 
     @contextmanager
@@ -194,7 +210,8 @@ class RunFolder:
             return
         line = json.dumps({"event": event, **_json_ready(figures)}, ensure_ascii=False)
         try:
-            with self.log_file.open("a", encoding="utf-8") as file:
+            # A name that is not UTF-8 is told by escapes, which JSON reads as what it is.
+            with self.log_file.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(line + "\n")
         except OSError as error:
             raise unwritable(self.log_file, error) from error

@@ -139,10 +139,8 @@ def make_network(config: Config, known: int, novel: int) -> Network:
             )
             for name, encoder in encoders.items()
         }
-        size = sum(encoder.size for encoder in encoders.values())
-        fusion: nn.Module = nn.Identity()
-        if isinstance(config, VideoConfig) and len(encoders) > 1:
-            fusion, size = Fusion(size, config.fusion_size), config.fusion_size
+        inputs, size = sum(encoder.size for encoder in encoders.values()), config.fused_size
+        fusion = Fusion(inputs, size) if len(encoders) > 1 else nn.Identity()
         return Network(
             encoders,
             projections,

@@ -23,6 +23,7 @@ from newfound.reproduce.protocols import (
     open_imagenet,
     open_listed_videos,
     open_omniglot,
+    open_split_folders,
     open_svhn,
 )
 from newfound.settings import make_config
@@ -209,7 +210,7 @@ DATA_SETS: dict[str, DataSet] = {
             "images",
             "80 / 20",
             "train/<class>/ and val/<class>/ of 100 classes of Tiny-ImageNet",
-            lambda place, _: open_class_folders(place, 80, 20),
+            lambda place, _: open_split_folders(place, 80, 20),
             Scale("small-images", {}, _and(_CIFAR100_METHODS, _CIFAR100_SIZES)),
             Scale("quick", _SMALL_CIFAR100, _CIFAR100_METHODS, per_class=50),
             stands_for="cifar100",

@@ -21,7 +21,7 @@ from newfound.batch import UNLABELLED
 from newfound.data.catalogue import Catalogue, Truth, split_classes
 from newfound.data.folders import class_folders, files_below, folders_in, some
 from newfound.data.images import ArrayImages, FileImages
-from newfound.data.opening import open_catalogue
+from newfound.data.opening import open_catalogue, open_split
 from newfound.data.source import Kind, printable
 from newfound.data.texts import Texts
 from newfound.errors import InputError
@@ -41,6 +41,19 @@ def open_class_folders(
     """
     catalogue, truth = open_catalogue(place, labelled_classes=known, kind=kind)
     assert truth is not None, "class folders have classes for all"
+    return _with_all_classes(catalogue, truth, known, novel, place)
+
+
+def open_split_folders(place: Path, known: int, novel: int) -> Opened:
+    """PLACE/train/<class>/** and the same in test/ or val/, beside which all else is left alone."""
+    if not (place / "train").is_dir():
+        raise InputError(f"no train/<class>/ in {_shown(place)}; give --data the whole data set")
+    return _with_all_classes(*open_split(place, known, "images"), known, novel, place)
+
+
+def _with_all_classes(
+    catalogue: Catalogue, truth: Truth, known: int, novel: int | None, place: Path
+) -> Opened:
     if novel is not None and len(truth.class_names) != novel:
         raise InputError(
             f"{_shown(place)} has {known + len(truth.class_names)} classes with items, and there "
@@ -57,7 +70,7 @@ def open_cifar(place: Path, name: str, known: int) -> Opened:
     total = {"cifar10": 10, "cifar100": 100}[name]
     folder = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}[name]
     if (place / "train").is_dir():
-        return open_class_folders(place, known, total - known)
+        return open_split_folders(place, known, total - known)
     if (place / folder).is_dir():
         catalogue, truth = open_catalogue(name, root=place)
         assert truth is not None, "torchvision's sets have labels for all"
@@ -162,7 +175,7 @@ def open_imagenet(place: Path, split: str) -> Opened:
         )
     # Which classes are labelled is settled by resplit; open_catalogue leaves two unlabelled, and of
     # these no validation images are held out.
-    return resplit(*open_class_folders(place, 998, 2), known, lists[f"novel_30_{split}"])
+    return resplit(*open_split_folders(place, 998, 2), known, lists[f"novel_30_{split}"])
 
 
 @cache

@@ -1,0 +1,22 @@
+"""Whether a run can be done at all, said before anything is decoded or trained."""
+
+import numpy as np
+
+from newfound.data.catalogue import Catalogue, check_counts
+from newfound.data.rehearsal import hidden_classes
+from newfound.job import Job, with_held_out
+from newfound.stages import check_method
+
+
+def check_feasible(job: Job, catalogue: Catalogue) -> list[str]:
+    """Whether these items suffice for the job: the catalogue's, or what can be used of it.
+
+    Raises InputError if they do not, as in several processes for a batch that these cannot share;
+    returns warnings in plain words.
+    """
+    split = with_held_out(job, catalogue)
+    warnings = check_counts(split, job.num_novel, job.config.batch)
+    if job.config.mu == "heldout":
+        hidden_classes(len(np.unique(split.labels[split.labelled])), job.num_novel)
+    check_method(job.config, len(split.labelled), len(split.unlabelled), job.num_novel)
+    return warnings
