@@ -11,7 +11,6 @@ from torch._inductor import config as inductor
 from torch._inductor.exc import TritonMissing
 from torch.fx import GraphModule
 
-from newfound.config import Runtime
 from newfound.data.loader import CachedPixels
 from newfound.errors import InputError
 from newfound.models.network import make_network
@@ -42,7 +41,7 @@ def losses_of(kind: str, compiles: bool, **settings: Any) -> list[float]:
         np.arange(8),
         None,
         torch.device("cpu"),
-        Runtime(compile=compiles),
+        compiles,
     )
     losses: list[float] = []
     before = None

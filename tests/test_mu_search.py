@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from newfound.config import Runtime
 from newfound.data.loader import CachedPixels
 from newfound.errors import InputError
 from newfound.mu_search import make_rehearsal, rehearse
@@ -54,8 +53,8 @@ def test_a_rehearsal_scores_the_pretended_items_and_can_be_stopped() -> None:
 
     device = torch.device("cpu")
     with one_thread():
-        acc = rehearse(rehearsal, 0.5, grey, config, device, after_step, Runtime())
+        acc = rehearse(rehearsal, 0.5, grey, config, device, after_step, False)
         assert acc is not None
         assert acc >= 0.5  # two categories of equal size
         assert steps == [1, 2]
-        assert rehearse(rehearsal, 0.5, grey, config, device, after_step, Runtime()) is None
+        assert rehearse(rehearsal, 0.5, grey, config, device, after_step, False) is None

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from newfound import mu_search, settling
 from newfound import run as run_module
-from newfound.config import Config, Runtime
+from newfound.config import Config
 from newfound.data.loader import CachedPixels
 from newfound.data.opening import open_catalogue
 from newfound.errors import InputError
@@ -285,7 +285,7 @@ def test_so_do_those_of_a_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
         config,
         torch.device("cpu"),
         lambda _: True,
-        Runtime(),
+        False,
     )
     assert told == [3]
 
@@ -427,6 +427,6 @@ def test_a_trial_of_mu_settles_too(monkeypatch: pytest.MonkeyPatch, always_kept:
     for changed in ({"settle_steps": 0}, {"bce_weight": 0.0}, {}):
         config = tiny_config(**{"heldout_epochs": 1, "batch": 64, "settle_steps": 5} | changed)
         device = torch.device("cpu")
-        found.append(rehearse(rehearsal, 0.5, grey, config, device, lambda _: True, Runtime()))
+        found.append(rehearse(rehearsal, 0.5, grey, config, device, lambda _: True, False))
     assert thresholds == [16]
     assert found[2] == 0.5  # of the head that settled: all in one of two equal categories

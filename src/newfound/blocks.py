@@ -1,4 +1,4 @@
-"""Many rows a block at a time, so that what is made of them on the way stays small."""
+"""Many rows: a block at a time, so that what is made on the way stays small, or some of them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,6 +11,11 @@ BLOCK_ROWS = 2**15
 def blocks(n: int, rows: int = BLOCK_ROWS) -> Iterator[slice]:
     """Slices of at most `rows` rows that together are the rows 0..n-1."""
     return (slice(at, min(at + rows, n)) for at in range(0, n, rows))
+
+
+def spread(n: int, at_most: int) -> np.ndarray:
+    """So many of the rows 0..n-1, or all, evenly from the first to the last; int64."""
+    return np.linspace(0, n - 1, min(at_most, n)).astype(np.int64)
 
 
 def mean_of(parts: Iterable[np.ndarray]) -> np.ndarray:

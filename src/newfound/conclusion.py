@@ -60,9 +60,9 @@ class Finding:
 
     unlabelled: what the network says of `catalogue.unlabelled`.  labelled: of
     `rows_to_calibrate_on`.  labelled_only: (n_unlabelled, d) features of the network trained on
-    labels alone, or None.  skipped: items that were left out.  has_settled: whether the novel head
-    is another than training left.  seconds: stage -> seconds, of "sorting" those that the answers
-    took.
+    labels alone, or None.  skipped: items that were left out.  head_changed_since: whether the
+    novel head is another than training left.  seconds: stage -> seconds, of "sorting" those that
+    the answers took.
     """
 
     folder: RunFolder
@@ -77,7 +77,7 @@ class Finding:
     labelled: Answers
     labelled_only: np.ndarray | None
     skipped: int
-    has_settled: bool
+    head_changed_since: bool
     seconds: dict[str, float]
 
 
@@ -121,7 +121,7 @@ def conclude(finding: Finding, progress: Progress) -> None:
             noun,
             config.method,
             config.pairs,
-            finding.has_settled,
+            finding.head_changed_since,
         ),
         **_quality(finding, categories, labelled, measured),
     }

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from newfound.batch import Batch, Media
+from newfound.blocks import spread
 from newfound.conclusion import rows_to_calibrate_on
 from newfound.config import VideoConfig
 from newfound.data.catalogue import Catalogue
@@ -38,11 +39,10 @@ from newfound.job import (
 from newfound.machine.cores import compute_threads
 from newfound.machine.device import choose_device, describe, float32_as_such
 from newfound.machine.memory import free_memory, free_on_gpu, lack_of_memory_in_words, peak_memory
-from newfound.models.network import make_network
 from newfound.mu_search import candidates
 from newfound.progress import Progress, duration
 from newfound.settling import may_settle
-from newfound.stages import Ground, begin_labels_alone, stages
+from newfound.stages import begin_labels_alone, ground_of, stages
 from newfound.training.pseudo_labels import fixed_threshold
 from newfound.training.train import Training
 from newfound.views.viewer import Viewer
@@ -125,11 +125,8 @@ class _Steps:
         self, job: Job, rows: NDArray[np.int64], media: Media, device: torch.device
     ) -> None:
         config, catalogue = job.config, job.catalogue
-        network = make_network(config, len(catalogue.class_names), job.num_novel)
         fixed = None if config.mu == "heldout" else fixed_threshold(config)
-        ground = Ground(
-            network, config, catalogue.labels, catalogue.trainable, fixed, device, job.runtime
-        )
+        ground = ground_of(job, catalogue, fixed, device)
         before: Training | None = None
         self.count = begin_labels_alone(ground).total_steps if job.compare_labelled_only else 0
         for plan in stages(config):
@@ -223,12 +220,8 @@ def _sample(
 
 def _looked_at(catalogue: Catalogue) -> NDArray[np.int64]:
     """The rows of a sample of it."""
-    return np.union1d(_spread(catalogue.labelled), _spread(catalogue.unlabelled))
-
-
-def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Evenly, half a sample of them."""
-    return rows[np.linspace(0, len(rows) - 1, min(SAMPLE // 2, len(rows)), dtype=int)]
+    parts = (catalogue.labelled, catalogue.unlabelled)
+    return np.union1d(*(rows[spread(len(rows), SAMPLE // 2)] for rows in parts))
 
 
 def _too_many_bad(job: Job, skipped: list[Skipped]) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from newfound.batch import UNLABELLED
-from newfound.config import Config, Runtime
+from newfound.config import Config
 from newfound.data.items import Items
 from newfound.data.rehearsal import hidden_classes
 from newfound.machine.distributed import agreed
@@ -73,11 +73,11 @@ def rehearse(
     config: Config,
     device: torch.device,
     after_step: Callable[[Training], bool],
-    runtime: Runtime,
+    compiles: bool,
 ) -> float | None:
     """Train on the rehearsal with mu = `fraction` of H; ACC on the pretended-unlabelled items.
 
-    None if `after_step` stopped it.
+    compiles: as for `Look`. None if `after_step` stopped it.
     """
     network = make_network(config, rehearsal.known, rehearsal.novel)
     shorter = config.model_copy(
@@ -88,7 +88,7 @@ def rehearse(
         }
     )
     mu = fraction * config.hashes
-    ground = Ground(network, shorter, rehearsal.labels, rehearsal.rows, mu, device, runtime)
+    ground = Ground(network, shorter, rehearsal.labels, rehearsal.rows, mu, device, compiles)
     training = begin_ours(ground)
     epochs: list[dict[str, Any]] = []
     if not train(

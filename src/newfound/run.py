@@ -39,13 +39,13 @@ from newfound.machine.device import describe, float32_as_such
 from newfound.machine.interrupt import terminated_as_by_ctrl_c
 from newfound.machine.memory import begin_peak_memory, lack_of_memory_in_words
 from newfound.models.heads import NearestCentre
-from newfound.models.network import make_network
 from newfound.progress import Progress
 from newfound.report.page import write_report
+from newfound.results.evaluate import clustering_accuracy
 from newfound.results.inference import Answers, ask
-from newfound.sequence import stopped, train_in_stages
+from newfound.sequence import Score, Sequence, stopped
 from newfound.settling import settle, settles
-from newfound.stages import Ground, begin_labels_alone, narrow_known_head, stages
+from newfound.stages import Ground, begin_labels_alone, ground_of, narrow_known_head, stages
 from newfound.threshold import threshold_of
 from newfound.training.kept_training import KeptTraining
 from newfound.version import source_commit
@@ -148,19 +148,12 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     seconds = {"reading": time.monotonic() - began}
     catalogue = with_held_out(job, catalogue)
 
-    mu, search_seconds = threshold_of(job, catalogue, items, device, progress)
+    threshold, search_seconds = threshold_of(job, catalogue, items, device, progress)
     seconds |= search_seconds
-    network = make_network(job.config, len(catalogue.class_names), job.num_novel)
-    ground = Ground(
-        network,
-        job.config,
-        catalogue.labels,
-        catalogue.trainable,
-        mu,
-        device,
-        job.runtime,
-    )
-    seconds |= train_in_stages(ground, catalogue, truth, items, job.folder, job.runtime, progress)
+    ground = ground_of(job, catalogue, threshold, device)
+    data, score = catalogue.fingerprint(), _score_of(catalogue, truth)
+    sequence = Sequence(ground, items, data, job.folder, job.runtime, progress, score)
+    seconds |= sequence.train()
     if job.config.method == "kmeans":
         _cluster_features(ground, items, progress)
     settled = None
@@ -182,7 +175,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
         catalogue=catalogue,
         truth=truth,
         config=job.config,
-        network=network,
+        network=ground.network,
         media=items,
         device=device,
         workers=workers,
@@ -190,10 +183,28 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
         labelled=labelled,
         labelled_only=labelled_only,
         skipped=len(job.catalogue) - len(catalogue),
-        has_settled=settled is not None and settled.is_kept,
+        head_changed_since=settled is not None and settled.answers is None,
         seconds=seconds,
     )
     distributed.agreed(lambda: conclude(finding, progress))
+
+
+def _score_of(catalogue: Catalogue, truth: Truth | None) -> Score:
+    """The accuracy of an epoch's predictions, where there is a truth.
+
+    They were made on augmented views while the network changed, and are there to show when
+    training goes wrong: the report warns of a fall, and nothing is chosen by them.
+    """
+    unlabelled = torch.from_numpy(catalogue.unlabelled)
+
+    def score(categories: torch.Tensor) -> dict[str, float]:
+        if truth is None:
+            return {}
+        predicted = categories[unlabelled].cpu().numpy()
+        seen = predicted >= 0
+        return {"novel_acc": clustering_accuracy(truth.labels[seen], predicted[seen])}
+
+    return score
 
 
 def _decode(
@@ -311,9 +322,8 @@ def _ask(ground: Ground, items: Items, rows: np.ndarray, progress: Progress) -> 
 
 
 class _Settled(NamedTuple):
-    """Whether the novel head is another now; the answers for the unlabelled if it is not."""
+    """The answers for the unlabelled, or None if the novel head is another now."""
 
-    is_kept: bool
     answers: Answers | None
     seconds: float
 
@@ -327,15 +337,13 @@ def _settle(ground: Ground, items: Items, folder: RunFolder, progress: Progress)
     settling = settle(ground, torch.from_numpy(answers.features), progress.advance)
     folder.log("settled", kept=settling.is_kept, **settling._asdict())
     still_true = None if settling.is_kept else answers
-    return _Settled(settling.is_kept, still_true, time.monotonic() - began)
+    return _Settled(still_true, time.monotonic() - began)
 
 
 def _cluster_features(ground: Ground, items: Items, progress: Progress) -> None:
     """k-means on the features of the unlabelled items; phi_u names the nearest centre."""
-    progress.stage("Clustering the features by k-means", 1)
-    answers = ask(
-        ground.network, items, ground.unlabelled, config=ground.config, device=ground.device
-    )
+    progress.stage("Clustering the features by k-means", len(ground.unlabelled))
+    answers = _ask(ground, items, ground.unlabelled, progress)
     head = ground.network.novel
     assert isinstance(head, NearestCentre), "as make_network makes it for k-means"
     labels = kmeans(answers.features, head.out_features, ground.config.seed)
@@ -354,24 +362,15 @@ def _labelled_only_features(
     k-means on these is compared with every method; row (1) of Table 1 is a method of its own.
     Returns (n_unlabelled, d), and the seconds it took.
     """
-    network = make_network(job.config, len(catalogue.class_names), job.num_novel)
-    ground = Ground(
-        network, job.config, catalogue.labels, catalogue.trainable, None, device, job.runtime
-    )
+    ground = ground_of(job, catalogue, None, device)
     training = begin_labels_alone(ground)
     title = "Training on labels alone"
     every, data = job.runtime.checkpoint_seconds, catalogue.fingerprint()
     kept = KeptTraining(training, title, job.folder.labelled_only, data, every)
     if not kept.run(items, progress, lambda _figures, _categories: None):
         raise stopped(job.folder)
-    answers = ask(
-        network,
-        items,
-        catalogue.unlabelled,
-        config=job.config,
-        device=device,
-    )
-    return answers.features, kept.seconds
+    progress.stage("Looking at the unlabelled", len(ground.unlabelled))
+    return _ask(ground, items, ground.unlabelled, progress).features, kept.seconds
 
 
 def _identity(job: Job) -> dict[str, Any]:

@@ -1,71 +1,109 @@
 """All stages of a method, one after another, each continued where it was cut off."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from newfound.config import Runtime
-from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.items import Items
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import Stopped
 from newfound.machine.distributed import agreed
 from newfound.progress import Progress
-from newfound.results.evaluate import clustering_accuracy
 from newfound.stages import Ground, Stage, stages
 from newfound.training.kept_training import KeptTraining
 from newfound.training.shelf import Shelf
 from newfound.training.train import Training
 
+Score = Callable[[Tensor], Mapping[str, float]]
+"""What else the log tells of an epoch: from the categories predicted in it, (n,) int64 of the whole
+catalogue, -1 where an item was not seen."""
 
-def train_in_stages(
-    ground: Ground,
-    catalogue: Catalogue,
-    truth: Truth | None,
-    items: Items,
-    folder: RunFolder,
-    runtime: Runtime,
-    progress: Progress,
-) -> dict[str, float]:
-    """Train the network in the stages of the method, from the last one that was begun on.
 
-    Returns the seconds of each stage, of all the commands that worked on it. Raises Stopped if
-    the user asked to stop, RunFolderError as `KeptTraining` does.
+@dataclass(frozen=True)
+class Sequence:
+    """What the stages of a run have in common.
+
+    data: fingerprint of the items that could be read.  score: is for the log alone.
     """
-    planned, data = stages(ground.config), catalogue.fingerprint()
-    begun = agreed(lambda: [folder.checkpoint_of(stage.key).exists() for stage in planned])
-    first = max((number for number, has_begun in enumerate(begun) if has_begun), default=0)
-    shelf = Shelf(runtime.shelf, data) if runtime.shelf and planned[0].is_pretraining else None
-    records = agreed(folder.records)
-    seconds = {r["stage"]: r["seconds"] for r in records if r["event"] == "stage"}
-    before: Training | None = None
-    for number, stage in enumerate(planned):
-        training = stage.begin(ground, before)
-        before = training
-        if number < first:
-            continue  # the checkpoint of a later stage holds what this one made
-        is_last = number == len(planned) - 1
-        if shelf and stage.is_pretraining and not is_last and not begun[number]:
-            took = shelf.take(stage.key, training)
-            if took is not None:
-                progress.message(f"{stage.title}: done before, taken from {shelf.folder}")
-                folder.log("stage", stage=stage.key, seconds=took, taken_from=str(shelf.folder))
-                seconds[stage.key] = took
-                continue
-        checkpoint = folder.checkpoint_of(stage.key)
-        every = runtime.checkpoint_seconds
-        kept = KeptTraining(training, stage.title, checkpoint, data, every)
-        folder.forget_after(training.step, None if is_last else stage.key)
-        if not kept.run(items, progress, _epoch_log(folder, catalogue, truth, stage, is_last)):
-            raise stopped(folder)
-        if stage.key not in seconds:
-            folder.log("stage", stage=stage.key, seconds=kept.seconds)
-            if shelf and stage.is_pretraining:
-                shelf.put(stage.key, training, kept.seconds)
-        seconds[stage.key] = kept.seconds
-    return {stage.key: seconds.get(stage.key, 0.0) for stage in planned}
+
+    ground: Ground
+    items: Items
+    data: str
+    folder: RunFolder
+    runtime: Runtime
+    progress: Progress
+    score: Score
+
+    def train(self) -> dict[str, float]:
+        """Train the network in the stages of the method, from the last one that was begun on.
+
+        Returns the seconds of each stage, of all the commands that worked on it. Raises Stopped if
+        the user asked to stop, NonFiniteLossError and RunFolderError as `KeptTraining` does, and
+        InputError for a stage whose items the processes cannot share.
+        """
+        planned, folder = stages(self.ground.config), self.folder
+        begun = agreed(lambda: [folder.checkpoint_of(stage.key).exists() for stage in planned])
+        first = max((number for number, has_begun in enumerate(begun) if has_begun), default=0)
+        records = agreed(folder.records)
+        seconds = {r["stage"]: r["seconds"] for r in records if r["event"] == "stage"}
+        before: Training | None = None
+        for number, stage in enumerate(planned):
+            training = stage.begin(self.ground, before)
+            before = training
+            if number < first:
+                continue  # the checkpoint of a later stage holds what this one made
+            # The last one is always trained here, as its checkpoint is the run's.
+            is_last = number == len(planned) - 1
+            if not (is_last or begun[number]):
+                took = self._taken_from_shelf(stage, training)
+                if took is not None:
+                    seconds[stage.key] = took
+                    continue
+            spent = self._trained(stage, training, is_last)
+            if stage.key not in seconds:
+                self._done(stage, training, spent)
+            seconds[stage.key] = spent
+        return {stage.key: seconds.get(stage.key, 0.0) for stage in planned}
+
+    def _shelf(self, stage: Stage) -> Shelf | None:
+        if self.runtime.shelf is None or not stage.is_pretraining:
+            return None
+        return Shelf(self.runtime.shelf, self.data)
+
+    def _taken_from_shelf(self, stage: Stage, training: Training) -> float | None:
+        """The seconds that an equal stage of another run took; None if there is none."""
+        shelf = self._shelf(stage)
+        took = shelf.take(stage.key, training) if shelf else None
+        if shelf and took is not None:
+            self.progress.message(f"{stage.title}: done before, taken from {shelf.folder}")
+            self.folder.log("stage", stage=stage.key, seconds=took, taken_from=str(shelf.folder))
+        return took
+
+    def _trained(self, stage: Stage, training: Training, is_last: bool) -> float:
+        """Train what is left of the stage; its seconds, of all commands."""
+        checkpoint, every = self.folder.checkpoint_of(stage.key), self.runtime.checkpoint_seconds
+        kept = KeptTraining(training, stage.title, checkpoint, self.data, every)
+        self.folder.forget_after(training.step, None if is_last else stage.key)
+
+        def log_epoch(figures: dict[str, Any], categories: Tensor | None) -> None:
+            if categories is not None:
+                figures |= self.score(categories)
+            if is_last:
+                self.folder.log("epoch", **figures)
+            else:
+                self.folder.log("stage_epoch", stage=stage.key, **figures)
+
+        if not kept.run(self.items, self.progress, log_epoch):
+            raise stopped(self.folder)
+        return kept.seconds
+
+    def _done(self, stage: Stage, training: Training, seconds: float) -> None:
+        self.folder.log("stage", stage=stage.key, seconds=seconds)
+        if shelf := self._shelf(stage):
+            shelf.put(stage.key, training, seconds)
 
 
 def stopped(folder: RunFolder) -> Stopped:
@@ -73,26 +111,3 @@ def stopped(folder: RunFolder) -> Stopped:
     return Stopped(
         f"stopped; {folder.path} holds all work so far. The same command goes on from there"
     )
-
-
-def _epoch_log(
-    folder: RunFolder, catalogue: Catalogue, truth: Truth | None, stage: Stage, is_last: bool
-) -> Callable[[dict[str, Any], Tensor | None], None]:
-    """What writes one line of the log; with truth, also the accuracy of the epoch's predictions.
-
-    Those were made on augmented views while the network changed, and are there to show when
-    training goes wrong: the report warns of a fall, and nothing is chosen by them.
-    """
-    unlabelled = torch.from_numpy(catalogue.unlabelled)
-
-    def log_epoch(figures: dict[str, Any], categories: Tensor | None) -> None:
-        if truth is not None and categories is not None:
-            predicted = categories[unlabelled].cpu().numpy()
-            seen = predicted >= 0
-            figures["novel_acc"] = clustering_accuracy(truth.labels[seen], predicted[seen])
-        if is_last:
-            folder.log("epoch", **figures)
-        else:
-            folder.log("stage_epoch", stage=stage.key, **figures)
-
-    return log_epoch

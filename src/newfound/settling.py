@@ -72,8 +72,8 @@ def settles(config: Config, unlabelled: int, epochs: Sequence[Mapping[str, Any]]
     epochs: the figures of training's epochs; of too few to tell it is to.
     """
     churn = last_churn(epochs)
-    has_settled = churn is not None and churn.last <= RESTLESS
-    return may_settle(config, unlabelled) and not has_settled
+    came_to_rest = churn is not None and churn.last <= RESTLESS
+    return may_settle(config, unlabelled) and not came_to_rest
 
 
 def settle(

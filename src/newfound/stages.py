@@ -11,7 +11,7 @@ a copy of the run's. Which rates, drops and decays are whose is said in `docs/me
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -31,12 +31,14 @@ from newfound.baselines.objectives import (
     WarmUp,
 )
 from newfound.baselines.ranking_statistics import widened_head
-from newfound.config import Config, Runtime
+from newfound.config import Config
 from newfound.data.batches import class_balanced_batches
+from newfound.data.catalogue import Catalogue
 from newfound.errors import InputError
+from newfound.job import Job
 from newfound.machine import distributed
 from newfound.models.batch_norm import share_statistics
-from newfound.models.network import Network
+from newfound.models.network import Network, make_network
 from newfound.ours import JointObjective
 from newfound.training.look import Look
 from newfound.training.train import Objective, Optimiser, Training
@@ -59,7 +61,7 @@ class Ground:
     """What all stages of a run stand on.
 
     labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  trainable: rows that training may
-    see.  threshold: of pairs, as `fixed` of `PseudoLabels`.  runtime: whether to compile.
+    see.  threshold: of pairs, as `fixed` of `PseudoLabels`.  compiles: as for `Look`.
     """
 
     network: Network
@@ -68,7 +70,7 @@ class Ground:
     trainable: np.ndarray
     threshold: float | None
     device: torch.device
-    runtime: Runtime = field(default_factory=Runtime)
+    compiles: bool = False
 
     @property
     def labelled(self) -> np.ndarray:
@@ -81,6 +83,22 @@ class Ground:
         """Rows without a label."""
         rows: np.ndarray = self.trainable[self.labels[self.trainable] < 0]
         return rows
+
+
+def ground_of(
+    job: Job, catalogue: Catalogue, threshold: float | None, device: torch.device
+) -> Ground:
+    """A new network for a job, on what can be used of its items."""
+    network = make_network(job.config, len(catalogue.class_names), job.num_novel)
+    return Ground(
+        network,
+        job.config,
+        catalogue.labels,
+        catalogue.trainable,
+        threshold,
+        device,
+        job.runtime.compile,
+    )
 
 
 @dataclass(frozen=True)
@@ -364,7 +382,8 @@ def _fitting_batch(config: Config, items: int) -> int:
             "processes; start fewer"
         )
     fitting = min(config.batch, items)
-    distributed.check_batch(fitting, "--own-batch" if config.own_batch else "--batch")
+    is_own = config.batch == config.own_batch
+    distributed.check_batch(fitting, "--own-batch" if is_own else "--batch")
     return fitting
 
 
@@ -386,7 +405,7 @@ def _training(
     if config.sync_batch_norm and distributed.count() > 1:
         share_statistics(network, ground.device)
     labels = torch.from_numpy(ground.labels).to(ground.device)
-    look = Look(network, config, ground.device, ground.runtime.compile)
+    look = Look(network, config, ground.device, ground.compiles)
     objective = make_objective(look, config, labels)
     return Training(
         network,

@@ -635,10 +635,18 @@ SOUND = [("a", 40, 0.95, "b", 0.93), ("b", 40, 0.95, "c", 0.93), ("c", 40, 0.95,
 
 class TestWarnings:
     def warnings(
-        self, *groups, epochs=(), noun="picture", method="ours", pairs="wta", has_settled=False
+        self,
+        *groups,
+        epochs=(),
+        noun="picture",
+        method="ours",
+        pairs="wta",
+        head_changed_since=False,
     ):
         items = items_of(*groups)
-        return find_warnings(items, ["a", "b", "c"], epochs, noun, method, pairs, has_settled)
+        return find_warnings(
+            items, ["a", "b", "c"], epochs, noun, method, pairs, head_changed_since
+        )
 
     @pytest.mark.parametrize(
         ("pairs", "cure"),
@@ -763,7 +771,7 @@ class TestWarnings:
             for e in range(1, 41)
         ]
         as_left = self.warnings(*SOUND, epochs=epochs)
-        settled = self.warnings(*SOUND, epochs=epochs, has_settled=True)
+        settled = self.warnings(*SOUND, epochs=epochs, head_changed_since=True)
         assert len(as_left) == 3 and "collapsed" in as_left[0] and "fell before" in as_left[2]
         assert len(settled) == 1 and "has settled since" in settled[0]
         assert "settled since" not in as_left[1]

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
+from newfound.blocks import spread
 from newfound.data.folders import other_kind_in_words
 from newfound.data.source import Kind, Marked, UnreadableError, printable, reason_of
 from newfound.data.stored import Stored, stored
@@ -245,7 +246,7 @@ def image_sides(source: ImageSource, sample: int = 64) -> float:
     """
     sides = []
     errors = []
-    for i in _spread(source, sample):
+    for i in spread(len(source), sample).tolist():
         try:
             sides.append(source.shorter_side(i))
         except UnreadableError as error:
@@ -258,15 +259,9 @@ def image_sides(source: ImageSource, sample: int = 64) -> float:
     return float(np.median(sides))
 
 
-def all_grey(source: ImageSource, sample: int = 64) -> bool:
-    """Whether up to `sample` readable images spread over the source have no colour."""
-    return not any(_has_colour(source, i) for i in _spread(source, sample))
-
-
-def _spread(source: ImageSource, sample: int) -> list[int]:
-    """Up to `sample` rows from the first to the last."""
-    rows: list[int] = np.unique(np.linspace(0, len(source) - 1, sample).astype(int)).tolist()
-    return rows
+def all_grey(source: ImageSource) -> bool:
+    """Whether up to 64 readable images spread over the source have no colour."""
+    return not any(_has_colour(source, i) for i in spread(len(source), 64).tolist())
 
 
 def _has_colour(source: ImageSource, i: int) -> bool:

@@ -70,7 +70,6 @@ def _page(folder: RunFolder) -> dict[str, Any]:
         "items": len(items),
         "sure": int((items["confidence"] >= SURE).sum()),
         "sure_from": SURE,
-        "mean_confidence": float(items["confidence"].mean()),
         "comparison": _comparison(
             result, method_in_words(folder.config().method), noun, len(items)
         ),

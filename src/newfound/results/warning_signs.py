@@ -34,7 +34,7 @@ def find_warnings(
     noun: str,
     method: Method = "ours",
     pairs: Pairs = "wta",
-    has_settled: bool = False,
+    head_changed_since: bool = False,
 ) -> list[str]:
     """Sentences that each say what is wrong, with numbers, and what to do; [] if nothing is.
 
@@ -42,17 +42,17 @@ def find_warnings(
     category) and margin (0-1, confidence less the second's).  categories: all C_u names, those
     without members too.  epochs: the log's `epoch` records in order, possibly none.
     noun: what an item is called.  method, pairs: by which they were found; not every cure is one
-    for all.  has_settled: the novel head is no longer what the epochs left (see `settling`),
+    for all.  head_changed_since: the novel head is no longer what the epochs left (see `settling`),
     whose evenness and accuracy then tell nothing of the table.
     """
     return [
         *_nearly_empty(items, categories, noun),
         *_twins(items, categories, noun),
-        *(() if has_settled else _collapse(epochs, method, pairs)),
+        *(() if head_changed_since else _collapse(epochs, method, pairs)),
         *_wrong_pairs(epochs, noun, method),
         *_few_sure(items, noun),
-        *_restless(epochs, noun, method, has_settled),
-        *(() if has_settled else _fallen(epochs, method)),
+        *_restless(epochs, noun, method, head_changed_since),
+        *(() if head_changed_since else _fallen(epochs, method)),
     ]
 
 
@@ -160,14 +160,14 @@ def _few_sure(items: pd.DataFrame, noun: str) -> Iterator[str]:
 
 
 def _restless(
-    epochs: Sequence[Mapping[str, Any]], noun: str, method: Method, has_settled: bool
+    epochs: Sequence[Mapping[str, Any]], noun: str, method: Method, head_changed_since: bool
 ) -> Iterator[str]:
     """Categories that still change at the end, measured over the last tenth of the epochs."""
     churn = last_churn(epochs)
     if churn is None:
         return
     stretch, last, before = churn
-    since = "The novel head has settled since, on the features as they were. " * has_settled
+    since = "The novel head has settled since, on the features as they were. " * head_changed_since
     if last > max(STILL, RISING * before):
         yield (
             f"Training grew restless at its end: in the last {stretch} epochs {last:.1%} of the "

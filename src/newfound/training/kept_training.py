@@ -64,6 +64,10 @@ class KeptTraining:
 
         log_epoch gets each epoch's figures and `Training.categories`, and may add to the
         figures.  Returns False if the user asked to stop, if only at the last step.
+
+        Raises NonFiniteLossError for a loss that is no number, RunFolderError if a checkpoint
+        cannot be written, CompilerError where torch.compile does not work, and InputError for an
+        item that cannot be read any more, with the steps before it kept.
         """
         training = self.training
         shown = epoch_began = self._began = self._saved = time.monotonic()

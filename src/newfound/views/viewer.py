@@ -20,6 +20,9 @@ from newfound.views.spectrogram import (
 
 _Settings = TypeVar("_Settings", Views, Sounds)
 
+_THE_PAPERS = {"sample_rate", "window_seconds", "hop_seconds"}
+"""Of `Sounds`: no run has others."""
+
 
 class Viewer:
     """Makes views as a run's settings say, on one device."""
@@ -68,12 +71,9 @@ class Viewer:
 
 
 def _those_of(kind: type[_Settings], config: Config) -> _Settings:
-    """The settings of this kind, which have the same names in the config, if it has them."""
-    values: dict[str, Any] = {
-        field.name: getattr(config, field.name)
-        for field in fields(kind)
-        if hasattr(config, field.name)
-    }
+    """The settings of this kind, which have the same names in the config."""
+    names = {field.name for field in fields(kind)} - _THE_PAPERS
+    values: dict[str, Any] = {name: getattr(config, name) for name in names}
     return kind(**values)
 
 
