@@ -38,7 +38,7 @@ test-all: setup
 	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/pytest -m ''
 
 test-gpu: setup
-	$(BIN)/pytest -m '' tests/test_cuda.py tests/machine/test_device.py tests/machine/test_memory.py tests/data/test_loader.py
+	$(BIN)/pytest -m '' tests/test_cuda.py tests/machine/test_device.py tests/machine/test_memory.py tests/data/test_image_loader.py
 
 # What it measures: docs/benchmarks.md. For more or less of it: make bench BENCH='--only pairs --full'.
 bench: $(VENV)/.installed-bench

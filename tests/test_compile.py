@@ -11,7 +11,7 @@ from torch._inductor import config as inductor
 from torch._inductor.exc import TritonMissing
 from torch.fx import GraphModule
 
-from newfound.data.loader import CachedPixels
+from newfound.data.image_loader import KeptImages
 from newfound.errors import InputError
 from newfound.models.network import make_network
 from newfound.settings import make_config
@@ -31,7 +31,7 @@ def losses_of(kind: str, compiles: bool, **settings: Any) -> list[float]:
     labels, pixels = np.array([0, 1, -1, -1, 0, 1, -1, -1]), torch.arange(8 * 256) * 7 % 256
     if kind == "images":
         config = tiny_config(**common)
-        items: Any = CachedPixels(pixels.byte().reshape(8, 1, 16, 16))
+        items: Any = KeptImages(pixels.byte().reshape(8, 1, 16, 16))
     else:
         config, items = make_config(**TINY_VIDEOS | common), ClipsInMemory(8, seed=0)
     ground = Ground(

@@ -18,7 +18,7 @@ from newfound.data.opening import open_catalogue
 from newfound.disk.run_folder import RunFolder
 from newfound.dry_run import PROBE, try_out
 from newfound.errors import InputError
-from newfound.job import Job, with_held_out, with_room_on_gpu
+from newfound.job import Job, room_on_gpu_in_words, with_held_out
 from newfound.progress import Progress
 from newfound.run import run
 from newfound.settings import make_config
@@ -173,7 +173,7 @@ def test_kept_items_take_of_the_memory_that_steps_need(
 def test_room_on_a_gpu_is_made_by_keeping_images_elsewhere(photos: Path, tmp_path: Path) -> None:
     wished = {wish: job(photos, tmp_path, **TINY, cache=wish) for wish in ("auto", "memory")}
     cure = "if images are kept on the GPU, give --cache memory to go on; or "
-    assert {wish: with_room_on_gpu(it) for wish, it in wished.items()} == {
+    assert {wish: room_on_gpu_in_words(it) for wish, it in wished.items()} == {
         "auto": cure,
         "memory": "",
     }

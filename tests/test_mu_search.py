@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from newfound.data.loader import CachedPixels
+from newfound.data.image_loader import KeptImages
 from newfound.errors import InputError
 from newfound.mu_search import make_rehearsal, rehearse
 from support.made_images import made_arrays
@@ -42,7 +42,7 @@ def test_three_classes_are_too_few() -> None:
 
 def test_a_rehearsal_scores_the_pretended_items_and_can_be_stopped() -> None:
     pixels, kinds = made_arrays((0, 1, 2, 3), 6)
-    grey = CachedPixels(torch.from_numpy(pixels).float().mean(dim=3).byte()[:, None])
+    grey = KeptImages(torch.from_numpy(pixels).float().mean(dim=3).byte()[:, None])
     rehearsal = make_rehearsal(kinds.astype(np.int64), np.arange(24), 2)
     config = tiny_config(heldout_epochs=2, warmup_epochs=2, epochs=9, batch=64)
     steps = []

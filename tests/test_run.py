@@ -26,7 +26,7 @@ from newfound import threshold
 from newfound.config import Runtime
 from newfound.data.arrays import from_arrays
 from newfound.data.catalogue import Catalogue, Truth
-from newfound.data.loader import CachedPixels
+from newfound.data.image_loader import KeptImages
 from newfound.disk.checkpoint import load_checkpoint
 from newfound.disk.files import write_atomically
 from newfound.disk.run_folder import RunFolder
@@ -411,9 +411,9 @@ def test_a_signal_while_a_trial_of_mu_is_measured_stops_after_it(
 def test_where_a_file_vanishes_the_steps_before_are_kept(
     photos: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = CachedPixels.batches
+    original = KeptImages.batches
 
-    def vanishing(self: CachedPixels, rows: Any, draw: Any = None) -> Iterator[Any]:
+    def vanishing(self: KeptImages, rows: Any, draw: Any = None) -> Iterator[Any]:
         for number, media in enumerate(original(self, rows, draw)):
             if number == step:
                 raise InputError("a.png can no longer be read")
@@ -421,7 +421,7 @@ def test_where_a_file_vanishes_the_steps_before_are_kept(
 
     command = discover_command(photos, tmp_path / "run", checkpoint_seconds=1000)
     with monkeypatch.context() as patched:
-        patched.setattr(CachedPixels, "batches", vanishing)
+        patched.setattr(KeptImages, "batches", vanishing)
         step = 0
         assert newfound(*command) == 2
         assert not (tmp_path / "run" / "checkpoint.pt").exists()  # of no step there is none

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from newfound import mu_search, settling
 from newfound import run as run_module
 from newfound.config import Config
-from newfound.data.loader import CachedPixels
+from newfound.data.image_loader import KeptImages
 from newfound.data.opening import open_catalogue
 from newfound.errors import InputError
 from newfound.models.network import make_network
@@ -281,7 +281,7 @@ def test_so_do_those_of_a_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
     rehearse(
         make_rehearsal(labels, np.arange(16), 2),
         0.5,
-        CachedPixels(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()),
+        KeptImages(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()),
         config,
         torch.device("cpu"),
         lambda _: True,
@@ -411,7 +411,7 @@ def test_what_is_lost_of_a_settled_run_is_made_anew(
 
 def test_a_trial_of_mu_settles_too(monkeypatch: pytest.MonkeyPatch, always_kept: None) -> None:
     pixels, kinds = made_arrays((0, 1, 2, 3), 6)
-    grey = CachedPixels(torch.from_numpy(pixels).float().mean(dim=3).byte()[:, None])
+    grey = KeptImages(torch.from_numpy(pixels).float().mean(dim=3).byte()[:, None])
     rehearsal = make_rehearsal(kinds.astype(np.int64), np.arange(24), 2)
     thresholds = []
 

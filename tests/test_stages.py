@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from newfound.config import Config
-from newfound.data.loader import CachedPixels
+from newfound.data.image_loader import KeptImages
 from newfound.errors import InputError
 from newfound.models.network import Network, make_network
 from newfound.settings import make_config
@@ -31,14 +31,14 @@ AUTHORS = {"epochs": 200, "lr": 0.1, "batch": 4, "own_batch": None, "weight_deca
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def ground(config: Config, held_out: tuple[int, ...] = ()) -> tuple[Ground, CachedPixels]:
+def ground(config: Config, held_out: tuple[int, ...] = ()) -> tuple[Ground, KeptImages]:
     """Two labelled and two unlabelled classes, grey, 16 pixels."""
     pixels, kinds = made_arrays((0, 1, 2, 3), EACH)
     grey = torch.from_numpy(pixels).float().mean(dim=3).byte()[:, None]
     labels = np.where(kinds < 2, kinds, -1)
     rows = np.setdiff1d(np.arange(len(labels)), held_out)
     network = make_network(config, 2, 2)
-    return Ground(network, config, labels, rows, 14.1, torch.device("cpu")), CachedPixels(grey)
+    return Ground(network, config, labels, rows, 14.1, torch.device("cpu")), KeptImages(grey)
 
 
 def begun(**settings: Any) -> dict[str, Training]:

@@ -20,9 +20,9 @@ from newfound.batch import Batch
 from newfound.config import Config, VideoConfig
 from newfound.data.clip_loader import KeptClips, kept_places
 from newfound.data.clips import ClipFiles
+from newfound.data.image_loader import KeptImages
 from newfound.data.images import FileImages
 from newfound.data.items import Draw, Items
-from newfound.data.loader import CachedPixels
 from newfound.data.reading import read_items
 from newfound.machine.cores import choose_workers, compute_threads
 from newfound.training.train import Training
@@ -130,7 +130,7 @@ def kept(config: Config, device: torch.device, count: int, _: Path) -> Items:
     if not isinstance(config, VideoConfig):
         pixels = noise(config, count).pixels
         assert pixels is not None
-        return CachedPixels(pixels.to(device))
+        return KeptImages(pixels.to(device))
     return KeptClips(noise(config, count * len(kept_places(config))).to(device), config)
 
 

@@ -21,7 +21,7 @@ from newfound.data.images import all_grey, image_sides
 from newfound.data.opening import Data, open_catalogue
 from newfound.disk.embedding import read_embedding
 from newfound.disk.out_place import check_apart_from_data
-from newfound.disk.outputs import read_categories, read_items
+from newfound.disk.outputs import read_categories, read_item_table
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, Stopped
 from newfound.job import Job
@@ -49,7 +49,7 @@ class Discovery:
         self.known_: tuple[str, ...] = tuple(header["known"])
         self.categories_: tuple[str, ...] = category_names(header["num_novel"])
         self.result_: dict[str, Any] = folder.result()
-        self._items = read_items(folder)
+        self._items = read_item_table(folder)
 
     def table(self) -> pd.DataFrame:
         """One row per unlabelled item: path, category, confidence, second, margin, x, y, ..."""

@@ -20,21 +20,21 @@ from newfound.blocks import spread
 from newfound.conclusion import rows_to_calibrate_on
 from newfound.config import VideoConfig
 from newfound.data.catalogue import Catalogue
-from newfound.data.folders import other_kind_in_words
+from newfound.data.endings import other_kind_in_words
 from newfound.data.items import Draw
 from newfound.data.reading import bytes_when_kept, clips_tried, read_items
-from newfound.data.room import Room, choose_cache
+from newfound.data.room import Room, choose_room
 from newfound.data.skipped import Skipped, spoilt
 from newfound.errors import InputError
 from newfound.feasible import check_feasible
 from newfound.job import (
     Job,
     decoding_workers,
+    less_memory_in_words,
     missing_in_words,
     resolved,
+    room_on_gpu_in_words,
     with_held_out,
-    with_less_memory,
-    with_room_on_gpu,
 )
 from newfound.machine.cores import compute_threads
 from newfound.machine.device import choose_device, describe, float32_as_such
@@ -62,16 +62,16 @@ def try_out(job: Job, progress: Progress) -> list[str]:
     job = replace(job, catalogue=with_held_out(job, job.catalogue))
     device = choose_device(job.runtime.device)
     job = replace(job, config=resolved(job.config, device))
-    place, bytes_each = _place(job, device)
+    room, bytes_each = _place(job, device)
     with (
-        lack_of_memory_in_words(with_less_memory(job.config), with_room_on_gpu(job)),
+        lack_of_memory_in_words(less_memory_in_words(job.config), room_on_gpu_in_words(job)),
         compute_threads(job.runtime.threads, job.config.width, job.config.px),
         float32_as_such(job.config.precision),
     ):
-        rows, media, skipped, read_seconds = _sample(job, place, device, progress)
+        rows, media, skipped, read_seconds = _sample(job, room, device, progress)
         steps = _Steps(job, rows, media, device)
         progress.stage("Measuring steps", 1)
-        is_beside = place == ("memory" if device.type == "cpu" else "device")
+        is_beside = room == ("memory" if device.type == "cpu" else "device")
         kept = len(job.catalogue) * (bytes_each or 0) * is_beside
         needed, free = kept + steps.memory_needed(), _free_memory(device)
         batch = steps.batch if needed <= free else PROBE
@@ -85,10 +85,10 @@ def try_out(job: Job, progress: Progress) -> list[str]:
         "batch": f"{steps.batch:,} items, each {items}",
         "views": f"{2 * steps.batch:,}, each {steps.view_shapes()}",
         "network": f"{parameters:,} parameters, {job.config.precision}, {hardware}",
-        "decoded items": _kept(place, bytes_each, len(job.catalogue)),
+        "decoded items": _kept(room, bytes_each, len(job.catalogue)),
         "peak memory": f"{_size(peak_memory(device))} while measuring a batch of {batch:,}",
         "a step": f"{step_seconds:.3g} s" + (f", by steps of {PROBE}" if needed > free else ""),
-        "time": _time(job, steps, read_seconds, step_seconds, is_kept=place != "none"),
+        "time": _time(job, steps, read_seconds, step_seconds, is_kept=room != "none"),
     }
     lines = [f"{name:<15}{text}" for name, text in facts.items()]
     lines += [f"warning: {text}" for text in warnings + _too_many_bad(job, skipped)]
@@ -187,11 +187,11 @@ def _place(job: Job, device: torch.device) -> tuple[Room, int | None]:
     bytes_each = bytes_when_kept(job.config)
     if bytes_each is None:
         return "none", None
-    return choose_cache(len(job.catalogue), bytes_each, device, job.runtime.cache), bytes_each
+    return choose_room(len(job.catalogue), bytes_each, device, job.runtime.cache), bytes_each
 
 
 def _sample(
-    job: Job, place: Room, device: torch.device, progress: Progress
+    job: Job, room: Room, device: torch.device, progress: Progress
 ) -> tuple[NDArray[np.int64], Media, list[Skipped], float]:
     """Catalogue rows, what they hold, those that cannot be used, seconds for each.
 
@@ -204,7 +204,7 @@ def _sample(
     progress.stage(f"Reading some of the {source.kind}", len(rows))
     began = time.perf_counter()
     items, skipped = read_items(
-        source, job.config, decoding_workers(job), place, device, progress.follow
+        source, job.config, decoding_workers(job), room, device, progress.follow
     )
     seconds = (time.perf_counter() - began) / len(rows)
     usable = np.delete(rows, [item.index for item in skipped])
@@ -245,11 +245,11 @@ def _counts(job: Job) -> str:
     )
 
 
-def _kept(place: Room, bytes_each: int | None, n_items: int) -> str:
+def _kept(room: Room, bytes_each: int | None, n_items: int) -> str:
     if bytes_each is None:
         return "not kept: clips from anywhere are decoded anew each time (see --places)"
     size = _size(n_items * bytes_each)
-    match place:
+    match room:
         case "none":
             return f"not kept, as they would take {size}: decoded anew each time"
         case "memory":

@@ -37,7 +37,7 @@ def with_held_out(job: Job, catalogue: Catalogue) -> Catalogue:
     return hold_out(catalogue, job.config.held_out, job.config.seed)
 
 
-def with_less_memory(config: Config) -> str:
+def less_memory_in_words(config: Config) -> str:
     """What takes less of it than these settings."""
     return (
         f"give a smaller --batch than {config.batch}, --px than {config.px} or --width than "
@@ -45,7 +45,7 @@ def with_less_memory(config: Config) -> str:
     )
 
 
-def with_room_on_gpu(job: Job) -> str:
+def room_on_gpu_in_words(job: Job) -> str:
     """What makes room there and lets the run go on, "" for nothing."""
     if job.runtime.cache not in ("auto", "device"):
         return ""

@@ -21,8 +21,9 @@ from newfound.data.naming import row_names
 from newfound.data.one_pass import OnePass
 from newfound.data.opening import files_in
 from newfound.data.shard_names import are_shards
-from newfound.data.source import Kind, printable
+from newfound.data.source import Kind
 from newfound.data.texts import Texts
+from newfound.data.words import printable
 from newfound.disk.out_place import check_apart_from
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, Stopped

@@ -15,10 +15,10 @@ from newfound.conclusion import Finding, conclude, rows_to_calibrate_on
 from newfound.config import VideoConfig
 from newfound.data.catalogue import Catalogue, Truth, drop
 from newfound.data.decoding import is_of_a_lost_worker, lost_worker_in_words
-from newfound.data.folders import some
 from newfound.data.items import Items
 from newfound.data.reading import read_items
 from newfound.data.skipped import check_share_bad
+from newfound.data.words import some
 from newfound.disk.files import write_csv
 from newfound.disk.outputs import lost_output
 from newfound.disk.run_folder import RunFolder
@@ -27,11 +27,11 @@ from newfound.feasible import check_feasible
 from newfound.job import (
     Job,
     decoding_workers,
+    less_memory_in_words,
     missing_in_words,
     resolved,
+    room_on_gpu_in_words,
     with_held_out,
-    with_less_memory,
-    with_room_on_gpu,
 )
 from newfound.machine import distributed
 from newfound.machine.cores import compute_threads
@@ -101,7 +101,7 @@ def _work_until_stopped(job: Job, device: torch.device, progress: Progress) -> N
     try:
         with (
             terminated_as_by_ctrl_c(),
-            lack_of_memory_in_words(with_less_memory(job.config), with_room_on_gpu(job)),
+            lack_of_memory_in_words(less_memory_in_words(job.config), room_on_gpu_in_words(job)),
         ):
             _work(job, device, progress)
     except KeyboardInterrupt:

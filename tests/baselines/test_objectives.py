@@ -26,7 +26,7 @@ from newfound.baselines.objectives import (
     WarmUp,
 )
 from newfound.batch import Batch, Media, Outputs
-from newfound.data.loader import CachedPixels
+from newfound.data.image_loader import KeptImages
 from newfound.models.network import make_network
 from newfound.settings import make_config
 from newfound.stages import Ground, begin_labels_alone, stages
@@ -45,14 +45,14 @@ MIXED = [0, 2, 7, 13, 15, 16, 18, 23]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def problem() -> tuple[CachedPixels, np.ndarray]:
+def problem() -> tuple[KeptImages, np.ndarray]:
     """Two labelled and two unlabelled classes, grey, 16 pixels, six of each."""
     pixels, kinds = made_arrays((0, 1, 2, 3), EACH)
     grey = torch.from_numpy(pixels).float().mean(dim=3).byte()[:, None]
-    return CachedPixels(grey), np.where(kinds < 2, kinds, -1)
+    return KeptImages(grey), np.where(kinds < 2, kinds, -1)
 
 
-def stage(key: str, trained: bool = True, **settings: Any) -> tuple[Training, CachedPixels]:
+def stage(key: str, trained: bool = True, **settings: Any) -> tuple[Training, KeptImages]:
     """A stage about to begin; those before it are trained, or only begun."""
     config = tiny_config(**{"epochs": 4, "batch": 8} | settings)
     items, labels = problem()
@@ -70,7 +70,7 @@ def stage(key: str, trained: bool = True, **settings: Any) -> tuple[Training, Ca
     return before, items
 
 
-def batch_of(training: Training, items: CachedPixels, rows: list[int]) -> Batch:
+def batch_of(training: Training, items: KeptImages, rows: list[int]) -> Batch:
     index = torch.tensor(rows)
     return Batch(Media(items.pixels[index]), training.labels[index], index)
 
@@ -421,7 +421,7 @@ def test_the_losses_are_given_hard_answers() -> None:
 # ---- deep transfer clustering ---------------------------------------------------------------
 
 
-def answers(training: Training, items: CachedPixels) -> tuple[np.ndarray, Tensor]:
+def answers(training: Training, items: KeptImages) -> tuple[np.ndarray, Tensor]:
     """Features, and the probabilities of phi_u, of the unlabelled items without augmentation."""
     plain = training.objective.look.viewer.plain(Media(items.pixels[12:]))
     with torch.no_grad():
@@ -456,7 +456,7 @@ def test_the_warm_up_begins_with_k_means_of_the_pca() -> None:
     assert not torch.equal(centres.detach(), torch.from_numpy(fitted))
 
 
-def clustering(variant: str, epochs: int = 4, **changed: Any) -> tuple[Training, CachedPixels]:
+def clustering(variant: str, epochs: int = 4, **changed: Any) -> tuple[Training, KeptImages]:
     """The last stage, of so many epochs, after the warm-up."""
     settings = {"method": "dtc", "pretraining": "labels", "dtc_variant": variant}
     own = {"own_epochs": 2 * epochs, "ramp_length": 1.0}

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from newfound.baselines.ranking_statistics import (
     RankingStatisticsLosses,
-    consistency,
-    joint_loss,
     pseudo_label_loss,
+    rs_consistency,
+    rs_loss,
     widened_head,
 )
 from newfound.objective.pairs import same_top
@@ -67,7 +67,7 @@ def test_each_term_is_autonovels(
     positive = some_pairs(len(labels))
 
     def fast(known: Tensor, novel: Tensor) -> Tensor:
-        losses = joint_loss(
+        losses = rs_loss(
             known,
             novel,
             torch.tensor(labels),
@@ -89,7 +89,7 @@ def test_each_term_is_autonovels(
 def test_labels_teach_by_the_first_view_alone() -> None:
     known, novel = normal(4, KNOWN, seed=0).requires_grad_(), normal(4, NOVEL, seed=1)
     labels = torch.tensor([0, -1])
-    ce = joint_loss(known, novel, labels, some_pairs(2), consistency_weight=W).ce
+    ce = rs_loss(known, novel, labels, some_pairs(2), consistency_weight=W).ce
     (gradient,) = gradients_of(ce, known)
     assert gradient[0].abs().sum() > 0
     assert gradient[1:].abs().sum() == 0
@@ -98,7 +98,7 @@ def test_labels_teach_by_the_first_view_alone() -> None:
 def test_both_heads_are_kept_consistent_on_all_items() -> None:
     """Where Eq. 9 asks of a labelled item phi_l alone and of an unlabelled one phi_u alone."""
     known, novel = (normal(4, size, seed=size).requires_grad_() for size in (KNOWN, NOVEL))
-    mse = joint_loss(known, novel, torch.tensor([0, -1]), some_pairs(2), consistency_weight=W).mse
+    mse = rs_loss(known, novel, torch.tensor([0, -1]), some_pairs(2), consistency_weight=W).mse
     for gradient in gradients_of(mse, known, novel):
         assert (gradient.abs().sum(dim=1) > 0).all()
 
@@ -108,7 +108,7 @@ def test_consistency_is_a_mean_over_elements(classes: int) -> None:
     """Views sure of two different classes: 1 + 1, over C elements each."""
     logits = torch.zeros(2, classes)
     logits[0, 0] = logits[1, 1] = 1000
-    assert consistency(logits).item() == pytest.approx(2 / classes)
+    assert rs_consistency(logits).item() == pytest.approx(2 / classes)
 
 
 def test_pairs_depend_only_on_the_set_of_the_top_features() -> None:

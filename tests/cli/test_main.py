@@ -18,7 +18,7 @@ from PIL import Image
 
 import newfound as package
 from newfound.cli import main as cli
-from newfound.data.source import printable
+from newfound.data.words import printable
 from newfound.disk.run_folder import RunFolder
 from support.made_images import CLASSES, made_image, make_folder, save_images
 from support.made_shards import shard, write_shards

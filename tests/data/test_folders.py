@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from newfound.data.folders import files_below, list_folder, other_kind_in_words
+from newfound.data.endings import other_kind_in_words
+from newfound.data.folders import files_below, list_folder
 from newfound.data.source import Kind
 from newfound.errors import InputError
 from support.made_trees import make_tree

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from newfound.config import VideoConfig
-from newfound.data import file_status, known_readable, loader
+from newfound.data import file_status, image_loader, known_readable
 from newfound.data.clip_loader import read_clips
 from newfound.data.clips import Clip, ClipFiles
+from newfound.data.image_loader import read_images
 from newfound.data.images import FileImages, ImageSource
 from newfound.data.known_readable import KnownReadable
-from newfound.data.loader import read_images
 from newfound.data.skipped import Skipped
 from newfound.settings import make_config
 from support.made_videos import Picture, Sound, steady, tone, write_video
@@ -38,13 +38,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the images that are decoded to know whether they can be."""
     names: list[str] = []
-    really = loader.check_all
+    really = image_loader.check_all
 
     def note(source: ImageSource, *settings: int) -> list[Skipped]:
         names.extend(Path(source.name(row)).stem for row in range(len(source)))
         return really(source, *settings)
 
-    monkeypatch.setattr(loader, "check_all", note)
+    monkeypatch.setattr(image_loader, "check_all", note)
     return names
 
 
@@ -87,7 +87,7 @@ def test_only_the_doubtful_are_decoded(tmp_path: Path, checked: list[str]) -> No
 def test_reasons_and_rows_are_those_of_a_whole_check(tmp_path: Path, checked: list[str]) -> None:
     source = images(tmp_path / "d", bad=(0, 3, 7))
     settings = (source, PX, 1, 0, "none", torch.device("cpu"))
-    whole = loader.check_all(source, PX, 1, 0)
+    whole = image_loader.check_all(source, PX, 1, 0)
     assert read_images(*settings)[1] == read_images(*settings)[1] == whole
     assert [bad.reason for bad in whole] == ["not an image that Pillow reads"] * 3
 

@@ -15,7 +15,7 @@ from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
 from newfound.data.manifest import Listed, read_manifest
 from newfound.data.opening import open_catalogue
-from newfound.data.source import printable
+from newfound.data.words import printable
 from newfound.errors import InputError
 
 HEADER = "path,label,start_seconds,end_seconds"

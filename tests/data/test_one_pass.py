@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from newfound.data.clips import ClipFiles
+from newfound.data.image_loader import decode_all
 from newfound.data.images import ArrayImages, FileImages
-from newfound.data.loader import decode_all
 from newfound.data.one_pass import OnePass
 from newfound.data.reading import read_items
 from newfound.settings import make_config

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from newfound.data import room
-from newfound.data.room import choose_cache
+from newfound.data.room import choose_room
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -30,4 +30,4 @@ def test_the_cache_is_where_it_fits_or_where_it_is_wished(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000 * 10, 0))
     monkeypatch.setattr(room, "free_memory", lambda: 10_000 * 10)
-    assert choose_cache(n_items, 10, device, wish) == expected
+    assert choose_room(n_items, 10, device, wish) == expected

@@ -28,8 +28,8 @@ from newfound.data.catalogue import check_counts
 from newfound.data.clip_loader import ClipDecoding, Place
 from newfound.data.clips import Clip, ClipFiles, ClipShape
 from newfound.data.decoding import Decoding, decoded
+from newfound.data.image_loader import ImageDecoding, decode_all
 from newfound.data.images import ArrayImages, FileImages
-from newfound.data.loader import ImageDecoding, decode_all
 from newfound.data.opening import files_in, open_catalogue
 from newfound.data.shard_names import are_shards, shard_addresses
 from newfound.data.shards import Shards, read_shards

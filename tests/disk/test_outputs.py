@@ -13,7 +13,7 @@ from newfound.disk.outputs import (
     SKIPPED,
     lost_output,
     read_categories,
-    read_items,
+    read_item_table,
     read_skipped,
     read_thumbnails,
 )
@@ -53,7 +53,7 @@ def empty(path: Path) -> None:
 
 def test_of_a_whole_run_nothing_is_lost(folder: RunFolder) -> None:
     assert lost_output(folder) is None
-    assert tuple(read_items(folder).columns) == ITEMS
+    assert tuple(read_item_table(folder).columns) == ITEMS
     assert tuple(read_categories(folder).columns) == CATEGORIES
     assert tuple(read_skipped(folder).columns) == SKIPPED
     assert read_thumbnails(folder).keys() >= {"row", "pixels"}
@@ -76,10 +76,10 @@ def test_a_lost_part_of_the_embedding_is_noticed(folder: RunFolder) -> None:
 
 
 def test_a_table_without_a_column_is_lost(folder: RunFolder) -> None:
-    read_items(folder).drop(columns="second").to_parquet(folder.items)
+    read_item_table(folder).drop(columns="second").to_parquet(folder.items)
     assert lost_output(folder) == folder.items
     with pytest.raises(RunFolderError, match=r"lacks second\. Delete it, if it is there"):
-        read_items(folder)
+        read_item_table(folder)
     pd.read_csv(folder.categories).drop(columns="size").to_csv(folder.categories, index=False)
     with pytest.raises(RunFolderError, match=r"lacks size\. Delete it, if it is there"):
         read_categories(folder)

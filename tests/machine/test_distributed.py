@@ -25,11 +25,11 @@ from newfound.baselines import deep_transfer_clustering
 from newfound.baselines.deep_transfer_clustering import initial_centres
 from newfound.cli.main import run_command_line
 from newfound.config import VideoConfig
-from newfound.data import loader, room
+from newfound.data import image_loader, room
 from newfound.data.clip_loader import read_clips
 from newfound.data.clips import ClipFiles
+from newfound.data.image_loader import KeptImages, read_images
 from newfound.data.images import FileImages
-from newfound.data.loader import CachedPixels, read_images
 from newfound.data.source import UnreadableError
 from newfound.disk.files import write_text
 from newfound.errors import InputError, StoreError
@@ -84,13 +84,13 @@ def noisy(kinds: np.ndarray) -> np.ndarray:
     return (noise + 55 * stripes).astype(np.uint8)
 
 
-def image_ground(**settings: Any) -> tuple[Ground, CachedPixels]:
+def image_ground(**settings: Any) -> tuple[Ground, KeptImages]:
     kinds = np.repeat(np.arange(4), 8)
     labels = np.where(kinds < 2, kinds, -1)
     config = tiny_config(**GENTLY | settings)
     network = make_network(config, 2, 2)
     rows = np.arange(len(labels))
-    return Ground(network, config, labels, rows, 14.1, torch.device("cpu")), CachedPixels(
+    return Ground(network, config, labels, rows, 14.1, torch.device("cpu")), KeptImages(
         torch.from_numpy(noisy(kinds))[:, None]
     )
 
@@ -608,7 +608,7 @@ def test_a_stage_of_too_few_items_to_share_is_refused(tmp_path: Path) -> None:
 def test_items_are_kept_where_all_processes_have_room(tmp_path: Path) -> None:
     def choose() -> str:
         room.free_memory = lambda: 10**6 if distributed.rank() == 0 else 10
-        return room.choose_cache(100, 100, torch.device("cpu"), "auto")
+        return room.choose_room(100, 100, torch.device("cpu"), "auto")
 
     assert in_processes(2, tmp_path, choose) == ["none"] * 2
 
@@ -688,7 +688,7 @@ def test_what_all_are_told_of_is_told_once(
 ) -> None:
     """By the second in its share of the images, by the writer at the end."""
     command = discover_command(made_data(tmp_path / "data"), tmp_path / "run", **GENTLY)
-    check_all = loader.check_all
+    check_all = image_loader.check_all
 
     def work() -> int:
         def unanswered(*given: Any) -> Any:
@@ -700,7 +700,7 @@ def test_what_all_are_told_of_is_told_once(
             raise MemoryError("full")
 
         if where == "share":
-            loader.check_all = unanswered
+            image_loader.check_all = unanswered
         else:
             run_module.conclude = full
         return newfound(*command, "--cache", "none")

@@ -15,8 +15,8 @@ from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError
 from newfound.reproduce import datasets
 from newfound.reproduce.datasets import DATA_SETS, Scale
-from newfound.reproduce.page import write_page
 from newfound.reproduce.protocols import open_class_folders
+from newfound.reproduce.results_page import write_page
 from newfound.reproduce.rows import TABLES
 from newfound.run import conclude
 from newfound.training.train import Training

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from newfound.batch import Media
 from newfound.config import VideoConfig
+from newfound.data.image_loader import KeptImages
 from newfound.data.items import Draw
-from newfound.data.loader import CachedPixels
 from newfound.errors import NonFiniteLossError
 from newfound.models.heads import NearestCentre
 from newfound.models.network import Network, make_network
@@ -197,7 +197,7 @@ def test_nothing_asked_is_nothing_answered(network: Network) -> None:
 def test_an_image_is_its_own_mean() -> None:
     config = tiny_config()
     network = make_network(config, 2, 3)
-    images = CachedPixels(torch.arange(5 * 16 * 16).reshape(5, 1, 16, 16).byte())
+    images = KeptImages(torch.arange(5 * 16 * 16).reshape(5, 1, 16, 16).byte())
     answers = ask(network, images, np.array([3, 1]), config=config, device=CPU)
     with torch.no_grad():
         outputs = network(Viewer(config, CPU).plain(Media(images.pixels[[3, 1]])))

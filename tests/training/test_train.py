@@ -11,7 +11,7 @@ import torch
 from benchmarks.trainings import noise
 from newfound.batch import Batch, Media, Seen
 from newfound.config import Config
-from newfound.data.loader import CachedPixels
+from newfound.data.image_loader import KeptImages
 from newfound.errors import NonFiniteLossError
 from newfound.models.network import make_network
 from newfound.settings import make_config
@@ -29,11 +29,11 @@ from support.small_run import EVERY_STAGE, TINY_VIDEOS, one_thread, tiny_config
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def problem(each: int = 8) -> tuple[CachedPixels, np.ndarray]:
+def problem(each: int = 8) -> tuple[KeptImages, np.ndarray]:
     """Two labelled and two unlabelled classes, grey, 16 pixels."""
     pixels, kinds = made_arrays((0, 1, 2, 3), each)
     grey = torch.from_numpy(pixels).float().mean(dim=3).byte()[:, None]
-    return CachedPixels(grey), np.where(kinds < 2, kinds, -1)
+    return KeptImages(grey), np.where(kinds < 2, kinds, -1)
 
 
 def training(labels: np.ndarray, config: Config, mu: float | None = 14.1) -> Training:

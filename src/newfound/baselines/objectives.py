@@ -15,7 +15,7 @@ from newfound.baselines import constrained_clustering, deep_transfer_clustering,
 from newfound.baselines.ranking_statistics import (
     PSEUDO_LABEL_WEIGHT,
     RankingStatisticsLosses,
-    joint_loss,
+    rs_loss,
 )
 from newfound.batch import UNLABELLED, Batch, Media, Outputs, Seen
 from newfound.config import Config
@@ -132,7 +132,7 @@ class RankingStatistics(PairwiseObjective):
         self, outputs: Outputs, labels: Tensor, positive: Tensor, omega: float
     ) -> dict[str, Tensor]:
         """RS's loss, or that of RS w/ LL, and its terms."""
-        losses = joint_loss(
+        losses = rs_loss(
             outputs.known,
             outputs.novel,
             labels,

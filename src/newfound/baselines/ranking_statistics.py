@@ -50,7 +50,7 @@ class RankingStatisticsLosses(NamedTuple):
     pseudo_label: Tensor
 
 
-def joint_loss(
+def rs_loss(
     known: Tensor,
     novel: Tensor,
     labels: Tensor,
@@ -70,7 +70,7 @@ def joint_loss(
     ce = cross_entropy(known[: len(labels)], labels)
     p, q = novel.softmax(dim=1).chunk(2)
     bce = pairwise_bce(p, q, positive, unlabelled)
-    mse = consistency(known) + consistency(novel)
+    mse = rs_consistency(known) + rs_consistency(novel)
     total = ce + bce + consistency_weight * mse
     pseudo_label = torch.zeros_like(ce)
     if pseudo_label_weight is not None:
@@ -79,7 +79,7 @@ def joint_loss(
     return RankingStatisticsLosses(total, ce, bce, mse, pseudo_label)
 
 
-def consistency(logits: Tensor) -> Tensor:
+def rs_consistency(logits: Tensor) -> Tensor:
     """Mean over N C elements of the squared difference between two views' probabilities.
 
     logits: (2N, C), rows [view 0 | view 1]; both are taught.  Returns 0-d.

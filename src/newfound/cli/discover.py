@@ -9,7 +9,15 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
 from newfound.cli.finished import print_summary
-from newfound.cli.flags import Call, Opened, Problem, check_kind, defaults_of, flags_of, open_named
+from newfound.cli.flags import (
+    Call,
+    Opened,
+    ProblemFlags,
+    check_kind,
+    defaults_of,
+    flags_of,
+    open_named,
+)
 from newfound.config import Runtime
 from newfound.discovery import choose_preset, load
 from newfound.disk.run_folder import RunFolder
@@ -22,7 +30,7 @@ from newfound.settings import complete_config, make_runtime
 
 
 @dataclass(frozen=True)
-class Task(Problem):
+class Task(ProblemFlags):
     """What is to be discovered, and in which way."""
 
     compare_labelled_only: bool = False

@@ -26,7 +26,7 @@ Opened = tuple[Catalogue, Truth | None]
 
 
 @dataclass(frozen=True)
-class Problem:
+class ProblemFlags:
     """What is to be discovered, in which data."""
 
     num_novel: int
@@ -43,7 +43,7 @@ class Problem:
     unlabelled and scored at the end"""
 
 
-def open_named(data: str | None, problem: Problem, quiet: bool, **more: Any) -> Opened:
+def open_named(data: str | None, problem: ProblemFlags, quiet: bool, **more: Any) -> Opened:
     """The data that a command line names; the reading of new shards is shown.
 
     more: for `open_catalogue`.  Raises InputError as that does, and for an --out among the data.

@@ -15,9 +15,9 @@ from newfound.errors import InputError
 from newfound.progress import Progress
 from newfound.reproduce.datasets import ScaleName, find_data_set
 from newfound.reproduce.listing import listing
-from newfound.reproduce.page import write_page
+from newfound.reproduce.measured import displayed
 from newfound.reproduce.plan import make_plan
-from newfound.reproduce.results import displayed
+from newfound.reproduce.results_page import write_page
 from newfound.reproduce.rows import TABLES
 from newfound.reproduce.rows import Table as PaperTable
 from newfound.reproduce.runner import reproduce

@@ -11,7 +11,15 @@ from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
-from newfound.cli.flags import Call, Opened, Problem, check_kind, defaults_of, flags_of, open_named
+from newfound.cli.flags import (
+    Call,
+    Opened,
+    ProblemFlags,
+    check_kind,
+    defaults_of,
+    flags_of,
+    open_named,
+)
 from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue
 from newfound.data.rehearsal import pretend
@@ -20,7 +28,7 @@ from newfound.presets import PRESETS
 from newfound.progress import Progress
 from newfound.settings import make_runtime
 from newfound.tune import TUNED, Candidates, Tuning, tune
-from newfound.tuning_curve import curve_table, write_curves
+from newfound.tuning_files import curve_table, write_curves
 
 _OF_BASELINES = [name for name in Config.model_fields if name.startswith(("own_", "weak_"))]
 _OF_OTHER_PAIRS = ("pairs", "cosine_threshold", "rank_top", "heldout_epochs")
@@ -29,7 +37,7 @@ _NOT_ASKED = (*TUNED, "method", "pretraining", "dtc_variant", *_OF_BASELINES, *_
 
 
 @dataclass(frozen=True)
-class TuneTask(Problem):
+class TuneTask(ProblemFlags):
     """What settings are to be chosen for."""
 
     out: Path

@@ -15,7 +15,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from newfound.data.index import SETTLED_SECONDS
-from newfound.data.source import printable
+from newfound.data.words import printable
 from newfound.errors import InputError, StoreError
 
 _SECONDS_TO_WAIT = (1.0, 5.0)  # before something is asked for once more

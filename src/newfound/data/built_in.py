@@ -13,9 +13,9 @@ from newfound.data.digits import placed_digits
 from newfound.data.images import ArrayImages
 from newfound.data.naming import row_names, unique_names
 from newfound.data.paths import existing
-from newfound.data.source import printable
 from newfound.data.texts import Texts
 from newfound.data.video_protocols import PROTOCOLS, read_protocol
+from newfound.data.words import printable
 from newfound.errors import InputError
 
 _CIFAR_KNOWN = {"cifar10": 5, "cifar100": 80}  # section 4: the other 5 and 20 are novel

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from newfound.batch import UNLABELLED
 from newfound.data.clips import ClipFiles
-from newfound.data.folders import other_kind_in_words, some
+from newfound.data.endings import other_kind_in_words
 from newfound.data.images import ImageSource
 from newfound.data.layouts import LAYOUTS
 from newfound.data.texts import Texts
+from newfound.data.words import some
 from newfound.errors import InputError
 from newfound.presets import PRESETS, QUICK
 

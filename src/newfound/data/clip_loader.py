@@ -25,7 +25,7 @@ from newfound.data.decoding import AHEAD, Bad, Chunk, Decoding, decoded, usable
 from newfound.data.index import About
 from newfound.data.items import Draw, Items
 from newfound.data.known_readable import KnownReadable
-from newfound.data.room import Room, choose_cache
+from newfound.data.room import Room, choose_room
 from newfound.data.skipped import Skipped, without_unusable
 from newfound.data.sound import SAMPLE_RATE
 from newfound.data.source import OnProgress, UnreadableError
@@ -174,7 +174,7 @@ def read_clips(
     shape, at = clip_shape(config), tried_places(config)
     room: Room = "none"
     if config.places is not None:
-        room = choose_cache(len(source), len(at) * bytes_per_clip(shape), device, cache)
+        room = choose_room(len(source), len(at) * bytes_per_clip(shape), device, cache)
 
     def looked_at(part: ClipFiles, skipped: list[Skipped]) -> Iterator[Media]:
         """The clips of each usable video; the others are added to `skipped`."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from newfound.batch import Media
-from newfound.data.folders import some
+from newfound.data.words import some
 from newfound.errors import LocalError, StoreError
 from newfound.machine.interrupt import blocked, signals_held
 

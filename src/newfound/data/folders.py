@@ -3,33 +3,21 @@
 import os
 from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 
-from newfound.data.source import Kind, printable
+from newfound.data.endings import has_image_ending
 from newfound.data.texts import Texts, column, decoded
+from newfound.data.words import printable, some
 from newfound.errors import InputError
 
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
-
-VIDEO_ENDINGS = {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
-VIDEO_ENDINGS |= {".mts", ".ogv", ".ts", ".webm", ".wmv"}
-"""What the names of videos end in, in any case."""
-
-DOCUMENT_ENDINGS = {".txt", ".md", ".rst", ".rtf", ".log", ".nfo", ".html", ".htm", ".tex", ".pdf"}
-DOCUMENT_ENDINGS |= {".doc", ".docx", ".odt", ".xls", ".xlsx", ".ods", ".ppt", ".pptx", ".odp"}
-DOCUMENT_ENDINGS |= {".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".ini"}
-DOCUMENT_ENDINGS |= {".xmp", ".aae", ".srt", ".vtt", ".npy", ".npz", ".parquet", ".py", ".ipynb"}
-DOCUMENT_ENDINGS |= {".zip", ".gz", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz", ".sh", ".db"}
-"""Of what lies among images and videos, and nobody takes for one of them."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +62,7 @@ def class_folders(folder: Path) -> list[Path]:
     listing = list_folder(str(folder))
     folders = _folders_of(listing, folder)
     names = {*decoded(listing.files), *listing.links} - {path.name for path in folders}
-    loose = [printable(name) for name in sorted(names) if _has_image_ending(name)]
+    loose = [printable(name) for name in sorted(names) if has_image_ending(name)]
     if loose:
         raise InputError(
             f"{printable(str(folder))!r} holds images outside its class folders: "
@@ -132,30 +120,6 @@ class _Folder(NamedTuple):
     real: str | None
 
 
-def some(names: Sequence[str]) -> str:
-    """The first few names, quoted, and how many there are more."""
-    shown = ", ".join(repr(name) for name in names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
-
-
-def is_document(name: str) -> bool:
-    """Whether a file is by its ending one of `DOCUMENT_ENDINGS`."""
-    return Path(name).suffix.lower() in DOCUMENT_ENDINGS
-
-
-def other_kind_in_words(names: Iterable[str], kind: Kind) -> str:
-    """A hint to add to an error if most files, by their endings, are images where videos are read,
-    or the other way round; else "".
-    """
-    names = list(names)
-    other: Kind = "videos" if kind == "images" else "images"
-    has_its_ending = _has_video_ending if other == "videos" else _has_image_ending
-    if 2 * sum(map(has_its_ending, names)) <= len(names):
-        return ""
-    preset = "videos" if other == "videos" else "auto"
-    return f"; these look like {other}: newfound discover {other} (in Python preset={preset!r})"
-
-
 _Run = tuple[str, str, pa.LargeBinaryArray]
 """The first path, the folder with a slash, and the names of files that follow one another."""
 
@@ -197,21 +161,3 @@ def _folders_of(listing: Listing, folder: Path) -> list[Path]:
 def _leads_to_folder(link: str) -> bool:
     """False for a link that leads nowhere or to itself."""
     return os.path.isdir(link)  # noqa: PTH112 - a million links may be asked
-
-
-def has_media_ending(name: str) -> bool:
-    """Whether a file is called like an image or a video."""
-    return _has_image_ending(name) or _has_video_ending(name)
-
-
-def _has_image_ending(name: str) -> bool:
-    return Path(name).suffix.lower() in _image_endings()
-
-
-@cache
-def _image_endings() -> frozenset[str]:
-    return frozenset(Image.registered_extensions().keys() - VIDEO_ENDINGS)
-
-
-def _has_video_ending(name: str) -> bool:
-    return Path(name).suffix.lower() in VIDEO_ENDINGS

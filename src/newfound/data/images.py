@@ -15,9 +15,10 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from newfound.blocks import spread
-from newfound.data.folders import other_kind_in_words
-from newfound.data.source import Kind, Marked, UnreadableError, printable, reason_of
+from newfound.data.endings import other_kind_in_words
+from newfound.data.source import Kind, Marked, UnreadableError
 from newfound.data.stored import Stored, stored
+from newfound.data.words import printable, reason_of
 from newfound.errors import InputError, StoreError
 
 MAX_PIXELS = 178_956_970

@@ -15,9 +15,8 @@ from pandas.errors import ParserError, ParserWarning
 
 from newfound.batch import UNLABELLED, UNLABELLED_AS_TEXT
 from newfound.data.file_status import are_absent
-from newfound.data.folders import some
-from newfound.data.source import printable
 from newfound.data.texts import Texts, column
+from newfound.data.words import printable, some
 from newfound.errors import InputError
 
 _ROWS_AT_ONCE = 65_536

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newfound.data.addresses import common_folder, is_remote, read_part
-from newfound.data.source import printable
 from newfound.data.stored import open_regular
 from newfound.data.texts import Texts
+from newfound.data.words import printable
 from newfound.errors import InputError
 
 MAX_BYTES = 2**30

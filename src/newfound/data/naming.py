@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newfound.data.folders import beginning_of
-from newfound.data.source import printable
 from newfound.data.texts import Texts
+from newfound.data.words import printable
 
 
 def unique_names(paths: Texts) -> Texts:

@@ -9,8 +9,8 @@ from newfound.data.catalogue import Source
 from newfound.data.clip_loader import CENTRE, ClipDecoding, Place, clip_shape, left_out
 from newfound.data.clips import ClipFiles, evenly
 from newfound.data.decoding import AHEAD, Chunk, Decoding, decoded
+from newfound.data.image_loader import ImageDecoding, image_requests
 from newfound.data.images import ImageSource
-from newfound.data.loader import ImageDecoding, image_requests
 from newfound.data.skipped import Skipped
 from newfound.data.source import OnProgress
 

@@ -21,13 +21,8 @@ from newfound.data.catalogue import (
     split_classes,
 )
 from newfound.data.clips import ClipFiles
-from newfound.data.folders import (
-    class_folders,
-    files_below,
-    folders_in,
-    other_kind_in_words,
-    some,
-)
+from newfound.data.endings import other_kind_in_words
+from newfound.data.folders import class_folders, files_below, folders_in
 from newfound.data.images import FileImages
 from newfound.data.index import Listings
 from newfound.data.labels import numbered
@@ -37,8 +32,9 @@ from newfound.data.naming import names_below, unique_names
 from newfound.data.paths import existing
 from newfound.data.shard_names import are_shards
 from newfound.data.shards import Shards, read_shards
-from newfound.data.source import Kind, OnProgress, printable
+from newfound.data.source import Kind, OnProgress
 from newfound.data.texts import Texts
+from newfound.data.words import printable, some
 from newfound.errors import InputError
 
 _FILES: dict[Kind, type[FileImages] | type[ClipFiles]] = {

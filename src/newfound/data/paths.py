@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from newfound.data.layouts import BUILT_IN
-from newfound.data.source import Kind, printable
+from newfound.data.source import Kind
+from newfound.data.words import printable
 from newfound.errors import InputError
 
 

@@ -12,9 +12,9 @@ from newfound.data.clip_loader import (
     tried_places,
 )
 from newfound.data.clips import ClipFiles
+from newfound.data.image_loader import read_images
 from newfound.data.images import decode_side
 from newfound.data.items import Items
-from newfound.data.loader import read_images
 from newfound.data.skipped import Skipped
 from newfound.data.source import OnProgress
 

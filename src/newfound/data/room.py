@@ -13,7 +13,7 @@ Room = Literal["device", "memory", "none"]
 """Where decoded items are kept."""
 
 
-def choose_cache(
+def choose_room(
     n_items: int,
     bytes_per_item: int,
     device: torch.device,

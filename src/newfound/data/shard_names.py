@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from newfound.data.addresses import as_shown, errors_in_words, is_remote, opened, without_query
-from newfound.data.folders import has_media_ending
+from newfound.data.endings import has_media_ending
 from newfound.errors import InputError
 
 MAX_SHARDS = 1_000_000

@@ -32,12 +32,13 @@ from newfound.data.addresses import (
     open_file,
     stamp_of,
 )
-from newfound.data.folders import VIDEO_ENDINGS
+from newfound.data.endings import VIDEO_ENDINGS
 from newfound.data.index import About, keep_table, read_table
 from newfound.data.members import Members
 from newfound.data.shard_names import UNPACK, shard_addresses
-from newfound.data.source import Kind, OnProgress, printable
+from newfound.data.source import Kind, OnProgress
 from newfound.data.texts import BYTES, Texts, column, decoded
+from newfound.data.words import printable
 from newfound.errors import InputError
 
 _IMAGE_ENDINGS = {"avif", "bmp", "gif", "jfif", "jp2", "jpeg", "jpg", "webp"}

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from newfound.data.folders import is_document, other_kind_in_words
+from newfound.data.endings import is_document, other_kind_in_words
 from newfound.data.known_readable import KnownReadable
 from newfound.data.source import Kind, Marked
 from newfound.data.texts import Texts

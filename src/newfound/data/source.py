@@ -1,7 +1,6 @@
 """What images and videos have in common before they are decoded."""
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal, Protocol, Self
 
 import numpy as np
@@ -49,21 +48,3 @@ class UnreadableError(Exception):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
-
-
-def reason_of(error: Exception, known: Mapping[type[Exception], str]) -> str:
-    """Why an item cannot be used, in a few printable words without its path.
-
-    known: kinds of errors that have words of their own.
-    """
-    for kind, reason in known.items():
-        if isinstance(error, kind):
-            return reason
-    system_text = getattr(error, "strerror", None)
-    text = " ".join((system_text or str(error)).split()) or type(error).__name__
-    return printable(text)[:200]
-
-
-def printable(path: str) -> str:
-    r"""A path as valid UTF-8: bytes that are not appear as \xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newfound.data.file_status import marks, sizes
-from newfound.data.source import Marked, printable
+from newfound.data.source import Marked
 from newfound.data.texts import Texts
+from newfound.data.words import printable
 
 
 class Stored(Marked, Protocol):

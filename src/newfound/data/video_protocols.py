@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from newfound.data.folders import files_below, some
+from newfound.data.folders import files_below
 from newfound.data.manifest import span_in_words
-from newfound.data.source import printable
+from newfound.data.words import printable, some
 from newfound.errors import InputError
 
 ENDINGS = (".mp4", ".mkv", ".webm", ".mov", ".avi")

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from newfound.data.sound import SAMPLE_RATE, is_silent, placed, resampled
-from newfound.data.source import UnreadableError, reason_of
+from newfound.data.source import UnreadableError
 from newfound.data.stored import Stored
+from newfound.data.words import reason_of
 from newfound.errors import StoreError
 
 FORMATS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg")

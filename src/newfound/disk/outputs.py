@@ -26,13 +26,13 @@ _UNREADABLE = (OSError, EOFError, ValueError, TypeError, BadZipFile, zlib.error,
 """What reading raises for a file that is absent or damaged."""
 
 
-def read_items(folder: RunFolder) -> pd.DataFrame:
+def read_item_table(folder: RunFolder) -> pd.DataFrame:
     """One row per unlabelled item. Raises RunFolderError if the table is absent or damaged."""
     return _read(folder.items, pd.read_parquet, ITEMS)
 
 
 def read_categories(folder: RunFolder) -> pd.DataFrame:
-    """One row per category, with its members as lists of paths. Raises as `read_items` does."""
+    """One row per category, members as lists of paths. Raises as `read_item_table` does."""
     of_json = {"typical": json.loads, "doubtful": json.loads}
     return _read(
         folder.categories,
@@ -42,14 +42,14 @@ def read_categories(folder: RunFolder) -> pd.DataFrame:
 
 
 def read_skipped(folder: RunFolder) -> pd.DataFrame:
-    """Path and reason of what was left out. Raises as `read_items` does."""
+    """Path and reason of what was left out. Raises as `read_item_table` does."""
     return _read(
         folder.skipped, lambda path: pd.read_csv(path, dtype=str, keep_default_na=False), SKIPPED
     )
 
 
 def read_thumbnails(folder: RunFolder) -> dict[str, np.ndarray]:
-    """The arrays that `make_thumbnails` made, by name. Raises as `read_items` does."""
+    """The arrays that `make_thumbnails` made, by name. Raises as `read_item_table` does."""
     try:
         with np.load(folder.thumbnails, allow_pickle=False) as arrays:
             _check_names(arrays.files, THUMBNAILS)

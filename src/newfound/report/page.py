@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 
 from newfound.baselines.kmeans import FITTED_ON
 from newfound.disk.files import write_text
-from newfound.disk.outputs import read_categories, read_items, read_skipped, read_thumbnails
+from newfound.disk.outputs import read_categories, read_item_table, read_skipped, read_thumbnails
 from newfound.disk.run_folder import RunFolder
 from newfound.progress import duration
 from newfound.report import charts
@@ -104,7 +104,7 @@ def _tables(
     pictures = InlinePictures(
         arrays["row"], arrays["pixels"], arrays.get("heard"), arrays.get("link")
     )
-    return read_items(folder), read_categories(folder), read_skipped(folder), pictures
+    return read_item_table(folder), read_categories(folder), read_skipped(folder), pictures
 
 
 def _warnings(result: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> list[str]:

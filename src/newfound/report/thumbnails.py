@@ -15,7 +15,7 @@ from newfound.data.catalogue import Source
 from newfound.data.clip_loader import CENTRE, ClipDecoding, Place
 from newfound.data.clips import ClipFiles, ClipShape
 from newfound.data.decoding import decoded
-from newfound.data.loader import decode_all
+from newfound.data.image_loader import decode_all
 from newfound.data.stored import Files
 from newfound.views.spectrogram import FLOOR_DB, LogMel, Sounds
 

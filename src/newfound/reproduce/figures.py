@@ -12,7 +12,7 @@ from newfound.disk.embedding import read_embedding
 from newfound.disk.files import write_atomically
 from newfound.errors import InputError
 from newfound.progress import Progress
-from newfound.reproduce.plan import Plan, Trial
+from newfound.reproduce.plan import Plan, PlannedRun
 from newfound.reproduce.rows import Row
 from newfound.results.tables import map_positions
 
@@ -50,7 +50,7 @@ def draw(plan: Plan, progress: Progress) -> None:
         progress.message(f"drawn: {path}")
 
 
-def places(trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+def places(trial: PlannedRun) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     """Where t-SNE puts the items, (n, 2), NaN for none; and their true classes, (n,)."""
     problem, folder = trial.problem, trial.folder
     names = np.array(problem.truth.class_names)

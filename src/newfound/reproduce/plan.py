@@ -35,7 +35,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Trial:
+class PlannedRun:
     """One run of a row, with one seed, on one problem."""
 
     folder: RunFolder
@@ -104,14 +104,14 @@ class Plan:
     def _categories(self) -> str:
         return "" if self.num_novel is None else f"-{self.num_novel}novel"
 
-    def trials(self, row: Row, seed: int) -> tuple[Trial, ...]:
+    def trials(self, row: Row, seed: int) -> tuple[PlannedRun, ...]:
         """The runs of a row with one seed, one for each problem.
 
         Raises InputError if the row's settings are not possible here.
         """
         config = self.data_set.config(self.scale, row.settings, seed)
         return tuple(
-            Trial(RunFolder(folder), problem, config)
+            PlannedRun(RunFolder(folder), problem, config)
             for problem, folder in zip(self.problems, self._folders(row, seed))
         )
 

@@ -19,11 +19,12 @@ from scipy.io.matlab import MatReadError
 
 from newfound.batch import UNLABELLED
 from newfound.data.catalogue import Catalogue, Truth, split_classes
-from newfound.data.folders import class_folders, files_below, folders_in, some
+from newfound.data.folders import class_folders, files_below, folders_in
 from newfound.data.images import ArrayImages, FileImages
 from newfound.data.opening import open_catalogue, open_split
-from newfound.data.source import Kind, printable
+from newfound.data.source import Kind
 from newfound.data.texts import Texts
+from newfound.data.words import printable, some
 from newfound.errors import InputError
 
 Opened = tuple[Catalogue, Truth]

@@ -7,8 +7,8 @@ from newfound.config import Runtime
 from newfound.errors import BusyError, InputError, Stopped
 from newfound.progress import Progress
 from newfound.reproduce.figures import check_drawable, draw
+from newfound.reproduce.measured import Failures, Measured, measure, write_tables
 from newfound.reproduce.plan import Plan
-from newfound.reproduce.results import Failures, Measured, measure, write_tables
 from newfound.reproduce.rows import Row
 from newfound.run import run
 

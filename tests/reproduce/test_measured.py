@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from newfound.reproduce.datasets import DATA_SETS, ScaleName
-from newfound.reproduce.plan import Plan
-from newfound.reproduce.results import (
+from newfound.reproduce.measured import (
     Measured,
     Reading,
     displayed,
@@ -17,6 +16,7 @@ from newfound.reproduce.results import (
     in_numbers,
     in_words,
 )
+from newfound.reproduce.plan import Plan
 from newfound.reproduce.rows import TABLES, Row
 
 

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from torch.utils.data import get_worker_info
 
-from newfound.data import loader
+from newfound.data import image_loader
+from newfound.data.image_loader import KeptImages, StreamedPixels, check_all, decode_all
 from newfound.data.images import ArrayImages, FileImages
-from newfound.data.loader import CachedPixels, StreamedPixels, check_all, decode_all
 from newfound.data.skipped import Skipped
 from newfound.errors import InputError
 
@@ -129,7 +129,9 @@ def test_workers_do_not_collect_what_the_first_process_has_left() -> None:
 
 
 def test_what_a_worker_sends_needs_no_shared_memory() -> None:
-    decoded = loader.ImageDecoding(ArrayImages(np.ones((4, 8, 8), np.uint8)), 8, 1).decode([3, 1])
+    decoded = image_loader.ImageDecoding(ArrayImages(np.ones((4, 8, 8), np.uint8)), 8, 1).decode(
+        [3, 1]
+    )
     sent = bytes(ForkingPickler.dumps(decoded))
     assert sent.count(b"\1" * 2 * 8 * 8) == 1
     assert torch.equal(ForkingPickler.loads(sent).media.pixels, decoded.media.pixels)
@@ -138,7 +140,7 @@ def test_what_a_worker_sends_needs_no_shared_memory() -> None:
 @WORKERS
 def test_streamed_pixels_equal_cached_ones(tmp_path: Path, workers: int) -> None:
     source = FileImages(write_images(tmp_path, 30))
-    cached = CachedPixels(decode_all(source, 8, 1, workers=0)[0])
+    cached = KeptImages(decode_all(source, 8, 1, workers=0)[0])
     streamed = StreamedPixels(source, 8, 1, workers, pin=False)
     rows = [torch.tensor([5, 2, 29]), torch.tensor([0]), torch.tensor([2, 2, 7, 11])]
     for _ in range(2):  # either can be gone through again
@@ -172,8 +174,8 @@ def test_cuda_batches_are_pinned_or_on_the_device(tmp_path: Path) -> None:
     source = FileImages(write_images(tmp_path, 4))
     rows = [torch.tensor([3, 1])]
     (streamed,) = StreamedPixels(source, 8, 1, 0, pin=True).batches(rows)
-    (cached,) = CachedPixels(decode_all(source, 8, 1, 0)[0].to(CUDA)).batches(rows)
-    (in_memory,) = CachedPixels(decode_all(source, 8, 1, 0)[0], pin=True).batches(rows)
+    (cached,) = KeptImages(decode_all(source, 8, 1, 0)[0].to(CUDA)).batches(rows)
+    (in_memory,) = KeptImages(decode_all(source, 8, 1, 0)[0], pin=True).batches(rows)
     assert streamed.pixels.is_pinned() and in_memory.pixels.is_pinned() and cached.pixels.is_cuda
     assert torch.equal(streamed.pixels, cached.pixels.cpu())
     assert torch.equal(streamed.pixels, in_memory.pixels)

@@ -16,7 +16,7 @@ from newfound.disk.files import unwritable, write_csv, write_text
 from newfound.errors import InputError
 from newfound.progress import duration
 from newfound.reproduce.datasets import shrink_in_words
-from newfound.reproduce.plan import Plan, Trial
+from newfound.reproduce.plan import Plan, PlannedRun
 from newfound.reproduce.rows import Figure, Row
 
 Failures = dict[tuple[int, int], str]
@@ -90,7 +90,7 @@ def measure(plan: Plan, row: Row, seeds: Iterable[int], failures: Failures) -> M
     return Measured(row, row.paper.get(plan.data_set.name), readings, failed)
 
 
-def _read(trials: Sequence[Trial]) -> Reading:
+def _read(trials: Sequence[PlannedRun]) -> Reading:
     results = [trial.folder.result() for trial in trials]
     headers = [trial.folder.read_config() for trial in trials]
     peaks = [result["memory_bytes"] for result in results if result.get("memory_bytes")]

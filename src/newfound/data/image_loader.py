@@ -13,7 +13,7 @@ from newfound.data.decoding import Bad, Chunk, Decoding, decoded, usable
 from newfound.data.images import ImageSource, decode_side
 from newfound.data.items import Draw, Items
 from newfound.data.known_readable import KnownReadable
-from newfound.data.room import choose_cache
+from newfound.data.room import choose_room
 from newfound.data.skipped import Skipped, without_unusable
 from newfound.data.source import OnProgress, UnreadableError
 
@@ -56,7 +56,7 @@ def check_all(
     return [skipped for _, bad in chunks for skipped in bad]
 
 
-class CachedPixels:
+class KeptImages:
     """Images that are kept whole: (n, C, S, S) uint8 in memory or on the device.
 
     pin: give batches in page-locked memory, from which a copy to a CUDA device need not wait.
@@ -108,11 +108,11 @@ def read_images(
     that were found so before are not decoded again until they change. Row i of the pixels is the
     i-th readable image.
     """
-    place = choose_cache(len(source), channels * decode_side(px) ** 2, device, cache)
-    pin = device.type == "cuda" and place != "device"
-    if place != "none":
+    room = choose_room(len(source), channels * decode_side(px) ** 2, device, cache)
+    pin = device.type == "cuda" and room != "device"
+    if room != "none":
         pixels, skipped = decode_all(source, px, channels, workers, on_progress)
-        return CachedPixels(pixels.to(device) if place == "device" else pixels, pin), skipped
+        return KeptImages(pixels.to(device) if room == "device" else pixels, pin), skipped
     known = KnownReadable(source, {"px": px, "channels": channels, "pillow": PIL.__version__})
     readable, skipped = without_unusable(
         source, known, lambda part: check_all(part, px, channels, workers, on_progress)
