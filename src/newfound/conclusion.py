@@ -96,7 +96,7 @@ def conclude(finding: Finding, progress: Progress) -> None:
     calibration = calibrate(
         labelled.features, labelled.known, catalogue.labels[measured], unlabelled.features
     )
-    save_model(folder.model, finding.network, calibration)
+    save_model(folder.model, finding.network, calibration, catalogue.class_names)
 
     progress.stage("Comparing with k-means", 1)
     clusters = kmeans(unlabelled.features, len(categories.names), config.seed)
@@ -109,6 +109,7 @@ def conclude(finding: Finding, progress: Progress) -> None:
     noun = item_noun(config.preset)
     result = {
         "counts": _counts(finding, categories),
+        "known_names": list(catalogue.class_names),
         "seconds": finding.seconds
         | {"sorting": finding.seconds["sorting"] + time.monotonic() - began},
         "memory_bytes": peak_memory(finding.device),

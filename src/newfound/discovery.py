@@ -46,9 +46,10 @@ class Discovery:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         header = folder.read_config()
-        self.known_: tuple[str, ...] = tuple(header["known"])
         self.categories_: tuple[str, ...] = category_names(header["num_novel"])
         self.result_: dict[str, Any] = folder.result()
+        # Of those in config.json some may have been left out; runs of older versions do not tell.
+        self.known_: tuple[str, ...] = tuple(self.result_.get("known_names", header["known"]))
         self._items = read_item_table(folder)
 
     def table(self) -> pd.DataFrame:

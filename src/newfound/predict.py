@@ -69,8 +69,8 @@ def predict(
     run has not ended.
     """
     header, config = folder.read_config(), folder.config()
-    known, novel = tuple(header["known"]), category_names(header["num_novel"])
-    network, calibration = load_model(folder.model, config, len(known), len(novel))
+    novel = category_names(header["num_novel"])
+    network, calibration, known = load_model(folder.model, config, header["known"], len(novel))
     device = choose_device(machine.device)
     workers = choose_workers(machine.workers)
     kind = kind_of(config.preset)

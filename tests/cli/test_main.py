@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import newfound as package
 from newfound.cli import main as cli
@@ -691,6 +692,29 @@ def test_texts_among_the_images_do_not_stop_a_run_and_a_class_of_them_alone_is_n
     assert told in (tmp_path / "run" / "log.jsonl").read_text()
     assert told in html.unescape((tmp_path / "run" / "report.html").read_text())
     assert len(pd.read_csv(tmp_path / "run" / "skipped.csv")) == 18
+
+    found = package.load(tmp_path / "run")
+    assert found.known_ == ("green-square", "red-disc")
+    assert set(found.predict(data / "labelled" / "red-disc")["kind"]) <= {"known", "novel"}
+
+
+def test_a_run_that_does_not_tell_what_it_left_out_is_made_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the files of older versions do not; the cure that is named helps."""
+    data, run = make_folder(tmp_path / "photos", each=6), tmp_path / "run"
+    (data / "labelled" / "papers").mkdir()
+    (data / "labelled" / "papers" / "1.pdf").write_text("%PDF")
+    assert newfound(*discover_command(data, run, epochs=1)) == 0
+    tensors = load_file(run / "model.safetensors")
+    save_file(tensors, run / "model.safetensors")
+    files = data / "labelled" / "red-disc"
+    capsys.readouterr()
+    assert newfound("predict", run, files, "--out", tmp_path / "answers.csv") == 2
+    assert "Delete it and give the run's command again" in capsys.readouterr().err
+    (run / "model.safetensors").unlink()
+    assert newfound(*discover_command(data, run, epochs=1)) == 0
+    assert newfound("predict", run, files, "--out", tmp_path / "answers.csv") == 0
 
 
 def test_more_than_that_share_stops_the_run(
