@@ -630,7 +630,8 @@ def test_a_folder_that_cannot_be_made_is_refused(
 
 def test_a_read_only_place_is_refused(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert newfound(*discover_command(photos, Path("/proc/newfound-run"))) == 2
-    assert "cannot write /proc/newfound-run" in capsys.readouterr().err
+    assert "cannot make /proc/newfound-run: " in (said := capsys.readouterr().err)
+    assert "give another --out" in said
 
 
 def test_a_second_process_is_kept_out(

@@ -119,7 +119,7 @@ class Discovery:
             raise InputError(
                 f"the truth lacks {len(missing)} of {len(paths)} items, first "
                 f"{missing.iloc[0]!r}; give path and label for every row of items.csv, or score "
-                "those that have one by --partial"
+                "those that have one by --partial, in Python partial=True"
             )
         names = [str(truth[path]) for path in paths[has_class]]
         classes = tuple(sorted(set(names)))

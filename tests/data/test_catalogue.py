@@ -143,6 +143,14 @@ def test_classes_that_differ_only_in_how_they_are_written_are_warned_of(other: s
     assert "differ only in case" in warning and "name them alike" in warning
 
 
+def test_numbers_that_differ_only_in_zeros_are_warned_of() -> None:
+    warnings = check_counts(made_of([*["7", "007", "70", "0", "000"] * 2, "", ""]), 2, batch=4)
+    assert [warning.split(" differ")[0][-10:] for warning in warnings] == [
+        "'0', '000'",
+        "'007', '7'",
+    ]
+
+
 def test_forms_of_unicode_are_one_class_perhaps_and_others_are_not() -> None:
     composed, apart = "\u00e9t\u00e9", "e\u0301te\u0301"
     (warning,) = check_counts(made_of([*[composed, apart, "ete"] * 2, "", ""]), 2, batch=4)

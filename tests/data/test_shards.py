@@ -153,6 +153,50 @@ def test_labels_are_text_or_numbers_beside_the_image(tmp_path: Path) -> None:
     assert pixels(read) == list(range(10)) and read.labels.dtype == np.int64
 
 
+def test_a_label_by_another_key_is_told_of(tmp_path: Path, scanned: list[str]) -> None:
+    """The second time too, when the shards are known; of what is labelled all the same, not."""
+    members = [
+        (f"{key}.{ending}", content)
+        for key, told in (
+            ("a", b'{"label": 1, "Class": 2}'),
+            ("b", b'{"label": 2}'),
+            ("c", b'{"Class": 1}'),
+            ("d", b'{"caption": "of a class"}'),
+            ("e", b'{"label": null, "class": 3}'),
+            ("f", b'{"category": 1}'),
+        )
+        for ending, content in (("png", picture(0)), ("json", told))
+    ]
+    (tmp_path / "d").mkdir()
+    one_shard(tmp_path / "d", *members, ("f.cls", b"2"))
+    time.sleep(2 * TICK_SECONDS)
+    told: list[str] = []
+    for _ in range(2):
+        catalogue, _ = open_catalogue(tmp_path / "d")
+        assert len(catalogue.unlabelled) == 3
+        warning, *_ = check_counts(catalogue, num_novel=2, batch=2)
+        assert warning.startswith("1 of the samples are taken as unlabelled, such as that of ")
+        assert "one.tar/c.png'" in warning and "no \"label\", but 'Class'" in warning
+        files_in(tmp_path / "d", on_warning=told.append)
+    assert scanned == ["one.tar"] and not told, "labels are nothing to who predicts"
+
+
+def test_shards_without_labels_say_where_these_are(tmp_path: Path) -> None:
+    path = one_shard(tmp_path, ("a.png", picture(0)), ("a.json", b'{"labels": "x"}'))
+    with pytest.raises(InputError, match=r"has no labels: .*its \.cls.*but 'labels'; if that is"):
+        open_catalogue(path)
+
+
+def test_shards_of_labelled_samples_alone_say_what_to_do(tmp_path: Path) -> None:
+    members = []
+    for number in range(4):
+        members += [(f"{number}.png", picture(number)), (f"{number}.cls", b"%d" % number)]
+    path = one_shard(tmp_path, *members)
+    with pytest.raises(InputError, match=r"labelled '0', '1', '2' and 1 more.*--labelled-classes"):
+        open_catalogue(path)
+    assert len(open_catalogue(path, labelled_classes=2)[0].unlabelled) == 2
+
+
 def test_a_label_of_thousands_of_digits_is_text(tmp_path: Path) -> None:
     members = [
         ("a.png", picture(0)),

@@ -574,6 +574,12 @@ def test_what_one_process_alone_cannot_read_is_told(
     assert said.count("'labelled/0/07.png' cannot be read by process 1 of 2") == 1
 
 
+def test_a_misspelt_flag_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = discover_command(made_data(tmp_path / "data"), tmp_path / "run")
+    assert runs_in_processes(2, tmp_path / "in", [*command, "--epoch", "3"]) == [2] * 2
+    assert "".join(capfd.readouterr()).count("Unrecognized options: --epoch") == 1
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

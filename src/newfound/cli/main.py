@@ -1,9 +1,11 @@
 """The command line: parse, call, print. What is done is done elsewhere."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 
 from tyro.extras import SubcommandApp
@@ -90,11 +92,14 @@ def _parse(arguments: Sequence[str], opened: Opened | None = None) -> Call:
     if preset == "auto":  # as in Python: the same as none
         method = ["--method", known.method] if known.method else []
         preset, arguments = None, [*others, *method]
-    call: Call = _commands(arguments, preset, known.method, opened).cli(
-        prog="newfound",
-        description="Novel category discovery: sort images or videos into new categories.",
-        args=list(arguments),
-    )
+    commands = _commands(arguments, preset, known.method, opened)
+    # Of several processes that are given the same, one tells what makes no sense in it.
+    with nullcontext() if distributed.is_writer() else redirect_stderr(io.StringIO()):
+        call: Call = commands.cli(
+            prog="newfound",
+            description="Novel category discovery: sort images or videos into new categories.",
+            args=list(arguments),
+        )
     return call
 
 

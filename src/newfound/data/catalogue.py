@@ -229,8 +229,8 @@ def _doubtful(class_names: tuple[str, ...]) -> list[str]:
     for name in class_names:
         alike.setdefault(_at_heart(name), []).append(name)
     one = [
-        f"the labelled classes {some(names)} differ only in case, in space around them or in how "
-        "they are encoded; if they are one class, name them alike"
+        f"the labelled classes {some(names)} differ only in case, in zeros or space before them "
+        "or in how they are encoded; if they are one class, name them alike"
         for names in alike.values()
         if len(names) > 1
     ]
@@ -256,8 +256,10 @@ def _doubtful(class_names: tuple[str, ...]) -> list[str]:
 
 
 def _at_heart(name: str) -> str:
-    """A class name without case, the space around it, a byte order mark or a form of Unicode."""
-    return unicodedata.normalize("NFC", name.replace("\ufeff", "").strip().casefold())
+    """A class name without case, the space around it, a byte order mark, a form of Unicode, or the
+    zeros before a number."""
+    text = unicodedata.normalize("NFC", name.replace("\ufeff", "").strip().casefold())
+    return text.lstrip("0") or "0" if text.isdecimal() else text
 
 
 def checked(catalogue: Catalogue) -> Catalogue:

@@ -324,8 +324,9 @@ def _of_shards(
     names, items = unique_names(shards.members.names), _FILES[kind](shards.members)
     class_names = shards.class_names
     if labelled_classes is None:
+        _check_some_have_labels(shards, kind)
         whole = plain_catalogue(names, shards.labels, class_names, items, shards.source)
-        return checked(replace(whole, warnings=shards.warnings)), None
+        return checked(replace(whole, warnings=shards.warnings + shards.label_warnings)), None
     n_unlabelled = int((shards.labels == UNLABELLED).sum())
     if n_unlabelled or not 2 <= labelled_classes <= len(class_names) - 2:
         raise InputError(
@@ -343,6 +344,23 @@ def _of_shards(
         source=shards.source,
     )
     return replace(catalogue, warnings=shards.warnings), truth
+
+
+def _check_some_have_labels(shards: Shards, kind: Kind) -> None:
+    """Raise InputError if all samples have a label or none, with what labels are by in shards."""
+    warnings = "".join(f"; {text}" for text in shards.warnings + shards.label_warnings)
+    if not shards.class_names:
+        raise InputError(
+            f'{shards.source!r} has no labels: that of a sample is its .cls, or "label" in its '
+            f".json{warnings}"
+        )
+    if (shards.labels != UNLABELLED).all():
+        raise InputError(
+            f"{shards.source!r} has no unlabelled {kind}, so there is nothing to discover: all are "
+            f"labelled {some(shards.class_names)}; leave out the labels of those to sort, or say "
+            "with --labelled-classes N how many of the classes are known, to be told how well the "
+            f"others are found{warnings}"
+        )
 
 
 def _manifest(path: Path, labelled_classes: int | None, kind: Kind) -> Catalogue:

@@ -50,6 +50,9 @@ ENDINGS: dict[Kind, set[str]] = {
 }
 """What follows the key and its dot in the name of an item, in any case."""
 
+LIKE_LABEL = {"labels", "class", "classes", "class_name", "cls", "category", "target"}
+"""What else a label may be called in a `.json`, in any case: of such samples the user is warned."""
+
 MAX_LABEL_BYTES = 2**24
 
 _THREADS = 16  # that wait for answers from afar
@@ -62,11 +65,13 @@ _MEMBERS = pa.schema(
         ("offset", pa.int64()),
         ("size", pa.int64()),
         ("label", BYTES),
+        ("instead", BYTES),
         ("is_item", pa.bool_()),
     ]
 )
-"""One row for each item of a shard, in their order, with an empty label for none; then one for each
-file that is none for a dot in its name, see `_members_in`."""
+"""One row for each item of a shard, in their order, with an empty label for none, and the key that
+its `.json` may have its label by instead, see `LIKE_LABEL`; then one for each file that is none for
+a dot in its name, see `_members_in`."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class Shards:
 
     Class names are in their order: of whole numbers if all are such, else of text.
     warnings: what of the shards is left out and may have been meant, in plain words.
+    label_warnings: what is unlabelled and may not have been meant.
     """
 
     members: Members
@@ -82,6 +88,7 @@ class Shards:
     class_names: tuple[str, ...]
     source: str
     warnings: tuple[str, ...]
+    label_warnings: tuple[str, ...]
 
 
 def read_shards(
@@ -104,6 +111,7 @@ def read_shards(
     addresses = shard_addresses(data)
     stamps, tables = _indexed(addresses, kind, on_progress or (lambda _done, _total: None))
     warnings = _of_dotted_names(addresses, tables, kind)
+    label_warnings = _of_other_keys(addresses, tables)
     tables = [_rows(part, are_items=True) for part in tables]
     table = pa.concat_tables([_MEMBERS.empty_table(), *tables]).combine_chunks()
     if not len(table):
@@ -112,7 +120,7 @@ def read_shards(
             f"{source!r} holds no {kind}: of the files of a sample these are those that end in "
             f"{'; '.join([endings, *warnings])}"
         )
-    names, offsets, sizes, labels, _ = (whole.combine_chunks() for whole in table.columns)
+    names, offsets, sizes, labels, *_ = (whole.combine_chunks() for whole in table.columns)
     shard_of = np.repeat(np.arange(len(tables), dtype=np.int32), [len(part) for part in tables])
     folder = common_folder(addresses)
     beginnings = column(as_shown(address).removeprefix(folder) + "/" for address in addresses)
@@ -124,7 +132,7 @@ def read_shards(
         offsets.to_numpy(),
         sizes.to_numpy(),
     )
-    return Shards(members, *_numbered(labels), source, warnings)
+    return Shards(members, *_numbered(labels), source, warnings, label_warnings)
 
 
 def _rows(table: pa.Table, are_items: bool) -> pa.Table:
@@ -142,6 +150,22 @@ def _of_dotted_names(addresses: list[str], tables: list[pa.Table], kind: Kind) -
         f"{sum(map(len, left_out)):,} of the {kind} are left out, such as {printable(name)!r}: by "
         "WebDataset's rule the key of a sample ends at the first dot of the name; rename them so "
         "that their only dot is that of the ending",
+    )
+
+
+def _of_other_keys(addresses: list[str], tables: list[pa.Table]) -> tuple[str, ...]:
+    """A warning of the samples that may have a label by another key, if there are any."""
+    of_shards = [part.filter(pc.not_equal(part.column("instead"), b"")) for part in tables]
+    first = next((at for at, found in enumerate(of_shards) if len(found)), None)
+    if first is None:
+        return ()
+    name, key = (of_shards[first].column(column)[0].as_py() for column in ("name", "instead"))
+    shown = printable(f"{as_shown(addresses[first])}/{os.fsdecode(name)}")
+    count = sum(map(len, of_shards))
+    return (
+        f"{count:,} of the samples are taken as unlabelled, such as that of {shown!r}: in its "
+        f'.json there is no "label", but {key.decode()!r}; if that is the label, call it so, or '
+        "write it into a .cls",
     )
 
 
@@ -166,7 +190,7 @@ def _indexed(
 
     Shards of one folder are kept together. What was read is kept even if a shard cannot be.
     """
-    about: About = {"shards": common_folder(addresses), "of": kind, "format": 4}
+    about: About = {"shards": common_folder(addresses), "of": kind, "format": 5}
     known = _known(about)
     members: dict[str, pa.Table] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -218,7 +242,7 @@ def _members_in(address: str, kind: Kind) -> pa.Table:
     items: dict[str, tuple[str, int, int]] = {}
     with_media: set[str] = set()
     dotted: list[tuple[str, str]] = []
-    labels: dict[str, dict[str, str]] = {"cls": {}, "json": {}}
+    labels: dict[str, dict[str, tuple[str, str]]] = {"cls": {}, "json": {}}
     with (
         errors_in_words(address),
         _damage_in_words(address),
@@ -242,16 +266,19 @@ def _members_in(address: str, kind: Kind) -> pa.Table:
             elif ending.rpartition(".")[2] in ENDINGS[kind]:
                 dotted.append((key, name))
     left_out = dict.fromkeys(name for key, name in dotted if key not in with_media)
-    label_of = {key: labels["cls"].get(key, labels["json"].get(key, "")) for key in items}
-    rows = [(*item, label_of[key], True) for key, item in items.items()]
-    rows += [(name, 0, 0, "", False) for name in left_out]
+    none = ("", "")
+    label_of = {key: labels["cls"].get(key, labels["json"].get(key, none)) for key in items}
+    rows = [(*item, *label_of[key], True) for key, item in items.items()]
+    rows += [(name, 0, 0, *none, False) for name in left_out]
+    names, offsets, sizes, texts, instead, are_items = zip(*rows) if rows else ((),) * 6
     return pa.Table.from_arrays(
         [
-            column(name for name, _, _, _, _ in rows),
-            pa.array([offset for _, offset, _, _, _ in rows], pa.int64()),
-            pa.array([size for _, _, size, _, _ in rows], pa.int64()),
-            column(label for _, _, _, label, _ in rows),
-            pa.array([is_item for _, _, _, _, is_item in rows], pa.bool_()),
+            column(names),
+            pa.array(offsets, pa.int64()),
+            pa.array(sizes, pa.int64()),
+            column(texts),
+            column(instead),
+            pa.array(are_items, pa.bool_()),
         ],
         schema=_MEMBERS,
     )
@@ -293,8 +320,12 @@ def _regular_files(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         )
 
 
-def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str) -> str:
-    """The label that a `.cls` or `.json` member holds, "" for none. Raises InputError."""
+def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str) -> tuple[str, str]:
+    """The label that a `.cls` or `.json` member holds, and the key that it may have instead.
+
+    "" for none. Raises InputError.
+    """
+    instead = ""
     file = tar.extractfile(member)
     assert file is not None, "of a regular file"
     content = file.read(MAX_LABEL_BYTES + 1)
@@ -305,7 +336,10 @@ def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str) -> str:
             label: Any = content.decode("utf-8", "backslashreplace")
         else:
             told = json.loads(content)
-            label = told.get("label") if isinstance(told, dict) else None
+            keys = told if isinstance(told, dict) else {}
+            label = keys.get("label")
+            if "label" not in keys:
+                instead = next((key for key in keys if _is_like_label(key)), "")
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{printable(shown)!r} cannot be read as a label: {error}; mend it, or leave it out "
@@ -317,4 +351,9 @@ def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str) -> str:
             "leave it out for an unlabelled item"
         )
     text = "" if label is None else str(label).strip()
-    return "" if text in UNLABELLED_AS_TEXT else text.encode("utf-8", "backslashreplace").decode()
+    shown_text = text.encode("utf-8", "backslashreplace").decode()
+    return "" if text in UNLABELLED_AS_TEXT else shown_text, instead
+
+
+def _is_like_label(key: str) -> bool:
+    return key.strip().lower() in LIKE_LABEL | {"label"}

@@ -89,8 +89,12 @@ class RunFolder:
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        except (FileExistsError, NotADirectoryError) as error:
             raise unwritable(self.path, error) from error
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot make {self.path}: {error.strerror}; give another --out"
+            ) from error
 
     def _goes_on(self, identity: dict[str, Any], about: dict[str, Any]) -> bool:
         """Whether the run is there already; else its `config.json` is written."""
