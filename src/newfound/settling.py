@@ -126,46 +126,76 @@ def settle_head(
     device.  compared: (n, d), by which their pairs are found.  Where the head was settled before,
     it is left bit for bit as it was.
     """
-    generator = torch.Generator().manual_seed(config.seed)
     heads = nn.ModuleList([head, *others])
-
-    def drawn() -> Tensor:
-        return torch.randperm(len(features), generator=generator).to(features.device)
-
-    def with_pairs(rows: Tensor) -> tuple[Tensor, Tensor]:
-        return features[rows], pseudo_labels(compared[rows], torch.full_like(rows, UNLABELLED))
-
-    def losses(batch: Tensor, positive: Tensor) -> Tensor:
-        every = torch.ones_like(positive.diagonal())
-        of_heads = (start(batch).softmax(dim=1) for start in heads)
-        return torch.stack([pairwise_bce(p, p, positive, every) for p in of_heads])
-
-    @torch.no_grad()
-    def measured() -> list[float]:
-        means: list[float] = torch.stack([losses(*batch) for batch in to_measure]).mean(0).tolist()
-        return means
-
-    to_measure = [with_pairs(rows) for rows in drawn()[: MEASURED * BATCH].split(BATCH)]
+    batches = _Batches(features, compared, pseudo_labels, config.seed)
+    to_measure = batches.some_to_measure()
     trained = {name: weight.clone() for name, weight in head.state_dict().items()}
-    before = measured()[0]
+    before = _mean_losses(heads, to_measure)[0]
+    _learn(heads, batches, config, advance)
+    after = _mean_losses(heads, to_measure)
+    best = min(range(len(heads)), key=after.__getitem__)
+    settling = Settling(before, after[best])
+    head.load_state_dict(heads[best].state_dict() if settling.is_kept else trained)
+    return settling
+
+
+class _Batches:
+    """Random batches of features, with the pseudo-labels of their pairs by Eq. 6."""
+
+    def __init__(
+        self, features: Tensor, compared: Tensor, pseudo_labels: PseudoLabels, seed: int
+    ) -> None:
+        self.features, self.compared = features, compared
+        self.pseudo_labels = pseudo_labels
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def one(self) -> tuple[Tensor, Tensor]:
+        """(BATCH, d) features and (BATCH, BATCH) bool, or of all items where they are fewer."""
+        return self._of(self._drawn()[:BATCH])
+
+    def some_to_measure(self) -> list[tuple[Tensor, Tensor]]:
+        """At most `MEASURED` batches without an item twice."""
+        return [self._of(rows) for rows in self._drawn()[: MEASURED * BATCH].split(BATCH)]
+
+    def _drawn(self) -> Tensor:
+        order = torch.randperm(len(self.features), generator=self.generator)
+        return order.to(self.features.device)
+
+    def _of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        positive = self.pseudo_labels(self.compared[rows], torch.full_like(rows, UNLABELLED))
+        return self.features[rows], positive
+
+
+def _losses(heads: nn.ModuleList, features: Tensor, positive: Tensor) -> Tensor:
+    """Eq. 8 by each head on one batch, (heads,)."""
+    every = torch.ones_like(positive.diagonal())
+    of_heads = (head(features).softmax(dim=1) for head in heads)
+    return torch.stack([pairwise_bce(p, p, positive, every) for p in of_heads])
+
+
+@torch.no_grad()
+def _mean_losses(heads: nn.ModuleList, batches: list[tuple[Tensor, Tensor]]) -> list[float]:
+    means: list[float] = torch.stack([_losses(heads, *batch) for batch in batches]).mean(0).tolist()
+    return means
+
+
+def _learn(
+    heads: nn.ModuleList, batches: _Batches, config: Config, advance: Callable[[int], None]
+) -> None:
+    """All heads side by side, each by its own loss."""
     optimiser = torch.optim.SGD(
         heads.parameters(),
-        lr=RATE / float(features.square().sum(dim=1).mean().clamp(min=1e-6)),
+        lr=RATE / float(batches.features.square().sum(dim=1).mean().clamp(min=1e-6)),
         momentum=config.momentum,
         weight_decay=config.weight_decay,
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.settle_steps)
     for _ in range(config.settle_steps):
         optimiser.zero_grad()
-        losses(*with_pairs(drawn()[:BATCH])).sum().backward()
+        _losses(heads, *batches.one()).sum().backward()
         optimiser.step()
         schedule.step()
         advance(1)
-    after = measured()
-    best = min(range(len(heads)), key=after.__getitem__)
-    settling = Settling(before, after[best])
-    head.load_state_dict(heads[best].state_dict() if settling.is_kept else trained)
-    return settling
 
 
 def standardised(features: Tensor) -> Tensor:
