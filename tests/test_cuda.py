@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from newfound import settling
 from newfound.batch import Batch
+from newfound.models.batch_norm import share_statistics
 from newfound.training.first_failure import STEPS_BETWEEN_GLANCES, FirstFailure
 from newfound.training.train import Training
 from support.made_images import make_folder
@@ -137,6 +139,41 @@ def test_a_step_does_not_wait_for_the_gpu(
     settings = {"precision": precision, "channels": 3, "blur": 0.5, "epochs": 8, **changed}
     assert newfound(*command(tmp_path / "run", **settings)) == 0
     assert begun == watched
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(8, 16, 6, 6), (8, 16, 2, 6, 6)])
+def test_our_own_batch_norm_of_several_processes_is_torchs(
+    shape: tuple[int, ...], dtype: torch.dtype, tmp_path: Path
+) -> None:
+    """It does not wait for the device. Which of the two is faster is not known yet."""
+    kind = {4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[len(shape)]
+    torchs, ours = nn.Sequential(kind(16)), nn.Sequential(kind(16))
+    share_statistics(ours, torch.device("cpu"))
+    rows, weights = (torch.randn(shape, device=DEVICE).to(dtype) * 3 + 5 for _ in range(2))
+
+    def learn(network: nn.Module) -> list[Tensor]:
+        seen = rows.clone().requires_grad_()
+        out = network.to(DEVICE)(seen)
+        (out * weights).sum().backward()
+        gradients = [parameter.grad for parameter in network.parameters()]
+        return [out.detach(), seen.grad, *gradients, *network.buffers()]
+
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    backend = {"cuda": "nccl", "cpu": "gloo"}[DEVICE]
+    torch.distributed.init_process_group(backend, store=store, rank=0, world_size=1)
+    try:
+        learn(ours)  # the libraries prepare themselves
+        ours.zero_grad()
+        ours[0].reset_running_stats()
+        torch.cuda.set_sync_debug_mode("error")
+        found = learn(ours)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+        torch.distributed.destroy_process_group()
+    rounding = {"atol": 1e-3, "rtol": 1e-4 if dtype == torch.float32 else 2**-7}
+    for mine, theirs in zip(found, learn(torchs), strict=True):
+        torch.testing.assert_close(mine, theirs, **rounding)
 
 
 def test_a_loss_that_is_no_number_is_seen_in_passing() -> None:
