@@ -454,6 +454,9 @@ def test_a_complete_run_is_left_as_it_is(
     (run / "report.html").unlink()
     assert newfound(*discover_command(photos, run)) == 0
     assert (run / "report.html").read_bytes() == before["report.html"]
+    (run / "report.html").write_bytes(before["report.html"][:-200])
+    assert newfound(*discover_command(photos, run)) == 0
+    assert (run / "report.html").read_bytes() == before["report.html"]
 
 
 MADE_ANEW = [

@@ -20,6 +20,7 @@ from newfound.blocks import spread
 from newfound.conclusion import rows_to_calibrate_on
 from newfound.config import VideoConfig
 from newfound.data.catalogue import Catalogue
+from newfound.data.duplicates import duplicates_in_words
 from newfound.data.endings import other_kind_in_words
 from newfound.data.items import Draw
 from newfound.data.reading import bytes_when_kept, clips_tried, read_items
@@ -58,7 +59,7 @@ STEPS = 3
 
 def try_out(job: Job, progress: Progress) -> list[str]:
     """Lines that tell what the run would be like. Raises InputError as the run would."""
-    warnings = check_feasible(job, job.catalogue)
+    warnings = check_feasible(job, job.catalogue) + duplicates_in_words(job.catalogue)
     job = replace(job, catalogue=with_held_out(job, job.catalogue))
     device = choose_device(job.runtime.device)
     job = replace(job, config=resolved(job.config, device))

@@ -15,12 +15,13 @@ from newfound.conclusion import Finding, conclude, rows_to_calibrate_on
 from newfound.config import VideoConfig
 from newfound.data.catalogue import Catalogue, Truth, drop
 from newfound.data.decoding import is_of_a_lost_worker, lost_worker_in_words
+from newfound.data.duplicates import duplicates_in_words
 from newfound.data.items import Items
 from newfound.data.reading import read_items
 from newfound.data.skipped import check_share_bad
 from newfound.data.words import some
 from newfound.disk.files import write_csv
-from newfound.disk.outputs import lost_output
+from newfound.disk.outputs import has_whole_report, lost_output
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, LocalError, RunFolderError
 from newfound.feasible import check_feasible
@@ -73,7 +74,7 @@ def run(job: Job, progress: Progress) -> None:
         ):
             if distributed.agreed(lambda: _is_complete(job, progress)):
                 progress.message(f"{job.folder.path} is complete already")
-                if distributed.is_writer() and not job.folder.report.exists():
+                if distributed.is_writer() and not has_whole_report(job.folder):
                     write_report(job.folder.path)
                 return
             job.folder.log(
@@ -84,7 +85,7 @@ def run(job: Job, progress: Progress) -> None:
             if job.catalogue.missing:
                 progress.message(missing_in_words(job.catalogue))
                 job.folder.log("missing", items=job.catalogue.missing)
-            for text in warnings:
+            for text in warnings + distributed.agreed(lambda: duplicates_in_words(job.catalogue)):
                 _warn(job, text, progress)
             _work_until_stopped(job, device, progress)
 

@@ -11,6 +11,7 @@ from newfound.disk.outputs import (
     CATEGORIES,
     ITEMS,
     SKIPPED,
+    has_whole_report,
     lost_output,
     read_categories,
     read_item_table,
@@ -73,6 +74,20 @@ def test_a_lost_part_of_the_embedding_is_noticed(folder: RunFolder) -> None:
         first = {name: array[:3] for name, array in arrays.items()}
     np.savez(folder.embedding, **first)
     assert lost_output(folder) == folder.embedding
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, cut, empty])
+def test_a_page_cut_short_is_not_whole(folder: RunFolder, damage: Callable[[Path], None]) -> None:
+    assert has_whole_report(folder)
+    damage(folder.report)
+    assert not has_whole_report(folder)
+
+
+def test_categories_that_lack_rows_are_lost(folder: RunFolder) -> None:
+    pd.read_csv(folder.categories).iloc[:-1].to_csv(folder.categories, index=False)
+    assert lost_output(folder) == folder.categories
+    with pytest.raises(RunFolderError, match=r"has 1 of 2 categories"):
+        read_categories(folder)
 
 
 def test_a_table_without_a_column_is_lost(folder: RunFolder) -> None:

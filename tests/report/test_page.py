@@ -681,6 +681,20 @@ class TestWarnings:
         (found,) = find_warnings(torn, ["a", "b"], (), "picture")
         assert "a and b may be one category" in found and "--num-novel" not in found
 
+    def test_empty_ones_and_twins_add_up_to_one_number(self):
+        """Two empty, and three that are one."""
+        torn = [("a", 40, 0.9, "b", 0.2), ("b", 40, 0.9, "c", 0.2), ("b", 40, 0.9, "a", 0.2)]
+        torn += [("c", 40, 0.9, "b", 0.2), ("d", 40, 0.9, "a", 0.9)]
+        found = find_warnings(items_of(*torn), [*"abcdef"], (), "picture")
+        assert [f.partition(" may be")[0] for f in found[1:]] == ["a and b", "b and c"]
+        assert all("try --num-novel 2." in text for text in found) and len(found) == 3
+
+    def test_a_restless_training_is_to_go_on_before_there_are_fewer(self):
+        epochs = [{"epoch": e, "churn": 0.2} for e in range(1, 41)]
+        first, second = self.warnings(*SOUND[:2], epochs=epochs)
+        assert "train for more --epochs first" in first and first.endswith("try --num-novel 2.")
+        assert "had not settled" in second
+
     def test_two_that_should_be_one(self):
         torn = [("a", 40, 0.9, "b", 0.2), ("b", 40, 0.9, "a", 0.3), SOUND[2]]
         found = self.warnings(*torn)

@@ -30,5 +30,7 @@ def existing(path: str | os.PathLike[str], kind: Kind) -> Path:
     if re.match("[a-z0-9+]{2,}:/", shown):
         raise InputError(f"{shown!r} is an address, and of these only shards are read, as DATA")
     near = difflib.get_close_matches(place.name, [*sorted(neighbours), *BUILT_IN[kind]], n=1)
+    if shown.startswith("~"):
+        raise InputError(f"{shown!r} does not exist; ~ stands for a home to the shell alone")
     cure = f"did you mean {printable(near[0])!r}?" if near else "see how it is spelt"
     raise InputError(f"{shown!r} does not exist; {cure}")

@@ -22,6 +22,9 @@ SKIPPED = ("path", "reason")
 THUMBNAILS = ("row", "pixels")
 """The columns, or arrays, that there are at least."""
 
+_END_OF_PAGE = 16
+"""So many bytes at its end hold what closes it."""
+
 _UNREADABLE = (OSError, EOFError, ValueError, TypeError, BadZipFile, zlib.error, SafetensorError)
 """What reading raises for a file that is absent or damaged."""
 
@@ -34,11 +37,15 @@ def read_item_table(folder: RunFolder) -> pd.DataFrame:
 def read_categories(folder: RunFolder) -> pd.DataFrame:
     """One row per category, members as lists of paths. Raises as `read_item_table` does."""
     of_json = {"typical": json.loads, "doubtful": json.loads}
-    return _read(
+    categories = _read(
         folder.categories,
         lambda path: pd.read_csv(path, dtype={"category": str}, converters=of_json),
         CATEGORIES,
     )
+    wanted = folder.read_config()["num_novel"]
+    if len(categories) != wanted:
+        raise damaged(folder.categories, f"it has {len(categories)} of {wanted} categories")
+    return categories
 
 
 def read_skipped(folder: RunFolder) -> pd.DataFrame:
@@ -81,6 +88,16 @@ def lost_output(folder: RunFolder) -> Path | None:
         except _UNREADABLE:
             return path
     return None
+
+
+def has_whole_report(folder: RunFolder) -> bool:
+    """Whether the page is there, and not cut short."""
+    try:
+        with folder.report.open("rb") as file:
+            file.seek(-_END_OF_PAGE, os.SEEK_END)
+            return b"</html>" in file.read()
+    except OSError:  # as of fewer bytes
+        return False
 
 
 def _read(

@@ -10,7 +10,7 @@ from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, check_num_novel
 from newfound.data.rehearsal import pretend
 from newfound.disk.out_place import check_apart_from_data
-from newfound.disk.outputs import lost_output
+from newfound.disk.outputs import has_whole_report, lost_output
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, RunFolderError
 from newfound.job import Job
@@ -76,7 +76,7 @@ class PlannedRun:
         if not self.is_done():
             return False
         trained = self.folder.checkpoint_of(stages(self.config)[-1].key)
-        is_lost = not self.folder.report.exists() or lost_output(self.folder) is not None
+        is_lost = not has_whole_report(self.folder) or lost_output(self.folder) is not None
         return not (is_lost and trained.exists())
 
 

@@ -55,7 +55,8 @@ def load_model(
         network.load_state_dict(tensors)
     except FileNotFoundError:
         raise RunFolderError(
-            f"{path} is not there: the run has not ended; give its command again to finish it"
+            f"{path} is not there: the run has not ended, or the file was deleted; give the run's "
+            "command again, which makes it"
         ) from None
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
         raise RunFolderError(

@@ -1,7 +1,7 @@
 """What a run shows that its owner should know before trusting it, in plain words."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -45,9 +45,13 @@ def find_warnings(
     for all.  head_changed_since: the novel head is no longer what the epochs left (see `settling`),
     whose evenness and accuracy then tell nothing of the table.
     """
+    churn = last_churn(epochs)
+    is_restless = churn is not None and churn.last > RESTLESS
+    small, twins = _small(items, categories), _twins(items, categories)
+    fewer = max(len(categories) - len(small) - _merged(twins, small.index), 2)
     return [
-        *_nearly_empty(items, categories, noun),
-        *_twins(items, categories, noun),
+        *_nearly_empty(small, len(items), len(categories), fewer, noun, is_restless),
+        *_alike(twins, len(categories), fewer, noun),
         *(() if head_changed_since else _collapse(epochs, method, pairs)),
         *_wrong_pairs(epochs, noun, method),
         *_few_sure(items, noun),
@@ -56,29 +60,47 @@ def find_warnings(
     ]
 
 
-def _nearly_empty(items: pd.DataFrame, categories: Sequence[str], noun: str) -> Iterator[str]:
+def _small(items: pd.DataFrame, categories: Sequence[str]) -> "pd.Series[int]":
+    """The sizes of the categories that are empty or nearly so."""
     sizes = items["category"].value_counts().reindex(list(categories), fill_value=0)
-    even = len(items) / len(categories)
-    small = sizes[sizes < NEARLY_EMPTY * even]
+    return sizes[sizes < NEARLY_EMPTY * len(items) / len(categories)]
+
+
+def _nearly_empty(
+    small: "pd.Series[int]", items: int, categories: int, fewer: int, noun: str, is_restless: bool
+) -> Iterator[str]:
+    """fewer: how many categories there may be."""
     if small.empty:
         return
     counts = ", ".join(f"{name} ({size:,})" for name, size in small.head(NAMED).items())
     if len(small) > NAMED:
         counts += f" and {len(small) - NAMED:,} more"
-    fewer = max(len(categories) - len(small), 2)
-    advice = (
-        f"Perhaps there are fewer new categories: try --num-novel {fewer}."
-        if fewer < len(categories)
-        else "Training for more --epochs may part them."
-    )
+    if fewer == categories:
+        advice = "Training for more --epochs may part them."
+    elif is_restless:  # what is one category now may come apart yet
+        advice = (
+            "As training had not settled, train for more --epochs first; if it stays so, there are "
+            f"perhaps fewer new categories: try --num-novel {fewer}."
+        )
+    else:
+        advice = f"Perhaps there are fewer new categories: try --num-novel {fewer}."
     yield (
-        f"{len(small)} of {len(categories)} categories are empty or nearly so: {counts}, where an "
-        f"even split would give {even:,.0f} {noun}s each. {advice}"
+        f"{len(small)} of {categories} categories are empty or nearly so: {counts}, where an "
+        f"even split would give {items / categories:,.0f} {noun}s each. {advice}"
     )
 
 
-def _twins(items: pd.DataFrame, categories: Sequence[str], noun: str) -> Iterator[str]:
-    """Pairs of categories most of whose members name the other one a close second."""
+class _Twins(NamedTuple):
+    """Two categories, and the share of each whose members name the other one a close second."""
+
+    one: str
+    other: str
+    of_one: float
+    of_other: float
+
+
+def _twins(items: pd.DataFrame, categories: Sequence[str]) -> list[_Twins]:
+    """Pairs of categories most of whose members name the other one a close second, in order."""
     sizes = items["category"].value_counts()
     close = items[items["margin"] < CLOSE_MARGIN]
     named = close.groupby(["category", "second"]).size().reset_index(name="count")
@@ -86,23 +108,42 @@ def _twins(items: pd.DataFrame, categories: Sequence[str], noun: str) -> Iterato
         (one, other): count / sizes[one] for one, other, count in named.itertuples(index=False)
     }
     place = {name: position for position, name in enumerate(categories)}
-    pairs = sorted(
-        (place[one], place[other], one, other)
+    twins = [
+        _Twins(one, other, towards, share[other, one])
         for (one, other), towards in share.items()
         if place[one] < place[other] and min(towards, share.get((other, one), 0)) >= CLOSE_SHARE
-    )
-    advice = (
-        f"try --num-novel {len(categories) - 1}" if len(categories) > 2 else "it is the only one"
-    )
-    for _, _, one, other in pairs[:NAMED]:
+    ]
+    return sorted(twins, key=lambda pair: (place[pair.one], place[pair.other]))
+
+
+def _merged(twins: Sequence[_Twins], besides: Iterable[str]) -> int:
+    """By how many there are fewer categories if all twins are one, those besides not counted."""
+    one_of: dict[str, str] = {}
+
+    def first(name: str) -> str:
+        while name in one_of:
+            name = one_of[name]
+        return name
+
+    left_out = set(besides)
+    for one, other, *_ in twins:
+        if not left_out & {one, other} and first(one) != first(other):
+            one_of[first(other)] = first(one)
+    return len(one_of)
+
+
+def _alike(twins: Sequence[_Twins], categories: int, fewer: int, noun: str) -> Iterator[str]:
+    """fewer: as for `_nearly_empty`."""
+    advice = f"try --num-novel {fewer}" if categories > 2 else "it is the only one"
+    for one, other, of_one, of_other in twins[:NAMED]:
         yield (
-            f"{one} and {other} may be one category: {share[one, other]:.0%} of the first and "
-            f"{share[other, one]:.0%} of the second could almost as well be in the other. Compare "
+            f"{one} and {other} may be one category: {of_one:.0%} of the first and "
+            f"{of_other:.0%} of the second could almost as well be in the other. Compare "
             f"their {noun}s; if they are the same, {advice}."
         )
-    if len(pairs) > NAMED:
+    if len(twins) > NAMED:
         yield (
-            f"{len(pairs) - NAMED:,} more pairs of categories may be one each: in items.csv most "
+            f"{len(twins) - NAMED:,} more pairs of categories may be one each: in items.csv most "
             f"of their {noun}s have the other as second, with a margin below {CLOSE_MARGIN:g}."
         )
 

@@ -1,0 +1,85 @@
+"""What is labelled and unlabelled at once is told of, and nothing else."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from newfound.data import duplicates
+from newfound.data.arrays import from_arrays
+from newfound.data.duplicates import duplicates_in_words
+from newfound.data.opening import open_catalogue
+from support.made_images import made_arrays, save_images
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for kind in range(4):
+        place = f"labelled/{kind}" if kind < 2 else "unlabelled"
+        save_images(tmp_path / place, kind, range(5))
+    return tmp_path
+
+
+def told(folder: Path) -> list[str]:
+    return duplicates_in_words(open_catalogue(folder)[0])
+
+
+@pytest.mark.parametrize("how", ["copy", "link"])
+def test_a_file_that_was_copied_or_linked_to(folder: Path, how: str) -> None:
+    assert told(folder) == []
+    files = sorted((folder / "unlabelled").iterdir())[:3]
+    for number, file in enumerate(files):
+        other = folder / "labelled" / "1" / f"other name {number}.png"
+        shutil.copy(file, other) if how == "copy" else other.symlink_to(file)
+    [text] = told(folder)
+    assert text.startswith("3 of the unlabelled images are labelled, too, such as 'unlabelled/")
+    assert "which is 'labelled/1/other name 0.png'" in text
+
+
+def test_a_table_that_names_a_file_in_two_ways(folder: Path) -> None:
+    labelled = sorted((folder / "labelled").rglob("*.png"))
+    rows = [f"{file},{file.parent.name}" for file in labelled]
+    rows += [f"{file.relative_to(folder)}," for file in (folder / "unlabelled").iterdir()]
+    table = folder / "table.csv"
+    table.write_text("\n".join(["path,label", *rows]))
+    assert told(table) == []
+    (folder / "link").symlink_to(folder)
+    again = folder / "link" / labelled[0].relative_to(folder)
+    table.write_text("\n".join(["path,label", *rows, f"{again},"]))
+    assert told(table)[0].startswith("1 of the unlabelled images")
+
+
+def test_the_same_file_twice_of_one_kind_is_nothing(folder: Path) -> None:
+    for place in ("labelled/0", "unlabelled"):
+        file = next((folder / place).iterdir())
+        shutil.copy(file, file.with_name("again.png"))
+    (folder / "labelled" / "0" / "empty.png").touch()
+    (folder / "unlabelled" / "empty.png").touch()
+    assert told(folder) == []
+
+
+def test_pixels_in_memory() -> None:
+    pixels, kinds = made_arrays((0, 1, 2, 3), 4)
+    labels = np.where(kinds < 2, kinds, -1)
+    assert duplicates_in_words(from_arrays(pixels, labels)) == []
+    pixels[np.flatnonzero(labels == -1)[0]] = pixels[np.flatnonzero(labels == 0)[0]]
+    assert duplicates_in_words(from_arrays(pixels, labels))[0].startswith("1 of the unlabelled")
+
+
+def test_parts_of_one_video_are_not_one(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"a film")
+    rows = ["path,label,start_seconds,end_seconds", "film.mp4,a,0,1", "film.mp4,b,1,2"]
+    rows += ["film.mp4,,2,3", "film.mp4,,3,4"]
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    catalogue, _ = open_catalogue(tmp_path / "table.csv", kind="videos")
+    assert duplicates_in_words(catalogue) == []
+
+
+def test_of_a_large_set_a_sample_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "MOST", 2)
+    files = sorted((folder / "unlabelled").iterdir())
+    for number, file in enumerate(files):
+        shutil.copy(file, folder / "labelled" / "0" / f"copy-{number}.png")
+    [text] = told(folder)
+    assert text.startswith(("1 of", "2 of"))
