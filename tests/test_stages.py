@@ -453,7 +453,7 @@ def test_ll_widens_phi_l_for_its_last_stage_and_narrows_it_after() -> None:
 
 def test_dtc_wants_as_many_items_and_features_as_categories() -> None:
     def check(method: str, novel: int, unlabelled: int) -> None:
-        check_method(tiny_config(method=method), 8, unlabelled, novel)
+        check_method(tiny_config(method=method), 8, unlabelled, novel, are_final=True)
 
     check("dtc", novel=5, unlabelled=5)
     with pytest.raises(InputError, match="6, but 5 unlabelled items of 32 features have only 5"):

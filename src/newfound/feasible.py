@@ -8,8 +8,10 @@ from newfound.job import Job, with_held_out
 from newfound.stages import check_method
 
 
-def check_feasible(job: Job, catalogue: Catalogue) -> list[str]:
-    """Whether these items suffice for the job: the catalogue's, or what can be used of it.
+def check_feasible(job: Job, catalogue: Catalogue, *, are_final: bool) -> list[str]:
+    """Whether these items suffice for the job.
+
+    are_final: whether they are what can be used, or all that are listed.
 
     Raises InputError if they do not, as in several processes for a batch that these cannot share;
     returns warnings in plain words.
@@ -18,5 +20,6 @@ def check_feasible(job: Job, catalogue: Catalogue) -> list[str]:
     warnings = check_counts(split, job.num_novel, job.config.batch)
     if job.config.mu == "heldout":
         hidden_classes(len(np.unique(split.labels[split.labelled])), job.num_novel)
-    check_method(job.config, len(split.labelled), len(split.unlabelled), job.num_novel)
+    labelled, unlabelled = len(split.labelled), len(split.unlabelled)
+    check_method(job.config, labelled, unlabelled, job.num_novel, are_final=are_final)
     return warnings

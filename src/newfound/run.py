@@ -59,14 +59,14 @@ def run(job: Job, progress: Progress) -> None:
     run's, and Stopped when the user interrupts; the folder can then be continued.
     """
     with distributed.joined(job.runtime.device) as device:
-        distributed.check_batch(job.config.batch)
-        if job.config.own_batch:
-            distributed.check_batch(job.config.own_batch, "--own-batch")
-        warnings = check_feasible(job, job.catalogue)
-        _check_may_compile(job)
         job = replace(job, config=resolved(job.config, device))
         if distributed.count() > 1:
             _check_all_began_alike(job)
+        distributed.check_batch(job.config.batch)
+        if job.config.own_batch:
+            distributed.check_batch(job.config.own_batch, "--own-batch")
+        _check_may_compile(job)
+        warnings = check_feasible(job, job.catalogue, are_final=False)
         with (
             compute_threads(job.runtime.threads, job.config.width, job.config.px),
             float32_as_such(job.config.precision),
@@ -239,7 +239,7 @@ def _decode(
     if lost := sorted({*job.catalogue.class_names} - {*catalogue.class_names}):
         text = f"no file of these labelled classes can be used, and they are left out: {some(lost)}"
         _warn(job, text, progress)
-    check_feasible(job, catalogue)
+    check_feasible(job, catalogue, are_final=True)
     return catalogue, truth, items
 
 

@@ -115,14 +115,17 @@ class Stage:
     is_pretraining: bool = False
 
 
-def check_method(config: Config, labelled: int, unlabelled: int, num_novel: int) -> None:
+def check_method(
+    config: Config, labelled: int, unlabelled: int, num_novel: int, *, are_final: bool
+) -> None:
     """Raise InputError now for what a method would stumble over after hours.
 
-    labelled, unlabelled: how many items of each there are to train on.
+    labelled, unlabelled: how many items of each there are to train on.  are_final: whether it is
+    known which can be read; whether the processes can share them is asked of these alone.
     """
     if config.method == "dtc":
         check_projection(unlabelled, config.fused_size, num_novel)
-    if config.method != "ours":
+    if config.method != "ours" and are_final:
         for items in (labelled, unlabelled):
             _fitting_batch(_weak(config), items)
 

@@ -695,7 +695,8 @@ def test_texts_among_the_images_do_not_stop_a_run_and_a_class_of_them_alone_is_n
 
     found = package.load(tmp_path / "run")
     assert found.known_ == ("green-square", "red-disc")
-    assert set(found.predict(data / "labelled" / "red-disc")["kind"]) <= {"known", "novel"}
+    answers = found.predict(data / "labelled" / "red-disc")
+    assert set(answers["category"]) <= {*found.known_, *found.categories_}
 
 
 def test_a_run_that_does_not_tell_what_it_left_out_is_made_anew(
@@ -715,6 +716,17 @@ def test_a_run_that_does_not_tell_what_it_left_out_is_made_anew(
     (run / "model.safetensors").unlink()
     assert newfound(*discover_command(data, run, epochs=1)) == 0
     assert newfound("predict", run, files, "--out", tmp_path / "answers.csv") == 0
+
+
+def test_what_can_be_read_has_to_suffice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_folder(tmp_path / "photos", each=6)
+    for number in range(10):
+        (data / "unlabelled" / f"bad-{number}.png").write_bytes(b"")
+    command = discover_command(data, tmp_path / "run", epochs=1, batch=30, max_bad=0.9)
+    assert newfound(*command) == 2
+    assert "batch is 30, but there are only 22 items" in capsys.readouterr().err
 
 
 def test_more_than_that_share_stops_the_run(

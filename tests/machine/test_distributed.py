@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -222,7 +223,7 @@ def test_what_is_gathered_has_the_gradient_of_the_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("shape", [(8, 3), (8, 3, 4, 5), (8, 3, 2, 4, 5)])
+@pytest.mark.parametrize("shape", [(8, 3), (8, 3, 4, 5), (8, 3, 2, 4, 5), (2, 3), (2, 3, 1, 1)])
 def test_shared_batch_norm_is_batch_norm_of_the_whole(
     shape: tuple[int, ...], dtype: torch.dtype, tmp_path: Path
 ) -> None:
@@ -606,7 +607,11 @@ def test_a_stage_of_too_few_items_to_share_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="share batches of 16; give --own-batch 15"):
             stages(on.config)[0].begin(on, None)
         with pytest.raises(InputError, match="share batches of 16; give --own-batch 15"):
-            check_method(on.config, 16, 16, 2)  # before any stage is trained
+            check_method(on.config, 16, 16, 2, are_final=True)  # before any stage is trained
+        check_method(on.config, 16, 16, 2, are_final=False)  # some may not be readable
+        on, _ = image_ground(method="rs", pretraining="cl", batch=16, own_batch=15)
+        with pytest.raises(InputError, match="share batches of 16; give --batch 15"):
+            stages(on.config)[0].begin(on, None)  # whose batch is not the baseline's own
 
     in_processes(3, tmp_path, refuse)
 
@@ -624,18 +629,22 @@ def test_processes_of_other_settings_or_data_are_refused(
 ) -> None:
     there, other = (made_data(tmp_path / name) for name in ("there", "other"))
     (other / "labelled" / "0" / "00.png").unlink()
+    shutil.copytree(there, tmp_path / "few")
+    for file in sorted((tmp_path / "few" / "unlabelled").iterdir())[1:]:  # too few to begin
+        file.unlink()
 
     def work() -> int:
         is_second = os.environ["RANK"] == "1"
         settings = {"lr": 0.5} if is_second and by == "lr" else {}
-        data = other if is_second and by == "data_fingerprint" else there
+        data = others.get(by, there) if is_second else there
         return newfound(*discover_command(data, tmp_path / "run", **GENTLY | settings))
 
-    for by in ("lr", "data_fingerprint"):
-        (tmp_path / by).mkdir()
-        assert in_processes(2, tmp_path / by, work, join=False) == [2, 2]
+    others = {"data_fingerprint": other, "few data_fingerprint": tmp_path / "few"}
+    for by in ("lr", *others):
+        (tmp_path / f"in {by}").mkdir()
+        assert in_processes(2, tmp_path / f"in {by}", work, join=False) == [2, 2]
         said = capfd.readouterr().err
-        assert "process 1 of 2 has another" in said and by in said
+        assert "process 1 of 2 has another" in said and by.split()[-1] in said
 
 
 def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,7 @@ def test_beside_a_published_split_all_else_is_left_alone(six_classes: Path) -> N
     """As the folder of results in it, or torchvision's form of the same set."""
     catalogue, _ = open_class_folders(six_classes, 4, 2)
     save_images(six_classes / "results" / "runs", 0, range(3))
+    save_images(six_classes / "val" / CLASSES[0], 0, range(3))
     beside, truth = open_split_folders(six_classes, 4, 2)
     assert beside.fingerprint() == catalogue.fingerprint()
     assert truth.class_names == tuple(sorted(CLASSES)[4:])
@@ -85,6 +86,7 @@ def test_beside_a_published_split_all_else_is_left_alone(six_classes: Path) -> N
 def test_cifar_as_class_folders(tmp_path: Path, known: int) -> None:
     for label in range(10):
         touch(tmp_path / f"train/{label}/a.png", tmp_path / f"test/{label}/b.png")
+    (tmp_path / "results" / "runs").mkdir(parents=True)
     catalogue, truth = open_cifar(tmp_path, "cifar10", known)
     assert catalogue.class_names == tuple("0123456789"[:known])
     assert truth_by_name(catalogue, truth) == {
@@ -167,6 +169,7 @@ def test_imagenet_leaves_out_what_is_in_neither_list(tmp_path: Path) -> None:
     known = [f"n{number:08}" for number in range(882)]
     for wnid in known + never:
         touch(tmp_path / "train" / wnid / "1.JPEG", tmp_path / "val" / wnid / "2.JPEG")
+    (tmp_path / "results" / "runs").mkdir(parents=True)
     for split in "ABC":
         novel = lists[f"novel_30_{split}"]
         assert len(novel) == 30 and set(novel) < set(never)

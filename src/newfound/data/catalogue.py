@@ -229,8 +229,8 @@ def _doubtful(class_names: tuple[str, ...]) -> list[str]:
     for name in class_names:
         alike.setdefault(_at_heart(name), []).append(name)
     one = [
-        f"the labelled classes {some(names)} differ only in case, in zeros or space before them "
-        "or in how they are encoded; if they are one class, name them alike"
+        f"the labelled classes {some(names)} differ only in case, in zeros before them, in space "
+        "around them or in how they are encoded; if they are one class, name them alike"
         for names in alike.values()
         if len(names) > 1
     ]

@@ -333,7 +333,7 @@ def _of_shards(
             f"labelled_classes is {labelled_classes}, and {shards.source!r} has {len(names)} "
             f"{kind}, {n_unlabelled} of them without a label, of {len(class_names)} classes "
             f"({some(class_names)}); all must have one, at least two classes must be labelled and "
-            "at least two left to discover"
+            f"at least two left to discover{_warned(shards)}"
         )
     catalogue, truth = split_classes(
         names=names,
@@ -348,19 +348,23 @@ def _of_shards(
 
 def _check_some_have_labels(shards: Shards, kind: Kind) -> None:
     """Raise InputError if all samples have a label or none, with what labels are by in shards."""
-    warnings = "".join(f"; {text}" for text in shards.warnings + shards.label_warnings)
     if not shards.class_names:
         raise InputError(
             f'{shards.source!r} has no labels: that of a sample is its .cls, or "label" in its '
-            f".json{warnings}"
+            f".json{_warned(shards)}"
         )
     if (shards.labels != UNLABELLED).all():
         raise InputError(
             f"{shards.source!r} has no unlabelled {kind}, so there is nothing to discover: all are "
             f"labelled {some(shards.class_names)}; leave out the labels of those to sort, or say "
             "with --labelled-classes N how many of the classes are known, to be told how well the "
-            f"others are found{warnings}"
+            f"others are found{_warned(shards)}"
         )
+
+
+def _warned(shards: Shards) -> str:
+    """Its warnings, to end an error with."""
+    return "".join(f"; {text}" for text in shards.warnings + shards.label_warnings)
 
 
 def _manifest(path: Path, labelled_classes: int | None, kind: Kind) -> Catalogue:

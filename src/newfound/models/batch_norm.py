@@ -27,9 +27,11 @@ class SharedBatchNorm(_BatchNorm):
 
     def _shared_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The mean and the variance of each channel over all processes' rows, two of (C,)."""
-        # Statistics of bfloat16 are float32 where running ones are given; by a momentum of 0
-        # these stay as they are.
-        own = torch.batch_norm_update_stats(x, self.running_mean, self.running_var, 0.0)
+        # Statistics of bfloat16 are float32 where running ones are given: copies, as of a single
+        # row they become NaN.
+        assert self.running_mean is not None and self.running_var is not None, "as torch makes it"
+        running = self.running_mean.clone(), self.running_var.clone()
+        own = torch.batch_norm_update_stats(x, *running, 0.0)
         means, variances = distributed.of_all(torch.stack(own)).unbind(1)
         mean = means.mean(0)
         return mean, variances.mean(0) + (means - mean).square().mean(0)
