@@ -254,6 +254,14 @@ def test_what_a_published_set_lacks_is_told(films: Path, tmp_path: Path) -> None
 def test_data_that_cannot_be_used_is_refused_as_by_a_run(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="batch is 100, but there are only 46 items"):
         said(job(photos, tmp_path, **TINY | {"batch": 100}))
+    (tmp_path / "file").touch()
+    for out, words in ((tmp_path / "file", "is no run of newfound"), (photos, "is no run of")):
+        with pytest.raises(InputError, match=words):
+            said(job(photos, out, **TINY))
+    with RunFolder(tmp_path / "run").claimed({"config": {}, "known": [], "num_novel": 9}, {}):
+        (tmp_path / "run" / "checkpoint.pt").touch()
+    with pytest.raises(InputError, match=r"other settings or data(.|\n)*num_novel: 9 there, 2"):
+        said(job(photos, tmp_path / "run", **TINY))
     with pytest.raises(InputError, match="at least 4 labelled classes"):
         said(job(photos, tmp_path, **TINY | {"mu": "heldout"}))
     it = job("digits", tmp_path, **TINY | {"method": "dtc"})
@@ -264,7 +272,7 @@ def test_data_that_cannot_be_used_is_refused_as_by_a_run(photos: Path, tmp_path:
         for copy in range(3):
             (tmp_path / "none" / f"class {number}" / f"{copy}.mp4").write_bytes(b"nothing")
     with pytest.raises(InputError, match="none of 12 videos that were looked at can be used"):
-        said(job(tmp_path / "none", tmp_path, labelled_classes=2, **TINY_VIDEOS))
+        said(job(tmp_path / "none", tmp_path / "new", labelled_classes=2, **TINY_VIDEOS))
 
 
 def test_a_baselines_step_is_measured_on_its_own_batch(photos: Path, tmp_path: Path) -> None:

@@ -30,7 +30,9 @@ from newfound.errors import InputError
 from newfound.feasible import check_feasible
 from newfound.job import (
     Job,
+    about,
     decoding_workers,
+    identity_of,
     less_memory_in_words,
     missing_in_words,
     resolved,
@@ -65,6 +67,7 @@ def try_out(job: Job, progress: Progress) -> list[str]:
     job = replace(job, catalogue=with_held_out(job, job.catalogue))
     device = choose_device(job.runtime.device)
     job = replace(job, config=resolved(job.config, device))
+    job.folder.check(identity_of(job), about(job, device))
     room, bytes_each = _place(job, device)
     with (
         lack_of_memory_in_words(less_memory_in_words(job.config), room_on_gpu_in_words(job)),

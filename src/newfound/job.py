@@ -1,6 +1,7 @@
 """What a run is to do, and what follows from it before anything is read."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -9,7 +10,8 @@ from newfound.data.catalogue import Catalogue, Truth, hold_out
 from newfound.data.images import ArrayImages
 from newfound.disk.run_folder import RunFolder
 from newfound.machine.cores import choose_workers
-from newfound.machine.device import uses_bfloat16
+from newfound.machine.device import describe, uses_bfloat16
+from newfound.version import source_commit
 
 
 @dataclass(frozen=True)
@@ -62,3 +64,26 @@ def missing_in_words(catalogue: Catalogue) -> str:
     """How many items of a published data set have no file."""
     listed = len(catalogue) + catalogue.missing
     return f"{catalogue.missing:,} of {listed:,} listed {catalogue.items.kind} have no file"
+
+
+def identity_of(job: Job) -> dict[str, Any]:
+    """What must be equal for a run to be continued. Truth is no part of it."""
+    return {
+        "config": job.config.model_dump(mode="json"),
+        "known": list(job.catalogue.class_names),
+        "num_novel": job.num_novel,
+        "data_fingerprint": job.catalogue.fingerprint(),
+    }
+
+
+def about(job: Job, device: torch.device) -> dict[str, Any]:
+    """What else `config.json` tells of the run."""
+    return {
+        "data": {
+            "source": job.catalogue.source,
+            "items": len(job.catalogue),
+            "unlabelled": len(job.catalogue.unlabelled),
+        },
+        "hardware": describe(device),
+        "commit": source_commit(),
+    }

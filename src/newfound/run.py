@@ -27,7 +27,9 @@ from newfound.errors import InputError, LocalError, RunFolderError
 from newfound.feasible import check_feasible
 from newfound.job import (
     Job,
+    about,
     decoding_workers,
+    identity_of,
     less_memory_in_words,
     missing_in_words,
     resolved,
@@ -49,7 +51,6 @@ from newfound.settling import settle, settles
 from newfound.stages import Ground, begin_labels_alone, ground_of, narrow_known_head, stages
 from newfound.threshold import threshold_of
 from newfound.training.kept_training import KeptTraining
-from newfound.version import source_commit
 
 
 def run(job: Job, progress: Progress) -> None:
@@ -94,7 +95,7 @@ def run(job: Job, progress: Progress) -> None:
 def _claimed(job: Job, device: torch.device) -> Iterator[bool]:
     """Within, the folder is this run's alone, by its writer; whether the run was there before."""
     with ExitStack() as held:
-        claimed = job.folder.claimed(_identity(job), _about(job, device))
+        claimed = job.folder.claimed(identity_of(job), about(job, device))
         yield distributed.agreed(lambda: held.enter_context(claimed))
 
 
@@ -260,7 +261,7 @@ def _check_may_compile(job: Job) -> None:
 
 def _check_all_began_alike(job: Job) -> None:
     """Raise InputError if another process has other data or settings, as by another machine."""
-    by_process = distributed.everyones(_identity(job))
+    by_process = distributed.everyones(identity_of(job))
     for number, identity in enumerate(by_process):
         for name, of_first in by_process[0].items():
             if identity[name] != of_first:
@@ -372,25 +373,3 @@ def _labelled_only_features(
         raise stopped(job.folder)
     progress.stage("Looking at the unlabelled", len(ground.unlabelled))
     return _ask(ground, items, ground.unlabelled, progress).features, kept.seconds
-
-
-def _identity(job: Job) -> dict[str, Any]:
-    """What must be equal for a run to be continued. Truth is no part of it."""
-    return {
-        "config": job.config.model_dump(mode="json"),
-        "known": list(job.catalogue.class_names),
-        "num_novel": job.num_novel,
-        "data_fingerprint": job.catalogue.fingerprint(),
-    }
-
-
-def _about(job: Job, device: torch.device) -> dict[str, Any]:
-    return {
-        "data": {
-            "source": job.catalogue.source,
-            "items": len(job.catalogue),
-            "unlabelled": len(job.catalogue.unlabelled),
-        },
-        "hardware": describe(device),
-        "commit": source_commit(),
-    }

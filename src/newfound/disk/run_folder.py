@@ -64,12 +64,19 @@ class RunFolder:
         JSON-ready.  Raises RunFolderError where the folder holds another run, shows the difference,
         and changes nothing; and BusyError if another process is at work.
         """
+        self._check_place()
         self._make()
         with self.lock():
             yield self._goes_on(identity, about)
 
-    def _make(self) -> None:
-        """The folder, if it is not there or empty."""
+    def check(self, identity: dict[str, Any], about: dict[str, Any]) -> None:
+        """Raise RunFolderError where `claimed` would, as far as can be told without writing."""
+        self._check_place()
+        if self.config_file.exists():
+            self._difference(identity, about)
+
+    def _check_place(self) -> None:
+        """That the folder is a run's, or can become one."""
         try:
             str(self.path).encode()
             is_new = not self.config_file.exists()
@@ -87,6 +94,8 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path} is there but is no run of newfound; give --out a new folder"
             )
+
+    def _make(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
@@ -101,21 +110,28 @@ class RunFolder:
         if not self.config_file.exists():
             self._write_header(identity, about)
             return False
-        header = self.read_config()
-        with suppress(RunFolderError):  # settings that the run is older than have their defaults
-            header = header | {"config": self.config().model_dump(mode="json")}
-        difference = _difference(header, identity, about)
-        if not difference:
+        if not self._difference(identity, about):
             return True
-        if self._has_work():
-            raise RunFolderError(
-                f"{self.path} holds a run with other settings or data; nothing was changed. "
-                "Give another --out, or these as they were:\n" + difference
-            )
         # A run that failed before it began leaves its folder free.
         self.log_file.unlink(missing_ok=True)
         self._write_header(identity, about)
         return False
+
+    def _difference(self, identity: dict[str, Any], about: dict[str, Any]) -> str:
+        """In what the run that is there is another one, "" for nothing.
+
+        Raises RunFolderError if it is another one and has done some work.
+        """
+        header = self.read_config()
+        with suppress(RunFolderError):  # settings that the run is older than have their defaults
+            header = header | {"config": self.config().model_dump(mode="json")}
+        difference = _difference(header, identity, about)
+        if difference and self._has_work():
+            raise RunFolderError(
+                f"{self.path} holds a run with other settings or data; nothing was changed. "
+                "Give another --out, or these as they were:\n" + difference
+            )
+        return difference
 
     @contextmanager
     def lock(self) -> Iterator[None]:
