@@ -61,9 +61,8 @@ STEPS = 3
 
 def try_out(job: Job, progress: Progress) -> list[str]:
     """Lines that tell what the run would be like. Raises InputError as the run would."""
-    warnings = check_feasible(job, job.catalogue, are_final=False) + duplicates_in_words(
-        job.catalogue
-    )
+    warnings = check_feasible(job, job.catalogue, are_final=False)
+    warnings += duplicates_in_words(job.catalogue)
     job = replace(job, catalogue=with_held_out(job, job.catalogue))
     device = choose_device(job.runtime.device)
     job = replace(job, config=resolved(job.config, device))

@@ -37,6 +37,16 @@ def test_a_file_that_was_copied_or_linked_to(folder: Path, how: str) -> None:
     assert "which is 'labelled/1/other name 0.png'" in text
 
 
+def test_files_that_only_begin_alike_are_none(folder: Path) -> None:
+    alike = bytes(2**16)
+    (folder / "labelled" / "0" / "one.png").write_bytes(alike + b"1")
+    (folder / "unlabelled" / "other.png").write_bytes(alike + b"2")
+    assert told(folder) == []
+    for name, end in (("two.png", b"2"), ("zero.png", b"0")):
+        (folder / "labelled" / "1" / name).write_bytes(alike + end)
+    assert "'unlabelled/other.png', which is 'labelled/1/two.png'" in told(folder)[0]
+
+
 def test_a_table_that_names_a_file_in_two_ways(folder: Path) -> None:
     labelled = sorted((folder / "labelled").rglob("*.png"))
     rows = [f"{file},{file.parent.name}" for file in labelled]

@@ -9,13 +9,12 @@ from newfound.data.catalogue import Catalogue, Source
 from newfound.data.clips import ClipFiles
 from newfound.data.images import ArrayImages, FileImages
 from newfound.data.stored import Files
-from newfound.errors import InputError
 
 MOST = 2_000
 """At most so many items of either kind are read to compare them; of more a sample is."""
 
-_FIRST_BYTES = 2**20
-"""Of files of one size that begin alike for so long the rest is alike, too."""
+_FIRST_BYTES = 2**16
+"""Of files of one size those are read whole that begin alike."""
 
 
 def duplicates_in_words(catalogue: Catalogue) -> list[str]:
@@ -33,13 +32,14 @@ def duplicates_in_words(catalogue: Catalogue) -> list[str]:
     may_be = np.isin(stamps, alike[alike >= 0])
     unlabelled = _sample(np.flatnonzero(may_be & ~is_labelled))
     labelled = _sample(np.flatnonzero(may_be & is_labelled & np.isin(stamps, stamps[unlabelled])))
-    digests = {_digest(catalogue, row): row for row in labelled.tolist()}
-    digests.pop(None, None)
-    pairs = [
-        (row, digests[digest])
-        for row in unlabelled.tolist()
-        if (digest := _digest(catalogue, row)) in digests
-    ]
+    rows, others = unlabelled.tolist(), labelled.tolist()
+    for at_most in (_FIRST_BYTES, -1):
+        of_rows, of_others = _digests(items, rows, at_most), _digests(items, others, at_most)
+        both = set(of_rows.values()) & set(of_others.values())
+        rows = [row for row, digest in of_rows.items() if digest in both]
+        others = [row for row, digest in of_others.items() if digest in both]
+    other_of = {digest: row for row, digest in of_others.items()}
+    pairs = [(row, other_of[of_rows[row]]) for row in rows]
     if not pairs:
         return []
     one, other = (str(catalogue.names[row]) for row in pairs[0])
@@ -60,20 +60,28 @@ def _sample(rows: np.ndarray) -> np.ndarray:
     return sample
 
 
-def _digest(catalogue: Catalogue, row: int) -> bytes | None:
-    """Equal for items of equal size that are alike; None for what cannot be read."""
-    items = catalogue.items
-    try:
-        if isinstance(items, ArrayImages):
-            content = items.pixels[row].tobytes()
-        else:
-            files = _files_of(items)
-            assert files is not None, "others are not looked through"
-            with files.open(row) as file:
-                content = file.read(_FIRST_BYTES)
-    except (OSError, InputError):
-        return None
-    span = b""
+def _digests(items: Source, rows: list[int], at_most: int) -> dict[int, bytes]:
+    """Of those rows that can be read."""
+    digests = ((row, _digest(items, row, at_most)) for row in rows)
+    return {row: digest for row, digest in digests if digest is not None}
+
+
+def _digest(items: Source, row: int, at_most: int) -> bytes | None:
+    """Of the span and the first bytes of an item, -1 = all; None for what cannot be read."""
+    digest = hashlib.blake2b(digest_size=16)
+    if isinstance(items, ArrayImages):
+        digest.update(items.pixels[row].tobytes())
+        return digest.digest()
     if isinstance(items, ClipFiles):
-        span = np.array([items.start_seconds[row], items.end_seconds[row]]).tobytes()
-    return hashlib.blake2b(content + span, digest_size=16).digest()
+        digest.update(np.array([items.start_seconds[row], items.end_seconds[row]]).tobytes())
+    files = _files_of(items)
+    assert files is not None, "others are not looked through"
+    try:
+        with files.open(row) as file:
+            if at_most >= 0:
+                digest.update(file.read(at_most))
+            else:
+                digest.update(hashlib.file_digest(file, "blake2b").digest())
+    except OSError:
+        return None
+    return digest.digest()
