@@ -16,6 +16,8 @@ MOST = 2_000
 _FIRST_BYTES = 2**16
 """Of files of one size those are read whole that begin alike."""
 
+_BYTES_AT_ONCE = 2**20
+
 
 def duplicates_in_words(catalogue: Catalogue) -> list[str]:
     """A warning of unlabelled items whose like is labelled, byte for byte, if there are any.
@@ -33,8 +35,8 @@ def duplicates_in_words(catalogue: Catalogue) -> list[str]:
     unlabelled = _sample(np.flatnonzero(may_be & ~is_labelled))
     labelled = _sample(np.flatnonzero(may_be & is_labelled & np.isin(stamps, stamps[unlabelled])))
     rows, others = unlabelled.tolist(), labelled.tolist()
-    for at_most in (_FIRST_BYTES, -1):
-        of_rows, of_others = _digests(items, rows, at_most), _digests(items, others, at_most)
+    for whole in (False, True):
+        of_rows, of_others = _digests(items, rows, whole), _digests(items, others, whole)
         both = set(of_rows.values()) & set(of_others.values())
         rows = [row for row, digest in of_rows.items() if digest in both]
         others = [row for row, digest in of_others.items() if digest in both]
@@ -60,14 +62,14 @@ def _sample(rows: np.ndarray) -> np.ndarray:
     return sample
 
 
-def _digests(items: Source, rows: list[int], at_most: int) -> dict[int, bytes]:
+def _digests(items: Source, rows: list[int], whole: bool) -> dict[int, bytes]:
     """Of those rows that can be read."""
-    digests = ((row, _digest(items, row, at_most)) for row in rows)
+    digests = ((row, _digest(items, row, whole)) for row in rows)
     return {row: digest for row, digest in digests if digest is not None}
 
 
-def _digest(items: Source, row: int, at_most: int) -> bytes | None:
-    """Of the span and the first bytes of an item, -1 = all; None for what cannot be read."""
+def _digest(items: Source, row: int, whole: bool) -> bytes | None:
+    """Of the span and the first bytes of an item, or all; None for what cannot be read."""
     digest = hashlib.blake2b(digest_size=16)
     if isinstance(items, ArrayImages):
         digest.update(items.pixels[row].tobytes())
@@ -78,10 +80,9 @@ def _digest(items: Source, row: int, at_most: int) -> bytes | None:
     assert files is not None, "others are not looked through"
     try:
         with files.open(row) as file:
-            if at_most >= 0:
-                digest.update(file.read(at_most))
-            else:
-                digest.update(hashlib.file_digest(file, "blake2b").digest())
+            digest.update(file.read(_FIRST_BYTES))
+            while whole and (further := file.read(_BYTES_AT_ONCE)):
+                digest.update(further)
     except OSError:
         return None
     return digest.digest()
