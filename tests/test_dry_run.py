@@ -100,6 +100,9 @@ def test_it_tells_what_a_run_of_images_would_be(
         assert part in text, part
     assert "warning" not in text
     assert not out.exists()
+    assert newfound(*discover_command(photos, out)) == 0
+    assert newfound(*discover_command(photos, out), "--dry-run") == 0  # the same run may go on
+    assert newfound(*discover_command(photos, out, epochs=9), "--dry-run") == 2
 
 
 def test_it_tells_what_a_run_of_videos_would_be(

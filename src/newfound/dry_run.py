@@ -63,10 +63,10 @@ def try_out(job: Job, progress: Progress) -> list[str]:
     """Lines that tell what the run would be like. Raises InputError as the run would."""
     warnings = check_feasible(job, job.catalogue, are_final=False)
     warnings += duplicates_in_words(job.catalogue)
-    job = replace(job, catalogue=with_held_out(job, job.catalogue))
     device = choose_device(job.runtime.device)
     job = replace(job, config=resolved(job.config, device))
     job.folder.check(identity_of(job), about(job, device))
+    job = replace(job, catalogue=with_held_out(job, job.catalogue))
     room, bytes_each = _place(job, device)
     with (
         lack_of_memory_in_words(less_memory_in_words(job.config), room_on_gpu_in_words(job)),

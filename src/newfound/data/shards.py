@@ -50,8 +50,9 @@ ENDINGS: dict[Kind, set[str]] = {
 }
 """What follows the key and its dot in the name of an item, in any case."""
 
-LIKE_LABEL = {"labels", "class", "classes", "class_name", "cls", "category", "target"}
-"""What else a label may be called in a `.json`, in any case: of such samples the user is warned."""
+LIKE_LABEL = {"label", "labels", "class", "classes", "class_name", "cls", "category", "target"}
+"""What a label may be called in a `.json` that has none by just "label", in any case: of such
+samples the user is warned."""
 
 MAX_LABEL_BYTES = 2**24
 
@@ -339,7 +340,7 @@ def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str) -> tuple[s
             keys = told if isinstance(told, dict) else {}
             label = keys.get("label")
             if "label" not in keys:
-                instead = next((key for key in keys if _is_like_label(key)), "")
+                instead = next((key for key in keys if key.strip().lower() in LIKE_LABEL), "")
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{printable(shown)!r} cannot be read as a label: {error}; mend it, or leave it out "
@@ -353,7 +354,3 @@ def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str) -> tuple[s
     text = "" if label is None else str(label).strip()
     shown_text = text.encode("utf-8", "backslashreplace").decode()
     return "" if text in UNLABELLED_AS_TEXT else shown_text, instead
-
-
-def _is_like_label(key: str) -> bool:
-    return key.strip().lower() in LIKE_LABEL | {"label"}

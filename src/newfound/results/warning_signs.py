@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from newfound.config import Method, Pairs
-from newfound.training.churn import RESTLESS, last_churn
+from newfound.training.churn import RESTLESS, LastChurn, last_churn
 
 SURE = 0.8
 """The confidence from which an item counts as sure, here and in the report."""
@@ -55,7 +55,7 @@ def find_warnings(
         *(() if head_changed_since else _collapse(epochs, method, pairs)),
         *_wrong_pairs(epochs, noun, method),
         *_few_sure(items, noun),
-        *_restless(epochs, noun, method, head_changed_since),
+        *_restless(churn, noun, method, head_changed_since),
         *(() if head_changed_since else _fallen(epochs, method)),
     ]
 
@@ -201,10 +201,9 @@ def _few_sure(items: pd.DataFrame, noun: str) -> Iterator[str]:
 
 
 def _restless(
-    epochs: Sequence[Mapping[str, Any]], noun: str, method: Method, head_changed_since: bool
+    churn: LastChurn | None, noun: str, method: Method, head_changed_since: bool
 ) -> Iterator[str]:
     """Categories that still change at the end, measured over the last tenth of the epochs."""
-    churn = last_churn(epochs)
     if churn is None:
         return
     stretch, last, before = churn
