@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -716,6 +717,15 @@ def test_a_run_that_does_not_tell_what_it_left_out_is_made_anew(
     (run / "model.safetensors").unlink()
     assert newfound(*discover_command(data, run, epochs=1)) == 0
     assert newfound("predict", run, files, "--out", tmp_path / "answers.csv") == 0
+
+
+def test_what_is_labelled_and_unlabelled_is_warned_of(tmp_path: Path) -> None:
+    data = make_folder(tmp_path / "photos", each=6)
+    file = next((data / "unlabelled").iterdir())
+    shutil.copy(file, data / "labelled" / "red-disc" / "copy.png")
+    assert newfound(*discover_command(data, tmp_path / "run", epochs=1)) == 0
+    told = f"1 of the unlabelled images are labelled, too, such as 'unlabelled/{file.name}'"
+    assert told in (tmp_path / "run" / "log.jsonl").read_text()
 
 
 def test_what_can_be_read_has_to_suffice(

@@ -78,9 +78,11 @@ def test_pixels_in_memory() -> None:
 
 
 def test_parts_of_one_video_are_not_one(tmp_path: Path) -> None:
+    """Nor where another film of the same size has the same parts, the other way round."""
     (tmp_path / "film.mp4").write_bytes(b"a film")
-    rows = ["path,label,start_seconds,end_seconds", "film.mp4,a,0,1", "film.mp4,b,1,2"]
-    rows += ["film.mp4,,2,3", "film.mp4,,3,4"]
+    (tmp_path / "more.mp4").write_bytes(b"b film")
+    rows = ["path,label,start_seconds,end_seconds", "film.mp4,a,0,1", "more.mp4,b,1,2"]
+    rows += ["film.mp4,,1,2", "more.mp4,,0,1"]
     (tmp_path / "table.csv").write_text("\n".join(rows))
     catalogue, _ = open_catalogue(tmp_path / "table.csv", kind="videos")
     assert duplicates_in_words(catalogue) == []

@@ -689,6 +689,11 @@ class TestWarnings:
         assert [f.partition(" may be")[0] for f in found[1:]] == ["a and b", "b and c"]
         assert all("try --num-novel 2." in text for text in found) and len(found) == 3
 
+    def test_a_nearly_empty_twin_is_counted_once(self):
+        torn = [("a", 40, 0.9, "c", 0.2), ("b", 40, 0.9, "d", 0.9), ("d", 40, 0.9, "b", 0.9)]
+        found = find_warnings(items_of(*torn, ("c", 1, 0.9, "a", 0.2)), [*"abcd"], (), "picture")
+        assert len(found) == 2 and all("try --num-novel 3." in text for text in found)
+
     def test_a_restless_training_is_to_go_on_before_there_are_fewer(self):
         epochs = [{"epoch": e, "churn": 0.2} for e in range(1, 41)]
         first, second = self.warnings(*SOUND[:2], epochs=epochs)
