@@ -69,10 +69,11 @@ def test_images_in_memory_are_named_as_their_files_are(
     for one in (pixels[0], pixels[0, :, :, 0]):
         with pytest.raises(newfound.InputError, match=r"of one.* pixels\[None\]"):
             found.predict(one)
-    table = pd.DataFrame({"path": [str(path) for path in more]})
-    for odd in (table, table["path"].to_numpy(), torch.zeros(2, 8, 8, dtype=torch.bfloat16)):
-        with pytest.raises(newfound.InputError, match=r"data is given as .* an array of numpy$"):
-            found.predict(odd)  # type: ignore[arg-type]
+    of_paths = found.predict(more, workers=0)
+    assert list(of_paths["path"]) == [str(path) for path in more]
+    pd.testing.assert_frame_equal(of_paths[columns], of_files[columns])
+    with pytest.raises(newfound.InputError, match=r"data is given as .* an array of numpy$"):
+        found.predict(torch.zeros(2, 8, 8, dtype=torch.bfloat16))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("quiet", [False, True])
@@ -395,7 +396,7 @@ def test_a_number_of_numpy_is_one(tmp_path: Path) -> None:
     assert set(newfound.__all__) <= set(dir(newfound))
     with pytest.raises(newfound.InputError, match="max_bad"):  # of a run, not of prediction
         found.predict(photos, max_bad=0.5)
-    for what in ([photos], None, 3):
+    for what in ([photos, 3], None, 3):
         with pytest.raises(newfound.InputError, match=r"data is given as .* the pixels of images"):
             found.predict(what)  # type: ignore[arg-type]
         with pytest.raises(newfound.InputError, match="; give its path"):

@@ -481,6 +481,27 @@ def test_new_videos_are_sorted_into_folders(whole: Path, new_files: Path, tmp_pa
     assert copied == expected
 
 
+def test_parts_of_new_films_are_named_as_files_of_theirs(
+    whole: Path, new_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A part of a whole file is the file; the first second is another clip."""
+    (new_files / "new.csv").write_text(
+        "path,start_seconds,end_seconds\ndeep/hum.mp4,0,100\ndeep/hum.mp4,,0.5\ndeep/beep.mp4,,\n"
+    )
+    table = tmp_path / "answers.csv"
+    answers = predicted(whole, new_files / "new.csv", table)
+    names = ["deep/hum.mp4#0-100", "deep/hum.mp4#-0.5", "deep/beep.mp4"]
+    assert answers["path"].tolist() == names
+    files = predicted(whole, new_files / "deep", table).set_index("path")
+    of_files = files.loc[["hum.mp4", "beep.mp4"]]
+    np.testing.assert_allclose(answers["confidence"][[0, 2]], of_files["confidence"], rtol=1e-4)
+    assert answers["category"][[0, 2]].tolist() == of_files["category"].tolist()
+    sort = ["--out", tmp_path / "sorted.csv", "--copy-to", tmp_path / "sorted"]
+    assert newfound("predict", whole, new_files / "new.csv", *sort) == 2
+    assert "lists parts of files, which cannot be copied" in capsys.readouterr().err
+    assert not (tmp_path / "sorted.csv").exists()
+
+
 def test_where_none_of_the_new_files_is_a_video_nothing_is_answered(
     whole: Path, new_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -624,7 +645,7 @@ def test_python_finds_what_the_command_finds(videos: Path, whole: Path, tmp_path
         **TINY_VIDEOS,
     )
     assert_same_run(whole, found.folder.path)
-    with pytest.raises(InputError, match=r"data is given as ndarray; .* a folder or shards$"):
+    with pytest.raises(InputError, match=r"data is given as ndarray; .* a DataFrame$"):
         found.predict(np.zeros((1, 8, 8), np.uint8))
     answers = found.predict(videos / "hum" / "0.mp4", workers=0)
     assert answers["path"].tolist() == ["0.mp4"]

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from newfound.batch import UNLABELLED_AS_TEXT
 from newfound.config import Runtime
 from newfound.data.catalogue import Catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import all_grey, image_sides
+from newfound.data.new_items import NewData
 from newfound.data.opening import Data, open_catalogue
 from newfound.disk.embedding import read_embedding
 from newfound.disk.out_place import check_apart_from_data
@@ -80,17 +80,17 @@ class Discovery:
         return self._array("features")
 
     @plain_surroundings()
-    def predict(
-        self, data: str | os.PathLike[str] | NDArray[np.uint8], **machine: Any
-    ) -> pd.DataFrame:
+    def predict(self, data: NewData, **machine: Any) -> pd.DataFrame:
         """Known and discovered categories of new items; unreadable files have no row.
 
         The columns are path, category, kind (known or novel), confidence (0..1), second (the next
         best category) and margin (0..1, how far it is behind).
 
-        data: a file, a folder, or shards as for `newfound.open_catalogue`; or images in memory,
-        uint8, (n, h, w) grey or (n, h, w, 3) RGB, whose path is their number as text.  machine:
-        device, threads and workers, as in `newfound.Runtime`.  Raises InputError for anything else.
+        data: a file, a folder, or shards as for `newfound.open_catalogue`; a table, in a file or as
+        a DataFrame, with the column path (and of videos start_seconds and end_seconds if need be);
+        a list of paths; or images in memory, uint8, (n, h, w) grey or (n, h, w, 3) RGB, whose path
+        is their number as text.  machine: device, threads and workers, as in `newfound.Runtime`.
+        Raises InputError for anything else.
         """
         with Progress(quiet=True) as progress:
             return predict(self.folder, data, make_machine(**machine), progress).table

@@ -6,23 +6,20 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from newfound.config import Machine
 from newfound.data.addresses import as_shown
 from newfound.data.catalogue import Source
 from newfound.data.clips import ClipFiles
-from newfound.data.images import ArrayImages, FileImages
-from newfound.data.naming import row_names
+from newfound.data.images import FileImages
+from newfound.data.new_items import NewData, open_new_items
 from newfound.data.one_pass import OnePass
-from newfound.data.opening import files_in
 from newfound.data.shard_names import are_shards
-from newfound.data.source import Kind
-from newfound.data.texts import Texts
+from newfound.data.tables import GivenTable, is_table, text_of
 from newfound.data.words import printable
 from newfound.disk.out_place import check_apart_from
 from newfound.disk.run_folder import RunFolder
@@ -58,13 +55,13 @@ class Prediction:
 
 def predict(
     folder: RunFolder,
-    data: str | os.PathLike[str] | NDArray[np.uint8],
+    data: NewData,
     machine: Machine,
     progress: Progress,
 ) -> Prediction:
-    """The category, known or discovered, of one file, all files below a folder, shards or pixels.
+    """The category, known or discovered, of new items.
 
-    data: their path, or of images in memory the pixels as for `from_arrays`.
+    data: see `open_new_items`.
     Raises InputError if there is nothing to read or nothing that can be read, RunFolderError if the
     run has not ended.
     """
@@ -74,7 +71,9 @@ def predict(
     device = choose_device(machine.device)
     workers = choose_workers(machine.workers)
     kind = kind_of(config.preset)
-    names, items = _opened(data, kind, progress)
+    names, items = open_new_items(
+        data, kind, progress.new_shards, lambda text: progress.message(f"warning: {text}")
+    )
 
     progress.stage("Predicting", len(items))
     pin = device.type == "cuda"
@@ -104,64 +103,30 @@ def predict(
     return Prediction(table, skipped, items.subset(rows) if len(unreadable) else items)
 
 
-def _opened(
-    data: str | os.PathLike[str] | NDArray[np.uint8], kind: Kind, progress: Progress
-) -> tuple[Texts, Source]:
-    """The names and contents of what is to be predicted."""
-    if isinstance(data, str | os.PathLike):
-        return _files(data, kind, progress)
-    pixels = _as_array(data)
-    if kind == "videos" or pixels is None:
-        or_pixels = ", or the pixels of images as an array of numpy" if kind == "images" else ""
-        raise InputError(
-            f"data is given as {type(data).__name__}; give the path of a file, a folder or shards"
-            f"{or_pixels}"
-        )
-    if pixels.ndim == 3 and pixels.shape[2] == 3:
-        raise InputError(
-            f"the pixels have the shape {pixels.shape}, of which it is unsure whether they are one "
-            "image in colour or grey ones 3 wide; of one give pixels[None]"
-        )
-    images = ArrayImages(pixels)
-    if not len(images):
-        raise InputError("there are no images; give the pixels of at least one")
-    return Texts(row_names("", len(images))), images
-
-
-def _as_array(data: Any) -> NDArray[Any] | None:
-    """What is or can be made an array of numbers, as a tensor on a CPU or a list of arrays of one
-    size; None for anything else."""
-    if not (hasattr(data, "__array__") or isinstance(data, list | tuple)):
-        return None
-    try:
-        pixels = np.asarray(data)
-    except (TypeError, RuntimeError, ValueError):  # as tensors on a GPU, of bfloat16 or sparse ones
-        return None
-    return pixels if pixels.dtype.kind in "biufc" else None
-
-
-def _files(data: str | os.PathLike[str], kind: Kind, progress: Progress) -> tuple[Texts, Source]:
-    if Path(data).suffix.lower() in (".csv", ".parquet") and not Path(data).is_dir():
-        raise InputError(
-            f"{printable(os.fspath(data))!r} is a table; give a folder, a file or shards to predict"
-        )
-    return files_in(
-        data, kind, progress.new_shards, lambda text: progress.message(f"warning: {text}")
-    )
-
-
 def check_can_sort(data: str | os.PathLike[str], into: Path) -> None:
-    """Raises InputError for shards, and if `sort_files` could mix its files with others there, or
-    with those that are read."""
+    """Raises InputError for shards and parts of files, and if `sort_files` could mix its files with
+    others there, or with those that are read."""
     if are_shards(data):
         raise InputError(
             f"what is in {as_shown(os.fspath(data))!r} lies in shards, so it cannot be copied or "
             "linked to; leave --copy-to out, or unpack the shards"
         )
+    if is_table(data):
+        _check_whole_files(GivenTable(Path(data)))
     if Path(data).is_dir():
         check_apart_from(into, [Path(data)], "--copy-to")
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise InputError(f"{into} is not empty; give a new folder to --copy-to")
+
+
+def _check_whole_files(table: GivenTable) -> None:
+    for part in table.parts(("path",)):
+        for name in {"start_seconds", "end_seconds"} & {*part.columns}:
+            if any(map(text_of, part[name])):
+                raise InputError(
+                    f"{table.shown} lists parts of files, which cannot be copied or linked "
+                    "to; leave --copy-to out"
+                )
 
 
 def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"]) -> None:

@@ -196,13 +196,25 @@ def new_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["new.csv", "new.PARQUET"])
-def test_a_table_is_nothing_to_predict(
-    name: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_files_that_a_table_lists_are_predicted_and_sorted(
+    finished: Path, new_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / name).write_text("path")
-    assert newfound("predict", finished, tmp_path / name, "--out", tmp_path / "out.csv") == 2
-    assert f"{name}' is a table; give a folder, a file or shards" in capsys.readouterr().err
+    paths = sorted((new_files / "again").iterdir())[:5]
+    listed = tmp_path / "new.csv"
+    pd.DataFrame({"path": paths}).to_csv(listed, index=False)
+    command = ["predict", finished, listed, "--workers", 0, "--quiet", "--out"]
+    out, into = tmp_path / "out.csv", tmp_path / "sorted"
+    assert newfound(*command, out, "--copy-to", into) == 0
+    table = pd.read_csv(out)
+    assert table["path"].tolist() == [str(path) for path in paths]
+    copied = {path.name: path.parent.name for path in into.rglob("*.png")}
+    assert copied == {path.name: of for path, of in zip(paths, table["category"])}
+    before = listed.read_bytes()
+    (tmp_path / "link.csv").symlink_to(listed)
+    for same in (listed, tmp_path / "link.csv"):
+        assert newfound(*command, same) == 2
+        assert "is the table that is read; give another name" in capsys.readouterr().err
+    assert listed.read_bytes() == before
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])

@@ -15,6 +15,7 @@ from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
 from newfound.data.manifest import Listed, read_manifest
 from newfound.data.opening import open_catalogue
+from newfound.data.tables import GivenTable
 from newfound.data.words import printable
 from newfound.errors import InputError
 
@@ -23,7 +24,7 @@ KINDS = pytest.mark.parametrize("ending", [".csv", ".parquet"])
 
 
 def listed(folder: Path, *lines: str, header: str = HEADER, spans: bool = True) -> Listed:
-    return read_manifest(write(folder, *lines, header=header), spans)
+    return read_manifest(GivenTable(write(folder, *lines, header=header)), spans)
 
 
 def write(folder: Path, *lines: str, header: str = HEADER) -> Path:
@@ -56,7 +57,7 @@ def test_rows_have_their_seconds(tmp_path: Path, ending: str) -> None:
     )
     write(tmp_path)
     table.to_csv(path, index=False) if ending == ".csv" else table.to_parquet(path)
-    read = read_manifest(path, spans=True)
+    read = read_manifest(GivenTable(path), spans=True)
     np.testing.assert_array_equal(read.start_seconds, [np.nan, 1.5, 0, np.nan])
     np.testing.assert_array_equal(read.end_seconds, [np.nan, 3, np.nan, 12.25])
     assert read.start_seconds.dtype == read.end_seconds.dtype == np.float64
@@ -90,7 +91,7 @@ def test_a_column_may_be_the_index_of_a_parquet(
     columns = {"path": paths, "label": ["x", None], "start_seconds": [1, 2], "other": [3, 4]}
     table = pd.DataFrame(columns).set_index(index, drop=drop)
     table.to_parquet(tmp_path / "videos.parquet")
-    read = read_manifest(tmp_path / "videos.parquet", spans=True)
+    read = read_manifest(GivenTable(tmp_path / "videos.parquet"), spans=True)
     assert [*read.names] == ["a.mp4#1-", "b.mp4#2-"]
     assert labels_of(read) == ["x", ""]
 
@@ -98,7 +99,7 @@ def test_a_column_may_be_the_index_of_a_parquet(
 def test_one_file_may_be_several_items(tmp_path: Path) -> None:
     lines = ["a.mp4,x,0,10", "a.mp4,y,10,20", "a.mp4,,20,", "./a.mp4,x,0,10", "a.mp4,,,"]
     table = write(tmp_path, *lines, "b.mp4,y,,")
-    read = read_manifest(table, spans=True)
+    read = read_manifest(GivenTable(table), spans=True)
     assert [*read.names] == ["a.mp4#0-10", "a.mp4#10-20", "a.mp4#20-", "a.mp4", "b.mp4"]
     assert labels_of(read) == ["x", "y", "", "", "y"]
     assert len(set(read.files)) == 2
@@ -195,7 +196,7 @@ def read_slowly(table: Path, spans: bool) -> tuple[list[str], list[str], list[st
 def test_a_table_read_in_parts_is_what_its_rows_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr("newfound.data.manifest._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("newfound.data.tables._ROWS_AT_ONCE", 7)
     chance = random.Random(seed)
     names = ["a.mp4", "b.mp4", "./a.mp4", "d/../c.mp4", "d/e\udcff.mp4", "d//f, g.mp4"]
     names += [str(tmp_path / "a.mp4"), "../outside.mp4" if seed % 3 else "d.mp4"]
@@ -220,9 +221,9 @@ def test_a_table_read_in_parts_is_what_its_rows_are(
         expected = read_slowly(table, spans)
         if isinstance(expected, str):
             with pytest.raises(InputError, match=re.escape(f"{printable(expected)!r} under two")):
-                read_manifest(table, spans)
+                read_manifest(GivenTable(table), spans)
             continue
-        read = read_manifest(table, spans)
+        read = read_manifest(GivenTable(table), spans)
         labels = [printable(label) for label in expected[2]]
         assert (read.names.tolist(), read.files.tolist(), labels_of(read)) == (
             *expected[:2],

@@ -11,9 +11,11 @@ import pytest
 
 from newfound.data.built_in import digits_catalogue
 from newfound.data.catalogue import Catalogue
+from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
 from newfound.data.naming import unique_names
-from newfound.data.opening import files_in, open_catalogue
+from newfound.data.new_items import open_new_items
+from newfound.data.opening import open_catalogue
 from newfound.data.source import Kind
 from newfound.data.texts import Texts
 from newfound.errors import InputError
@@ -282,8 +284,8 @@ def test_an_empty_path_is_not_the_current_folder(
 ) -> None:
     write_layout(tmp_path) if content == "folders" else write_shards(tmp_path, [8])
     monkeypatch.chdir(tmp_path)
-    assert len(open_catalogue(".")[0]) == len(files_in(".")[0]) > 0
-    for take in (open_catalogue, files_in):
+    assert len(open_catalogue(".")[0]) == len(open_new_items(".")[0]) > 0
+    for take in (open_catalogue, open_new_items):
         with pytest.raises(InputError, match=r"the path is empty; .* \. for the current folder"):
             take("")
     with pytest.raises(InputError, match="the path is empty"):
@@ -292,7 +294,7 @@ def test_an_empty_path_is_not_the_current_folder(
 
 @pytest.mark.parametrize("kind", ["images", "videos"])
 @pytest.mark.parametrize(
-    "data", [pd.DataFrame({"path": ["a"]}), np.zeros((2, 8, 8), np.uint8), ["a.png"], 3, b"a.csv"]
+    "data", [pd.Series(["a"]), np.zeros((2, 8, 8), np.uint8), ["a.png"], 3, b"a.csv"]
 )
 def test_data_of_other_types_are_refused_with_what_may_be_given(data: Any, kind: Kind) -> None:
     with pytest.raises(InputError, match=rf"of the type {type(data).__name__}; give the path"):
@@ -417,10 +419,55 @@ def test_a_table_whose_header_is_not_utf8_is_to_be_saved_as_that(
 def test_a_row_without_a_path_is_counted_through_all_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("newfound.data.manifest._ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("newfound.data.tables._ROWS_AT_ONCE", 2)
     (tmp_path / "items.csv").write_text("path,label\n" + "items.csv,a\n" * 4 + ",a\n")
     with pytest.raises(InputError, match="no path in row 5 below"):
         open_catalogue(tmp_path / "items.csv")
+
+
+def test_a_dataframe_is_a_table_relative_to_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("1.png", "b"), ("2.png", "a"), ("3.png", ""), ("1.png", "b")]
+    of_file, _ = open_catalogue(write_manifest(tmp_path, rows, ".csv"))
+    monkeypatch.chdir(tmp_path)
+    table = pd.DataFrame(rows, columns=["path", "label"]).replace("", None)
+    for given in (table, table.set_index("path"), table.assign(path=table["path"].map(Path))):
+        of_table, truth = open_catalogue(given)
+        assert truth is None and of_table.source == "the table in memory"
+        assert of_table.fingerprint() == of_file.fingerprint()
+    monkeypatch.chdir("/")
+    with pytest.raises(InputError, match=r"3 files that .* are relative to the current folder"):
+        open_catalogue(table)
+    absolute = open_catalogue(table.assign(path=[tmp_path / name for name in table["path"]]))[0]
+    assert absolute.labels.tolist() == [1, 0, -1]
+
+
+def test_numbers_with_gaps_are_classes_by_number(tmp_path: Path) -> None:
+    """A column of ints with None in it has floats."""
+    for name in "123":
+        write_image(tmp_path / f"{name}.png")
+    paths = [str(tmp_path / f"{name}.png") for name in "123"]
+    table = pd.DataFrame({"path": paths, "label": [7, 12, None]})
+    assert table["label"].dtype == np.float64
+    assert open_catalogue(table)[0].class_names == ("12", "7")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"file": ["a"]}, "the table in memory has no column path and no column label"),
+        ({"path": [], "label": []}, "the table in memory has no rows"),
+        ({"path": ["a", ""], "label": ["x", "y"]}, "the table in memory has no path in row 2"),
+        ({"path": ["a"], "label": [-1]}, "the table in memory has the label -1; leave it empty"),
+    ],
+)
+def test_dataframes_that_are_no_manifest(table: dict[str, list[Any]], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_catalogue(pd.DataFrame(table))
+    twice = pd.DataFrame([["a", "x", "a"]], columns=["path", "label", "path"])
+    with pytest.raises(InputError, match="has two columns called path; keep one"):
+        open_catalogue(twice)
 
 
 def test_a_table_without_unlabelled_rows_says_how_to_have_some(tmp_path: Path) -> None:
@@ -471,13 +518,46 @@ def test_names_that_are_made_unique_stay_so() -> None:
 
 def test_files_to_predict_need_no_labels(tmp_path: Path) -> None:
     write_layout(tmp_path)
-    names, images = files_in(tmp_path)
+    names, images = open_new_items(tmp_path)
     assert names.tolist() == LAYOUT_NAMES and len(images) == 7
-    names, images = files_in(tmp_path / "unlabelled/a.png")
+    names, images = open_new_items(tmp_path / "unlabelled/a.png")
     assert names.tolist() == ["a.png"] and images.path(0) == str(tmp_path / "unlabelled/a.png")
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="holds no files"):
-        files_in(tmp_path / "none")
+        open_new_items(tmp_path / "none")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_a_table_of_files_to_predict_needs_paths_alone(tmp_path: Path, ending: str) -> None:
+    paths = [write_image(tmp_path / name) for name in ("b.png", "a.png")]
+    place = tmp_path / f"new{ending}"
+    table = pd.DataFrame({"path": ["b.png", "a.png", "b.png"], "label": [-1, "x", "y"]})
+    for part in (table, table[["path"]]):
+        text = part.astype(str)
+        text.to_csv(place, index=False) if ending == ".csv" else text.to_parquet(place)
+        names, images = open_new_items(place)
+        assert names.tolist() == ["b.png", "a.png"]
+        assert [Path(images.path(row)) for row in range(2)] == paths
+    for given in (paths, tuple(paths), [*map(str, paths)], np.array(paths), pd.Series(paths)):
+        names, images = open_new_items(given)
+        assert names.tolist() == [*map(str, paths)]
+        assert [Path(images.path(row)) for row in range(2)] == paths
+    with pytest.raises(InputError, match=r"in memory names 1 of 3 files that .*current folder"):
+        open_new_items([*paths, tmp_path / "absent.png"])
+
+
+def test_new_parts_of_films_are_items_of_their_own(tmp_path: Path) -> None:
+    film = str(tmp_path / "film.mp4")
+    Path(film).touch()
+    table = pd.DataFrame(
+        {"path": [film] * 3, "start_seconds": [0, 2.5, None], "end_seconds": [2.5, 4, None]}
+    )
+    names, clips = open_new_items(table, "videos")
+    assert names.tolist() == [f"{film}#0-2.5", f"{film}#2.5-4", film]
+    assert isinstance(clips, ClipFiles)
+    np.testing.assert_array_equal(clips.start_seconds, [0, 2.5, np.nan])
+    np.testing.assert_array_equal(clips.end_seconds, [2.5, 4, np.nan])
+    assert open_new_items(table)[0].tolist() == [film]  # an image has no seconds
 
 
 def test_what_was_opened_can_be_opened_again_with_its_truth() -> None:

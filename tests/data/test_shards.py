@@ -30,7 +30,8 @@ from newfound.data.clips import Clip, ClipFiles, ClipShape
 from newfound.data.decoding import Decoding, decoded
 from newfound.data.image_loader import ImageDecoding, decode_all
 from newfound.data.images import ArrayImages, FileImages
-from newfound.data.opening import files_in, open_catalogue
+from newfound.data.new_items import open_new_items
+from newfound.data.opening import open_catalogue
 from newfound.data.shard_names import are_shards, shard_addresses
 from newfound.data.shards import Shards, read_shards
 from newfound.data.source import Kind, UnreadableError
@@ -177,7 +178,7 @@ def test_a_label_by_another_key_is_told_of(tmp_path: Path, scanned: list[str]) -
         warning, *_ = check_counts(catalogue, num_novel=2, batch=2)
         assert warning.startswith("1 of the samples are taken as unlabelled, such as that of ")
         assert "one.tar/c.png'" in warning and "no \"label\", but 'Class'" in warning
-        files_in(tmp_path / "d", on_warning=told.append)
+        open_new_items(tmp_path / "d", on_warning=told.append)
     assert scanned == ["one.tar"] and not told, "labels are nothing to who predicts"
 
 
@@ -227,7 +228,7 @@ def test_long_and_odd_names_in_every_format(tmp_path: Path, form: int) -> None:
 
 
 def open_names(path: Path) -> list[str]:
-    return files_in(path)[0].tolist()
+    return open_new_items(path)[0].tolist()
 
 
 def test_what_of_a_shard_is_left_out(tmp_path: Path) -> None:
@@ -513,10 +514,10 @@ def test_new_shards_are_counted_while_they_are_read(tmp_path: Path) -> None:
     open_catalogue(tmp_path / "d", on_progress=follow)
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
     told.clear()
-    files_in(tmp_path / "d", on_progress=follow)
+    open_new_items(tmp_path / "d", on_progress=follow)
     assert told == []
     paths[1].write_bytes(shard(samples(range(4, 9))))
-    files_in(tmp_path / "d", on_progress=follow)
+    open_new_items(tmp_path / "d", on_progress=follow)
     assert told == [(0, 1), (1, 1)]
 
 
@@ -639,7 +640,7 @@ def test_names_with_one_more_dot_are_left_out_with_a_warning(
     told: list[str] = []
     for _ in range(2):
         catalogue, _ = open_catalogue(tmp_path / "d")
-        assert len(catalogue) == len(files_in(tmp_path / "d", on_warning=told.append)[0]) == 9
+        assert len(catalogue) == len(open_new_items(tmp_path / "d", on_warning=told.append)[0]) == 9
         warning, *_ = check_counts(catalogue, num_novel=2, batch=2)
         assert "3 of the images are left out" in warning and "rename them" in warning
         assert f"'{tmp_path}/d/b.tar/d/Screenshot 2021.03.01.PNG'" in warning
@@ -946,12 +947,12 @@ def test_an_archive_beside_images_is_no_shard(tmp_path: Path, name: str) -> None
     assert are_shards(tmp_path)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(picture(0))
-    assert files_in(tmp_path)[0].tolist() == sorted(["backup.tar", "notes.txt", name])
+    assert open_new_items(tmp_path)[0].tolist() == sorted(["backup.tar", "notes.txt", name])
 
 
 def test_shards_may_be_predicted_on_but_not_sorted(tmp_path: Path) -> None:
     write_shards(tmp_path / "d", [3, 2])
-    names, images = files_in(tmp_path / "d")
+    names, images = open_new_items(tmp_path / "d")
     assert names.tolist()[3] == "part-001.tar/0003.png"
     assert not isinstance(images, ArrayImages) and len(images) == 5
     table = pd.DataFrame({"path": names[:], "category": "x", "kind": "known"})

@@ -16,6 +16,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from newfound.cli.flags import Call, flags_of
 from newfound.config import Machine
 from newfound.data.manifest import read_truth
+from newfound.data.tables import GivenTable, is_table
 from newfound.discovery import Discovery, load
 from newfound.disk.files import write_atomically, write_csv
 from newfound.disk.out_place import check_place_of_table, real_place
@@ -42,11 +43,12 @@ def predict_command(
 
     Args:
         run: the folder of a finished run
-        data: a file, a folder or WebDataset shards (a folder of .tar files,
+        data: a file, a folder, a .csv or .parquet table (path, and if need be of videos
+            start_seconds, end_seconds) or WebDataset shards (a folder of .tar files,
             part-{000..012}.tar, or an address as s3://bucket/part-{000..012}.tar), of
             what the run was trained on: images or videos
         out: the table to write, .csv or .parquet
-        copy_to: also sort the files into one folder per category here; not those of shards
+        copy_to: also sort the files into one folder per category here; not shards, not parts
         link: with --copy-to, links instead of copies
         quiet: print nothing but errors
     """
@@ -109,7 +111,7 @@ def _predict(
     link: bool,
     quiet: bool,
 ) -> None:
-    write = _table_writer(out)
+    write = _table_writer(out, data)
     if copy_to is not None:
         check_can_sort(data, copy_to)
     elif link:
@@ -129,10 +131,12 @@ def _predict(
         print(f"newfound: {told}", file=sys.stderr)
 
 
-def _table_writer(out: Path) -> Callable[[pd.DataFrame], None]:
+def _table_writer(out: Path, data: str) -> Callable[[pd.DataFrame], None]:
     """How to write a table to `out`. Raises InputError before the work if it cannot be."""
     target = real_place(out)  # a link stays, and what it leads to is written
     check_place_of_table(target)
+    if is_table(data) and real_place(Path(data)) == target:
+        raise InputError(f"--out {out} is the table that is read; give another name")
     match out.suffix.lower():
         case ".csv":
             return lambda table: write_csv(target, table)
@@ -159,7 +163,7 @@ def _scores_in_words(result: dict[str, Any]) -> list[str]:
 
 def _check_is_table(truth: Path) -> None:
     """Raise InputError for what cannot be a table, before it is read as one."""
-    if truth.suffix.lower() in (".csv", ".parquet") and truth.exists() and not truth.is_dir():
+    if is_table(truth) and truth.exists():
         return
     found = "is a folder" if truth.is_dir() else "does not exist"
     if truth.is_file():
@@ -178,7 +182,7 @@ def _print_evaluation(
         raise InputError("--partial goes with --truth; say which table has the truth of some")
     if truth is not None:
         _check_is_table(truth)
-        result = result | {"novel": found.evaluate(read_truth(truth), partial=partial)}
+        result = result | {"novel": found.evaluate(read_truth(GivenTable(truth)), partial=partial)}
     if "novel" not in result:
         raise InputError(
             f"the truth of {found.folder.path} is not known; give --truth with a table of path "

@@ -1,5 +1,6 @@
 """Images and labels in memory."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,10 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | Sequence[Any]) -> Catalog
     Raises InputError for other pixels or labels, less than two labelled classes, or no
     unlabelled item.
     """
+    if isinstance(pixels, list | tuple) and pixels and isinstance(pixels[0], str | os.PathLike):
+        raise InputError(
+            "the images are given as paths; give pandas.DataFrame({'path': paths, 'label': labels})"
+        )
     try:
         images = ArrayImages(np.asarray(pixels))
     except ValueError as error:

@@ -1,25 +1,19 @@
-"""A table of files and labels: .csv or .parquet with the columns `path` and `label`."""
+"""A table of files, with the columns `path` and `label`, or of new files `path` alone."""
 
 import math
 import os
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.errors import ParserError, ParserWarning
 
 from newfound.batch import UNLABELLED, UNLABELLED_AS_TEXT
 from newfound.data.file_status import are_absent
+from newfound.data.tables import GivenTable, text_of
 from newfound.data.texts import Texts, column
 from newfound.data.words import printable, some
 from newfound.errors import InputError
-
-_ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -50,10 +44,11 @@ class Listed:
         )
 
 
-def read_manifest(path: Path, spans: bool = False) -> Listed:
+def read_manifest(table: GivenTable, spans: bool = False, labels: bool = True) -> Listed:
     """The items of a table: `path` and `label`; of videos `start_seconds` and `end_seconds` too.
 
-    spans: whether to look for these two, which may be absent.
+    spans: whether to look for these two, which may be absent.  labels: whether to look for a
+    label, else all are unlabelled.
 
     Paths are relative to the table's folder; a row that is there twice is kept once. Rows of one
     file with other seconds are items of their own, whose names tell the seconds.
@@ -61,11 +56,10 @@ def read_manifest(path: Path, spans: bool = False) -> Listed:
     Raises InputError for a table without the columns or rows, files that do not exist, seconds
     that are no numbers, a row without a path, and an item under two labels.
     """
-    shown = repr(printable(str(path)))
-    rows = _all_rows(path, spans, shown)
+    rows = _all_rows(table, spans, labels)
     if not len(rows.names):
-        raise InputError(f"{shown} has no rows; list the files, one a row")
-    table = pd.DataFrame(
+        raise InputError(f"{table.shown} has no rows; list the files, one a row")
+    columns = pd.DataFrame(
         {
             "file": rows.files.flat().dictionary_encode().indices.to_numpy(),
             "start": rows.start_seconds,
@@ -74,15 +68,15 @@ def read_manifest(path: Path, spans: bool = False) -> Listed:
         }
     )
     item = ["file", "start", "end"]
-    first = table.groupby(item, dropna=False, sort=False)["label"].transform("first").to_numpy()
+    first = columns.groupby(item, dropna=False, sort=False)["label"].transform("first").to_numpy()
     for row in np.flatnonzero(first != rows.labels)[:1]:
         texts = (*rows.class_names, "")  # the last is also that of -1
         raise InputError(
-            f"{shown} has {printable(rows.names[row])!r} under two labels, "
+            f"{table.shown} has {printable(rows.names[row])!r} under two labels, "
             f"{texts[first[row]]!r} and {texts[rows.labels[row]]!r}; keep one of the rows"
         )
-    _check_files(rows, np.flatnonzero(~table.duplicated("file")), shown)
-    again = table.duplicated(item)
+    _check_files(rows, np.flatnonzero(~columns.duplicated("file")), table)
+    again = columns.duplicated(item)
     if again.any():
         rows = rows.subset(np.flatnonzero(~again))
     if not spans:
@@ -92,7 +86,7 @@ def read_manifest(path: Path, spans: bool = False) -> Listed:
     return replace(rows, names=names)
 
 
-def _all_rows(path: Path, spans: bool, shown: str) -> Listed:
+def _all_rows(table: GivenTable, spans: bool, labelled: bool) -> Listed:
     """Every row as it stands, with the names as written."""
     names: list[Texts] = []
     files: list[Texts] = []
@@ -100,27 +94,26 @@ def _all_rows(path: Path, spans: bool, shown: str) -> Listed:
     starts: list[NDArray[np.float64]] = []
     ends: list[NDArray[np.float64]] = []
     number_of: dict[str, int] = {}
-    for table in _parts(path):
-        _check_columns(table, shown)
-        written = [_text(cell) for cell in table["path"]]
-        texts = [_text(cell) for cell in table["label"]]
+    for part in table.parts(("path", "label") if labelled else ("path",)):
+        written = [text_of(cell) for cell in part["path"]]
+        texts = [text_of(cell) for cell in part["label"]] if labelled else [""] * len(part)
         for text in texts:
             if text in UNLABELLED_AS_TEXT:
                 raise InputError(
-                    f"{shown} has the label {text}; leave it empty for unlabelled items"
+                    f"{table.shown} has the label {text}; leave it empty for unlabelled items"
                 )
         if "" in written:
             row = sum(map(len, names)) + written.index("") + 1
             raise InputError(
-                f"{shown} has no path in row {row:,} below its header; fill it in, or delete the "
-                "row"
+                f"{table.shown} has no path in row {row:,} below its header; fill it in, or delete "
+                "the row"
             )
         numbers = [number_of.setdefault(text, len(number_of)) if text else -1 for text in texts]
         names.append(Texts(written))
-        files.append(_files(str(path.parent), written))
+        files.append(_files(table.folder, written))
         labels.append(np.array(numbers, dtype=np.int64))
-        starts.append(_seconds(table, "start_seconds", shown, spans))
-        ends.append(_seconds(table, "end_seconds", shown, spans))
+        starts.append(_seconds(part, "start_seconds", table.shown, spans))
+        ends.append(_seconds(part, "end_seconds", table.shown, spans))
     in_order = sorted(number_of)
     rank = {text: number for number, text in enumerate(in_order)}
     ranks = np.array([*(rank[text] for text in number_of), UNLABELLED])  # the last is that of -1
@@ -144,42 +137,40 @@ def _files(folder: str, written: list[str]) -> Texts:
     return Texts.composed(column([beginning]), np.zeros(len(files), np.int32), endings)
 
 
-def _check_files(rows: Listed, once: NDArray[np.int64], shown: str) -> None:
+def _check_files(rows: Listed, once: NDArray[np.int64], table: GivenTable) -> None:
     """Raises InputError if there are files of which nothing is there. once: a row of each file."""
     absent = once[are_absent(rows.files.subset(once))]
     if len(absent):
         raise InputError(
-            f"{shown} names {len(absent)} of {len(once)} files that do not exist: "
-            f"{some([printable(name) for name in rows.names[absent]])}; paths are relative to the "
-            "folder of the table"
+            f"{table.shown} names {len(absent)} of {len(once)} files that do not exist: "
+            f"{some([printable(name) for name in rows.names[absent]])}; paths are relative to "
+            f"{table.folder_in_words}"
         )
 
 
-def read_truth(path: Path) -> dict[str, str]:
+def read_truth(table: GivenTable) -> dict[str, str]:
     """Name of an item -> its true class, from the columns `path` and `label` of a table.
 
     Rows without a label say nothing. Raises InputError for a table that is not there or without
     the columns, and for an item under two labels.
     """
-    shown = repr(printable(str(path)))
     truth: dict[str, str] = {}
-    for table in _parts(path):
-        _check_columns(table, shown)
-        for name, label in zip(map(_text, table["path"]), map(_text, table["label"])):
+    for part in table.parts(("path", "label")):
+        for name, label in zip(map(text_of, part["path"]), map(text_of, part["label"])):
             if label and truth.setdefault(name, label) != label:
                 raise InputError(
-                    f"{shown} has {printable(name)!r} under two labels, {truth[name]!r} and "
+                    f"{table.shown} has {printable(name)!r} under two labels, {truth[name]!r} and "
                     f"{label!r}; keep one of the rows"
                 )
     return truth
 
 
-def _seconds(table: pd.DataFrame, column: str, shown: str, wanted: bool) -> NDArray[np.float64]:
+def _seconds(part: pd.DataFrame, column: str, shown: str, wanted: bool) -> NDArray[np.float64]:
     """A column of seconds, NaN where it is empty, not there or not wanted."""
-    seconds = np.full(len(table), np.nan)
-    if not wanted or column not in table.columns:
+    seconds = np.full(len(part), np.nan)
+    if not wanted or column not in part.columns:
         return seconds
-    for row, text in enumerate(map(_text, table[column])):
+    for row, text in enumerate(map(text_of, part[column])):
         try:
             seconds[row] = float(text) if text else np.nan
         except ValueError:
@@ -198,72 +189,3 @@ def span_in_words(start: float, end: float) -> str:
         return ""
     first, last = ("" if math.isnan(second) else f"{second:.12g}" for second in (start, end))
     return f"#{first}-{last}"
-
-
-def _check_columns(table: pd.DataFrame, shown: str) -> None:
-    missing = [column for column in ("path", "label") if column not in table.columns]
-    if missing:
-        raise InputError(
-            f"{shown} has no column {' and no column '.join(missing)}; its columns are "
-            f"{some([str(column) for column in table.columns])}; call them exactly so, in a .csv "
-            "by the first line, path,label, with commas in it and in all others"
-        )
-    for name in ("path", "label"):
-        if f"{name}.1" in table.columns:  # as pandas calls the second of two
-            raise InputError(f"{shown} has two columns called {name}; keep one of them")
-
-
-def _parts(path: Path) -> Iterator[pd.DataFrame]:
-    """A table, some rows at a time."""
-    try:
-        if path.suffix.lower() == ".csv":
-            yield from _parts_of_csv(path)
-            return
-        table = pd.read_parquet(path, dtype_backend="pyarrow")
-        # What `set_index` has taken out of the columns.
-        named = {*table.index.names} - {None, *table.columns}
-        table = table.reset_index([*named]) if named else table
-    except UnicodeError as error:  # of the header alone, as cells may hold any bytes
-        raise InputError(
-            f"{printable(str(path))!r} is not in UTF-8 but, as it seems, in UTF-16 or another "
-            "encoding; save it as UTF-8"
-        ) from error
-    except (ValueError, OSError, ParserWarning) as error:
-        cure = (
-            "a field with a comma in it has to be in quotes, and each quote closed"
-            if isinstance(error, ParserError | ParserWarning)
-            else "see that it opens in another program"
-        )
-        raise InputError(
-            f"{printable(str(path))!r} cannot be read as a table: "
-            f"{' '.join(str(error).split())}; {cure}"
-        ) from error
-    for at in range(0, max(len(table), 1), _ROWS_AT_ONCE):
-        yield table.iloc[at : at + _ROWS_AT_ONCE]
-
-
-def _parts_of_csv(path: Path) -> Iterator[pd.DataFrame]:
-    """Every cell as it is written: 007 stays 007, NA stays NA, odd bytes stay those bytes."""
-    with pd.read_csv(
-        path,
-        dtype=object,
-        keep_default_na=False,
-        index_col=False,  # so that a row with a comma too many is an error, not an index
-        encoding_errors="surrogateescape",
-        chunksize=_ROWS_AT_ONCE,
-    ) as parts:
-        while True:
-            with warnings.catch_warnings(action="error", category=ParserWarning):
-                part = next(parts, None)
-            if part is None:
-                return
-            yield part
-
-
-def _text(cell: Any) -> str:
-    """A cell as text; blank ones are empty."""
-    if isinstance(cell, str):
-        return cell if cell.strip() else ""
-    if isinstance(cell, bytes):
-        return os.fsdecode(cell)
-    return "" if pd.isna(cell) else str(cell)

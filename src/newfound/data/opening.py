@@ -1,12 +1,12 @@
 """From what a user gives to a catalogue: folders, tables, shards, built-in sets, arrays."""
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from newfound.batch import UNLABELLED
@@ -14,17 +14,15 @@ from newfound.data.arrays import from_arrays
 from newfound.data.built_in import cifar_catalogue, digits_catalogue, listed_videos
 from newfound.data.catalogue import (
     Catalogue,
-    Source,
     Truth,
     checked,
     plain_catalogue,
     split_classes,
 )
-from newfound.data.clips import ClipFiles
 from newfound.data.endings import other_kind_in_words
 from newfound.data.folders import class_folders, files_below, folders_in
-from newfound.data.images import FileImages
 from newfound.data.index import Listings
+from newfound.data.kinds import FILES, items_of
 from newfound.data.labels import numbered
 from newfound.data.layouts import BUILT_IN, LAYOUTS
 from newfound.data.manifest import read_manifest
@@ -33,14 +31,10 @@ from newfound.data.paths import existing
 from newfound.data.shard_names import are_shards
 from newfound.data.shards import Shards, read_shards
 from newfound.data.source import Kind, OnProgress
+from newfound.data.tables import GivenTable, is_table
 from newfound.data.texts import Texts
 from newfound.data.words import printable, some
 from newfound.errors import InputError
-
-_FILES: dict[Kind, type[FileImages] | type[ClipFiles]] = {
-    "images": FileImages,
-    "videos": ClipFiles,
-}
 
 _SPLITS = {"train", "test", "val"}
 
@@ -48,6 +42,7 @@ _SPLITS = {"train", "test", "val"}
 Data = (
     str
     | os.PathLike[str]
+    | pd.DataFrame
     | Catalogue
     | tuple[Catalogue, Truth | None]
     | tuple[ArrayLike, ArrayLike]
@@ -70,7 +65,8 @@ def open_catalogue(
 ) -> tuple[Catalogue, Truth | None]:
     """The items of a folder, a manifest, shards, a built-in set, arrays or a catalogue.
 
-    data: a path; shards as `shard_names.shard_addresses` has them; a built-in name (a folder of
+    data: a path; a DataFrame with the columns of a manifest, whose paths are relative to the
+    current folder; shards as `shard_names.shard_addresses` has them; a built-in name (a folder of
     that name is `./digits`); (pixels, labels) as for `from_arrays`; a catalogue, alone or as
     (catalogue, truth), which is returned here; or None with the folders `labelled` and
     `unlabelled`. See also `LAYOUTS`.
@@ -90,34 +86,25 @@ def open_catalogue(
     Raises InputError if there is nothing to read or it is of another kind, less than two labelled
     classes, or no unlabelled item.
     """
-    if not isinstance(data, str | os.PathLike | Catalogue | tuple | None):
+    if not isinstance(data, str | os.PathLike | pd.DataFrame | Catalogue | tuple | None):
         raise InputError(
             f"the data are of the type {type(data).__name__}; give the path of a folder, a table "
-            "or shards as text, (pixels, labels), or a catalogue"
+            "or shards as text, a DataFrame of paths and labels, (pixels, labels), or a catalogue"
         )
-    is_listed = kind == "videos" and data in BUILT_IN["videos"]
+    is_listed = kind == "videos" and isinstance(data, str) and data in BUILT_IN["videos"]
     if (csv is not None or videos is not None) and not is_listed:
         raise InputError(
             "--csv and --videos go with kinetics400 and vggsound, as in: newfound discover videos "
             "kinetics400 --csv TABLES --videos DIR"
         )
     if labelled is not None or unlabelled is not None:
-        if data is not None or labelled is None or unlabelled is None:
-            raise InputError(
-                "--labelled and --unlabelled go together and replace DATA; give both folders, "
-                "or DATA alone"
-            )
-        if labelled_classes is not None:
-            raise InputError(
-                "--labelled already says what is labelled; leave --labelled-classes out"
-            )
-        source = printable(f"{labelled} and {unlabelled}")
-        catalogue = _two_folders(existing(labelled, kind), existing(unlabelled, kind), source, kind)
-        return checked(catalogue), None
+        return _from_pair(data, labelled, unlabelled, labelled_classes, kind), None
     if data is None:
         raise InputError(f"no data given\n{LAYOUTS[kind]}")
     if isinstance(data, str | os.PathLike) and data not in BUILT_IN[kind]:
         return _from_path(data, labelled_classes, kind, on_progress)
+    if isinstance(data, pd.DataFrame):
+        return _manifest(GivenTable(data), labelled_classes, kind), None
     if labelled_classes is not None:
         raise InputError(
             "labelled_classes goes with class folders or shards alone; leave it out here"
@@ -137,32 +124,23 @@ def open_catalogue(
     )
 
 
-def files_in(
-    path: str | os.PathLike[str],
-    kind: Kind = "images",
-    on_progress: OnProgress | None = None,
-    on_warning: Callable[[str], None] = lambda _text: None,
-) -> tuple[Texts, FileImages | ClipFiles]:
-    """The names and contents of all files in and below a folder, of one file, or of the images or
-    videos in shards, labels or not.
-
-    on_progress: see `open_catalogue`.  on_warning: is told of what is left out of shards and may
-    have been meant. Names are made like a catalogue's. Raises InputError if there is none.
-    """
-    if are_shards(path):
-        shards = read_shards(path, kind, on_progress)
-        for text in shards.warnings:
-            on_warning(text)
-        return unique_names(shards.members.names), _FILES[kind](shards.members)
-    place = existing(path, kind)
-    if not place.is_dir():
-        return unique_names(Texts([place.name])), _FILES[kind]([place])
-    listed = Listings(place)
-    [files] = files_below([place], listed)
-    listed.keep()
-    if not len(files):
-        raise InputError(f"{printable(str(place))!r} holds no files; give a folder of {kind}")
-    return unique_names(files.begun_with(names_below(files, place))), _FILES[kind](files)
+def _from_pair(
+    data: Any,
+    labelled: str | os.PathLike[str] | None,
+    unlabelled: str | os.PathLike[str] | None,
+    labelled_classes: int | None,
+    kind: Kind,
+) -> Catalogue:
+    """What --labelled and --unlabelled lead to."""
+    if data is not None or labelled is None or unlabelled is None:
+        raise InputError(
+            "--labelled and --unlabelled go together and replace DATA; give both folders, "
+            "or DATA alone"
+        )
+    if labelled_classes is not None:
+        raise InputError("--labelled already says what is labelled; leave --labelled-classes out")
+    source = printable(f"{labelled} and {unlabelled}")
+    return checked(_two_folders(existing(labelled, kind), existing(unlabelled, kind), source, kind))
 
 
 def _from_path(
@@ -176,7 +154,10 @@ def _from_path(
     path = existing(data, kind)
     shown = printable(str(path))
     if not path.is_dir():
-        return _manifest(path, labelled_classes, kind), None
+        if not is_table(path):
+            hint = other_kind_in_words([path.name], kind)
+            raise InputError(f"{shown!r} is neither a folder nor a table{hint}\n{LAYOUTS[kind]}")
+        return _manifest(GivenTable(path), labelled_classes, kind), None
     parts = [part for part in ("labelled", "unlabelled") if (path / part).is_dir()]
     if parts and labelled_classes is not None:
         raise InputError(f"{shown!r} has {parts[0]}/, so leave --labelled-classes out")
@@ -252,7 +233,7 @@ def _two_folders(labelled: Path, unlabelled: Path, source: str, kind: Kind) -> C
     counts = [len(of_class) for of_class in members if of_class]
     labels = np.repeat([*numbers, UNLABELLED], [*counts, len(heap)])
     names = unique_names(files.begun_with(below))
-    return plain_catalogue(names, labels, class_names, _FILES[kind](files), source)
+    return plain_catalogue(names, labels, class_names, FILES[kind](files), source)
 
 
 def open_split(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catalogue, Truth]:
@@ -301,7 +282,7 @@ def _of_classes(
         classes=np.repeat(classes, [len(part) for part in parts]),
         class_names=class_names,
         known=labelled_classes,
-        items=_FILES[kind](files),
+        items=FILES[kind](files),
         source=printable(str(path)),
         held_out=np.arange(len(files)) >= n_train,
     )
@@ -321,7 +302,7 @@ def _of_shards(
     shards: Shards, labelled_classes: int | None, kind: Kind
 ) -> tuple[Catalogue, Truth | None]:
     """The images or videos of shards, labelled where they have a label."""
-    names, items = unique_names(shards.members.names), _FILES[kind](shards.members)
+    names, items = unique_names(shards.members.names), FILES[kind](shards.members)
     class_names = shards.class_names
     if labelled_classes is None:
         _check_some_have_labels(shards, kind)
@@ -367,21 +348,15 @@ def _warned(shards: Shards) -> str:
     return "".join(f"; {text}" for text in shards.warnings + shards.label_warnings)
 
 
-def _manifest(path: Path, labelled_classes: int | None, kind: Kind) -> Catalogue:
-    shown = printable(str(path))
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        hint = other_kind_in_words([path.name], kind)
-        raise InputError(f"{shown!r} is neither a folder nor a table{hint}\n{LAYOUTS[kind]}")
+def _manifest(table: GivenTable, labelled_classes: int | None, kind: Kind) -> Catalogue:
     if labelled_classes is not None:
         raise InputError(
-            f"{shown!r} says in its label column what is labelled; leave --labelled-classes out"
+            f"{table.shown} says in its label column what is labelled; leave --labelled-classes out"
         )
-    listed = read_manifest(path, spans=kind == "videos")
-    items: Source = FileImages(listed.files)
-    if kind == "videos":
-        items = ClipFiles(listed.files, listed.start_seconds, listed.end_seconds)
+    listed = read_manifest(table, spans=kind == "videos")
+    items = items_of(listed, kind)
     names = unique_names(listed.names)
-    return checked(plain_catalogue(names, listed.labels, listed.class_names, items, shown))
+    return checked(plain_catalogue(names, listed.labels, listed.class_names, items, table.name))
 
 
 def _check_kind(held: Kind, wanted: Kind) -> None:

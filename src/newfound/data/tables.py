@@ -1,0 +1,141 @@
+"""A table that a user gives, .csv, .parquet or a DataFrame: some rows at a time, cells as text."""
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas.errors import ParserError, ParserWarning
+
+from newfound.data.words import printable, some
+from newfound.errors import InputError
+
+_ROWS_AT_ONCE = 65_536
+
+_ENDINGS = (".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class GivenTable:
+    """One of files or of what is known of them.
+
+    given: its path, or the table itself.
+    """
+
+    given: Path | pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """Its path, printable."""
+        is_file = isinstance(self.given, Path)
+        return printable(str(self.given)) if is_file else "the table in memory"
+
+    @property
+    def shown(self) -> str:
+        """What it is called in a message."""
+        return repr(self.name) if isinstance(self.given, Path) else self.name
+
+    @property
+    def folder(self) -> str:
+        """What its paths are relative to."""
+        return str(self.given.parent) if isinstance(self.given, Path) else "."
+
+    @property
+    def folder_in_words(self) -> str:
+        """What that folder is called in a message."""
+        is_file = isinstance(self.given, Path)
+        return "the folder of the table" if is_file else "the current folder"
+
+    def parts(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """Its rows, some at a time, with these columns and whichever it has more.
+
+        Raises InputError for what cannot be read as a table, and if it lacks one of the columns or
+        has it twice.
+        """
+        for part in self._parts():
+            _check_columns(part, columns, self.shown)
+            yield part
+
+    def _parts(self) -> Iterator[pd.DataFrame]:
+        if isinstance(self.given, pd.DataFrame):
+            yield from _in_parts(self.given)
+            return
+        try:
+            if self.given.suffix.lower() == ".csv":
+                yield from _parts_of_csv(self.given)
+                return
+            table = pd.read_parquet(self.given, dtype_backend="pyarrow")
+        except UnicodeError as error:  # of the header alone, as cells may hold any bytes
+            raise InputError(
+                f"{self.shown} is not in UTF-8 but, as it seems, in UTF-16 or another "
+                "encoding; save it as UTF-8"
+            ) from error
+        except (ValueError, OSError, ParserWarning) as error:
+            cure = (
+                "a field with a comma in it has to be in quotes, and each quote closed"
+                if isinstance(error, ParserError | ParserWarning)
+                else "see that it opens in another program"
+            )
+            raise InputError(
+                f"{self.shown} cannot be read as a table: {' '.join(str(error).split())}; {cure}"
+            ) from error
+        yield from _in_parts(table)
+
+
+def is_table(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a table's, by its ending."""
+    return Path(path).suffix.lower() in _ENDINGS and not os.path.isdir(path)  # noqa: PTH112 - never raises
+
+
+def text_of(cell: Any) -> str:
+    """A cell as text; blank ones are empty, and whole floats, as of ints with gaps, are ints."""
+    if isinstance(cell, str):
+        return cell if cell.strip() else ""
+    if isinstance(cell, bytes):
+        return os.fsdecode(cell)
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return "" if pd.isna(cell) else str(cell)
+
+
+def _in_parts(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """A whole table, with what `set_index` has taken out of its columns."""
+    named = {*table.index.names} - {None, *table.columns}
+    table = table.reset_index([*named]) if named else table
+    for at in range(0, max(len(table), 1), _ROWS_AT_ONCE):
+        yield table.iloc[at : at + _ROWS_AT_ONCE]
+
+
+def _parts_of_csv(path: Path) -> Iterator[pd.DataFrame]:
+    """Every cell as it is written: 007 stays 007, NA stays NA, odd bytes stay those bytes."""
+    with pd.read_csv(
+        path,
+        dtype=object,
+        keep_default_na=False,
+        index_col=False,  # so that a row with a comma too many is an error, not an index
+        encoding_errors="surrogateescape",
+        chunksize=_ROWS_AT_ONCE,
+    ) as parts:
+        while True:
+            with warnings.catch_warnings(action="error", category=ParserWarning):
+                part = next(parts, None)
+            if part is None:
+                return
+            yield part
+
+
+def _check_columns(table: pd.DataFrame, wanted: Sequence[str], shown: str) -> None:
+    missing = [column for column in wanted if column not in table.columns]
+    if missing:
+        raise InputError(
+            f"{shown} has no column {' and no column '.join(missing)}; its columns are "
+            f"{some([str(column) for column in table.columns])}; call them exactly so, in a .csv "
+            f"by the first line, {','.join(wanted)}, with commas in it and in all others"
+        )
+    for name in wanted:
+        again = f"{name}.1" in table.columns  # as pandas calls the second of two in a file
+        if again or [*table.columns].count(name) > 1:
+            raise InputError(f"{shown} has two columns called {name}; keep one of them")
