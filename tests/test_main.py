@@ -37,17 +37,19 @@ from newfound.__main__ import main
 
 class Interrupting:
     def find_spec(self, name, *_):
-        if name == "newfound.cli.main":
+        if name == loaded:
             raise KeyboardInterrupt
 
 sys.meta_path.insert(0, Interrupting())
+loaded, sys.argv[1:] = sys.argv[1], ["report", "nowhere"]
 main()
 """
 
 
-def test_ctrl_c_while_torch_is_loaded_is_no_mistake() -> None:
+@pytest.mark.parametrize("loaded", ["newfound.cli.main", "newfound.commands.finished", "torch"])
+def test_ctrl_c_while_it_loads_is_no_mistake(loaded: str) -> None:
     stopped = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_WHILE_IT_LOADS],
+        [sys.executable, "-c", INTERRUPTED_WHILE_IT_LOADS, loaded],
         capture_output=True,
         text=True,
         check=False,
@@ -72,9 +74,42 @@ def test_who_failed_among_others_is_gone_at_once(outcome: str, code: int) -> Non
     """What Python does at its end could wait for the others, who wait for this process."""
     failed = subprocess.run(
         [sys.executable, "-c", FAILED_AMONG_OTHERS.format(outcome=outcome)],
+        env=os.environ | {"WORLD_SIZE": "2"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert (failed.returncode, failed.stdout) == (code, "why\n")
     assert ("ZeroDivisionError" in failed.stderr) == (code == 1)
+
+
+LOADED = """
+import sys
+from newfound.cli.main import run_command_line
+
+try:
+    run_command_line(sys.argv[1:])
+finally:
+    print({"torch", "pandas", "sklearn", "scipy"} & set(sys.modules))
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["discover", "images", "--help"],
+        ["reproduce", "table1", "--help"],
+        ["tune", "videos", "--help"],
+        ["predict", "--help"],
+        ["discover", "images", "photos", "--num-novel", "5", "--out", "runs/a", "--epocs", "3"],
+    ],
+    ids=" ".join,
+)
+def test_help_and_misspelt_flags_load_nothing_that_takes_seconds(arguments: list[str]) -> None:
+    answered = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments], capture_output=True, text=True, check=False
+    )
+    assert answered.stdout.splitlines()[-1] == "set()"
+    assert "Traceback" not in answered.stderr

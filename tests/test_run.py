@@ -23,6 +23,7 @@ import torch
 
 from newfound import run as run_module
 from newfound import threshold
+from newfound.candidates import MU_FRACTIONS
 from newfound.config import Runtime
 from newfound.data.arrays import from_arrays
 from newfound.data.catalogue import Catalogue, Truth
@@ -31,7 +32,6 @@ from newfound.disk.checkpoint import load_checkpoint
 from newfound.disk.files import write_atomically
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError
-from newfound.mu_search import CANDIDATES
 from newfound.progress import Progress
 from newfound.results.inference import ask
 from newfound.training import kept_training
@@ -555,10 +555,10 @@ def test_the_search_for_mu_is_not_repeated(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(threshold, "rehearse", counted)
     assert newfound(*command) == 0
-    assert tried == list(CANDIDATES[2:])
+    assert tried == list(MU_FRACTIONS[2:])
     lines = (run / "log.jsonl").read_text().splitlines()
     searched = [record for record in map(json.loads, lines) if record["event"] == "heldout"]
-    assert [record["fraction"] for record in searched] == list(CANDIDATES)
+    assert [record["fraction"] for record in searched] == list(MU_FRACTIONS)
     best = max(searched, key=lambda record: record["acc"])
     assert epoch_records(run)[0]["mu"] == pytest.approx(best["fraction"] * 32)
     spent = json.loads((run / "result.json").read_text())["seconds"]["search"]

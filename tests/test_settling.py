@@ -22,7 +22,8 @@ from newfound.models.network import make_network
 from newfound.mu_search import make_rehearsal, rehearse
 from newfound.objective.pairs import wta_agreement, wta_windows
 from newfound.presets import METHOD_SETTINGS, PRESETS
-from newfound.reproduce.datasets import DATA_SETS, ScaleName
+from newfound.reproduce.datasets import DATA_SETS
+from newfound.reproduce.rows import ScaleName
 from newfound.results.evaluate import clustering_accuracy
 from newfound.results.inference import ask
 from newfound.settings import make_config

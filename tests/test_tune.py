@@ -14,11 +14,12 @@ import pandas as pd
 import pytest
 
 from newfound import tune as tune_module
+from newfound.candidates import Value
 from newfound.errors import NonFiniteLossError
 from newfound.job import Job
 from newfound.progress import Progress
 from newfound.training.train import Training
-from newfound.tune import Sweep, Trial, Value
+from newfound.tune import Sweep, Trial
 from support.made_images import CLASSES, make_folder, save_images
 from support.small_run import (
     TINY,

@@ -25,8 +25,9 @@ from newfound.disk.outputs import read_categories, read_item_table
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, Stopped
 from newfound.job import Job
-from newfound.machine.distributed import is_writer, started
+from newfound.machine.distributed import is_writer
 from newfound.machine.surroundings import plain_surroundings
+from newfound.machine.torchrun import started
 from newfound.predict import predict
 from newfound.presets import kind_of
 from newfound.progress import Progress

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from newfound.batch import UNLABELLED
+from newfound.candidates import MU_FRACTIONS
 from newfound.config import Config
 from newfound.data.items import Items
 from newfound.data.rehearsal import hidden_classes
@@ -24,13 +25,10 @@ from newfound.settling import settle, settles
 from newfound.stages import Ground, begin_ours
 from newfound.training.train import Training, train
 
-CANDIDATES = (0.35, 0.47, 0.55, 0.65, 0.75)
-"""Fractions of H that are tried; the paper's 240 of 512 is 0.47."""
-
 
 def candidates(window: int) -> list[float]:
-    """Those of `CANDIDATES` above 1/k, which unrelated items reach by chance."""
-    return [fraction for fraction in CANDIDATES if fraction > 1 / window]
+    """Those of `MU_FRACTIONS` above 1/k, which unrelated items reach by chance."""
+    return [fraction for fraction in MU_FRACTIONS if fraction > 1 / window]
 
 
 @dataclass(frozen=True)

@@ -7,48 +7,21 @@ of those before: Table 5, then Table 6. The unlabelled items of the data set tak
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any
 
+from newfound.candidates import TUNED, Candidates, Value
 from newfound.config import Config, Runtime
 from newfound.data.catalogue import Catalogue, Truth, hold_out
 from newfound.data.rehearsal import pretend
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, NonFiniteLossError, Stopped
 from newfound.job import Job
-from newfound.mu_search import CANDIDATES
 from newfound.progress import Progress
 from newfound.run import run
 from newfound.settings import complete_config
-
-Value = int | float | str
-"""Of a setting that can be tuned."""
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """The values to compare, setting by setting in this order; one value is taken as it is."""
-
-    mu: tuple[int | float | Literal["share"], ...] = CANDIDATES
-    """of the threshold mu; those that unrelated items reach by chance, up to H/k, are left out"""
-    window: tuple[int, ...] = (2, 4, 8, 16)
-    """of k, with the best mu; mu is compared with the preset's k, or else the first one"""
-    lr: tuple[float, ...] = ()
-    """of the learning rate; none: the preset's"""
-    temperature: tuple[float, ...] = ()
-    """of tau; none: the preset's"""
-    instance_weight: tuple[float, ...] = ()
-    """of the weight of NCE-I; none: the preset's. Less of it, as 1 0.3 0.1, where each item is
-    known by something else than its category, as by colours of its own"""
-    grey: tuple[float, ...] = ()
-    """of the share of views without colour, as 0 1; none: the preset's"""
-    epochs: tuple[int, ...] = ()
-    """of the number of epochs; none: the preset's. One, to make every trial shorter"""
-
-
-TUNED = tuple(field.name for field in fields(Candidates))
 
 
 @dataclass(frozen=True)

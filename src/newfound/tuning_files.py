@@ -9,9 +9,10 @@ import pandas as pd
 from plotly.graph_objects import Figure, Scatter
 from plotly.subplots import make_subplots
 
+from newfound.candidates import Value
 from newfound.disk.files import write_csv, write_text
 from newfound.report.charts import PALETTE
-from newfound.tune import Sweep, Tuning, Value
+from newfound.tune import Sweep, Tuning
 from newfound.version import __version__
 
 

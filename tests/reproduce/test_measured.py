@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from newfound.reproduce.datasets import DATA_SETS, ScaleName
+from newfound.reproduce.datasets import DATA_SETS
 from newfound.reproduce.measured import (
     Measured,
     Reading,
@@ -17,7 +17,7 @@ from newfound.reproduce.measured import (
     in_words,
 )
 from newfound.reproduce.plan import Plan
-from newfound.reproduce.rows import TABLES, Row
+from newfound.reproduce.rows import TABLES, Row, ScaleName
 
 
 def reading(acc: float, seconds: float = 60, memory_bytes: int | None = None) -> Reading:

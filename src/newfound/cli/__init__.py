@@ -1,1 +1,1 @@
-"""The command line: a module for each group of commands."""
+"""The flags of the command line: a module for each group of commands."""

@@ -1,10 +1,9 @@
-"""`newfound make-av-digits`: parse, call, print."""
+"""The flags of `newfound make-av-digits`."""
 
 from pathlib import Path
 
-from newfound.av_digits.make import make_av_digits
 from newfound.cli.flags import Call
-from newfound.progress import Progress
+from newfound.cli.loading import loading
 
 
 def make_av_digits_command(
@@ -39,19 +38,19 @@ def make_av_digits_command(
     """
 
     def call() -> None:
-        with Progress(quiet=quiet) as progress:
-            videos = make_av_digits(
-                out,
-                digits,
-                speech,
-                bundled=bundled,
-                per_class=per_class,
-                seed=seed,
-                clutter=clutter,
-                snr_db=snr_db,
-                repeat=repeat,
-                progress=progress,
-            )
-            progress.message(f"{len(videos):,} videos -> {out}")
+        with loading():
+            from newfound.commands.av_digits import make_and_print
+        make_and_print(
+            out,
+            digits,
+            speech,
+            bundled=bundled,
+            per_class=per_class,
+            seed=seed,
+            clutter=clutter,
+            snr_db=snr_db,
+            repeat=repeat,
+            quiet=quiet,
+        )
 
     return call

@@ -1,52 +1,27 @@
-"""`newfound discover`: parse, call, print."""
+"""The flags of `newfound discover`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
-from newfound.cli.finished import print_summary
-from newfound.cli.flags import (
-    Call,
-    Opened,
-    ProblemFlags,
-    check_kind,
-    defaults_of,
-    flags_of,
-    open_named,
-)
+from newfound.cli.flags import Call, check_kind, defaults_of, flags_of
+from newfound.cli.loading import loading
+from newfound.commands.tasks import DiscoverTask
 from newfound.config import Runtime
-from newfound.discovery import choose_preset, load
-from newfound.disk.run_folder import RunFolder
-from newfound.dry_run import try_out
-from newfound.job import Job
-from newfound.machine import distributed
-from newfound.progress import Progress
-from newfound.run import run
-from newfound.settings import complete_config, make_runtime
 
-
-@dataclass(frozen=True)
-class Task(ProblemFlags):
-    """What is to be discovered, and in which way."""
-
-    compare_labelled_only: bool = False
-    """train on labels alone too, to compare with k-means on that"""
-    dry_run: bool = False
-    """count the data, measure three steps, estimate time and memory, write nothing"""
-    quiet: bool = False
-    """print nothing but errors"""
+if TYPE_CHECKING:
+    from newfound.commands.opening import Opened
 
 
 def discover_commands(
     arguments: Sequence[str],
     preset: str | None,
     method: str | None,
-    opened: Opened | None,
-    parse: Callable[[Sequence[str], Opened], Call],
+    opened: "Opened | None",
+    parse: "Callable[[Sequence[str], Opened], Call]",
 ) -> SubcommandApp:
     """`discover images` and `discover videos`.
 
@@ -64,7 +39,7 @@ def discover_commands(
         data: Positional[str | None] = None,
         /,
         *,
-        task: OmitArgPrefixes[Task],
+        task: OmitArgPrefixes[DiscoverTask],
         download: bool = False,
         settings: OmitArgPrefixes[Annotated[Any, arg(constructor=image_flags)]],
         runtime: OmitArgPrefixes[Annotated[Any, arg(constructor=runtime_flags)]],
@@ -87,11 +62,15 @@ def discover_commands(
 
         def call() -> None:
             check_kind(preset, "images")
+            with loading():
+                from newfound.commands.discover import discover_and_print
+                from newfound.commands.opening import open_named
+                from newfound.discovery import choose_preset
             data_set = opened or open_named(data, task, task.quiet, download=download)
             if preset is None and (chosen := choose_preset(data_set[0])) != settings.preset:
                 parse([*arguments, "--preset", chosen], data_set)()
                 return
-            _discover(task, data_set, settings, runtime)
+            discover_and_print(task, data_set, settings, runtime)
 
         return call
 
@@ -100,7 +79,7 @@ def discover_commands(
         data: Positional[str | None] = None,
         /,
         *,
-        task: OmitArgPrefixes[Task],
+        task: OmitArgPrefixes[DiscoverTask],
         csv: Path | None = None,
         videos: Path | None = None,
         settings: OmitArgPrefixes[Annotated[Any, arg(constructor=video_flags)]],
@@ -127,28 +106,12 @@ def discover_commands(
 
         def call() -> None:
             check_kind(preset, "videos")
+            with loading():
+                from newfound.commands.discover import discover_and_print
+                from newfound.commands.opening import open_named
             data_set = open_named(data, task, task.quiet, kind="videos", csv=csv, videos=videos)
-            _discover(task, data_set, settings, runtime)
+            discover_and_print(task, data_set, settings, runtime)
 
         return call
 
     return app
-
-
-def _discover(task: Task, data_set: Opened, settings: Any, runtime: Any) -> None:
-    job = Job(
-        RunFolder(task.out),
-        *data_set,
-        task.num_novel,
-        complete_config(asdict(settings)),
-        make_runtime(**asdict(runtime)),
-        task.compare_labelled_only,
-    )
-    with Progress(quiet=task.quiet or not distributed.is_writer()) as progress:
-        if task.dry_run:
-            if distributed.is_writer():
-                print("\n".join(try_out(job, progress)))
-            return
-        run(job, progress)
-    if not task.quiet and distributed.is_writer():
-        print_summary(load(job.folder.path))

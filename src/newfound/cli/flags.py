@@ -1,63 +1,20 @@
 """What the sub-commands of the command line have in common: their types and flags."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, make_dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from dataclasses import make_dataclass
+from typing import Annotated
 
 from pydantic import BaseModel
 from tyro.conf import arg
 
 from newfound.config import Config
-from newfound.data.catalogue import Catalogue, Truth
-from newfound.data.opening import open_catalogue
 from newfound.data.source import Kind
-from newfound.disk.out_place import check_apart_from_data
 from newfound.errors import InputError
-from newfound.machine.distributed import is_writer
 from newfound.presets import PRESETS, kind_of
-from newfound.progress import Progress
 from newfound.settings import make_config
 
 Call = Callable[[], None]
 """What a parsed command line asks for, not done yet."""
-
-Opened = tuple[Catalogue, Truth | None]
-
-
-@dataclass(frozen=True)
-class ProblemFlags:
-    """What is to be discovered, in which data."""
-
-    num_novel: int
-    """number of categories to discover"""
-    out: Path
-    """the run folder"""
-    labelled: Path | None = None
-    """a folder of class folders, instead of DATA"""
-    unlabelled: Path | None = None
-    """a folder of unlabelled items, instead of DATA"""
-    labelled_classes: int | None = None
-    """DATA has class folders, or shards with a label for every item: so many
-    classes in name order are labelled, the others are treated as
-    unlabelled and scored at the end"""
-
-
-def open_named(data: str | None, problem: ProblemFlags, quiet: bool, **more: Any) -> Opened:
-    """The data that a command line names; the reading of new shards is shown.
-
-    more: for `open_catalogue`.  Raises InputError as that does, and for an --out among the data.
-    """
-    check_apart_from_data(problem.out, data, problem.labelled, problem.unlabelled)
-    with Progress(quiet=quiet or not is_writer()) as progress:
-        return open_catalogue(
-            data,
-            labelled=problem.labelled,
-            unlabelled=problem.unlabelled,
-            labelled_classes=problem.labelled_classes,
-            on_progress=progress.new_shards,
-            **more,
-        )
 
 
 def defaults_of(preset: str | None, kind: Kind, method: str | None = None) -> Config:

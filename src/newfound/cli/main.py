@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. What is done is done elsewhere."""
+"""The command line: parse, then call what `newfound.commands` has for it."""
 
 import argparse
 import io
@@ -7,20 +7,25 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tyro.extras import SubcommandApp
 
 from newfound.cli.av_digits import make_av_digits_command
 from newfound.cli.discover import discover_commands
 from newfound.cli.finished import evaluate_command, predict_command, report_command
-from newfound.cli.flags import Call, Opened
+from newfound.cli.flags import Call
+from newfound.cli.loading import INTERRUPTED
 from newfound.cli.reproduce import REPRODUCE, reproduce_commands
 from newfound.cli.tune import tune_commands
 from newfound.errors import InputError, LocalError, Stopped
-from newfound.machine import distributed
+from newfound.machine import torchrun
 from newfound.version import __version__
 
-USER_ERROR, OWN_ERROR, INTERRUPTED = 2, 1, 130
+if TYPE_CHECKING:
+    from newfound.commands.opening import Opened
+
+USER_ERROR, OWN_ERROR = 2, 1
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
@@ -51,9 +56,9 @@ def _open_closed_streams() -> None:
 
 def _check_processes(arguments: Sequence[str]) -> None:
     """Raise InputError for a command that several processes would each do alone."""
-    if distributed.started() > 1 and list(arguments[:1]) != ["discover"]:
+    if torchrun.started() > 1 and list(arguments[:1]) != ["discover"]:
         raise InputError(
-            f"torchrun started {distributed.started()} processes, and newfound discover alone "
+            f"torchrun started {torchrun.started()} processes, and newfound discover alone "
             "shares its work among several; start this command without torchrun"
         )
 
@@ -73,12 +78,12 @@ def _explain(error: BaseException) -> int:
             )
             code = OWN_ERROR
     is_own = isinstance(error, LocalError) and not error.is_shared
-    if distributed.is_writer() or code == OWN_ERROR or is_own:
+    if torchrun.is_first() or code == OWN_ERROR or is_own:
         print(text, file=sys.stderr)
     return code
 
 
-def _parse(arguments: Sequence[str], opened: Opened | None = None) -> Call:
+def _parse(arguments: Sequence[str], opened: "Opened | None" = None) -> Call:
     """Arguments -> the call they ask for. Exits with 2 after a message if they make no sense.
 
     opened: the data the arguments name, if it has been opened to choose the preset.
@@ -94,7 +99,7 @@ def _parse(arguments: Sequence[str], opened: Opened | None = None) -> Call:
         preset, arguments = None, [*others, *method]
     commands = _commands(arguments, preset, known.method, opened)
     # Of several processes that are given the same, one tells what makes no sense in it.
-    with nullcontext() if distributed.is_writer() else redirect_stderr(io.StringIO()):
+    with nullcontext() if torchrun.is_first() else redirect_stderr(io.StringIO()):
         call: Call = commands.cli(
             prog="newfound",
             description="Novel category discovery: sort images or videos into new categories.",
@@ -104,7 +109,7 @@ def _parse(arguments: Sequence[str], opened: Opened | None = None) -> Call:
 
 
 def _commands(
-    arguments: Sequence[str], preset: str | None, method: str | None, opened: Opened | None
+    arguments: Sequence[str], preset: str | None, method: str | None, opened: "Opened | None"
 ) -> SubcommandApp:
     """All sub-commands, with the flags of the preset and the method given."""
     app = SubcommandApp()

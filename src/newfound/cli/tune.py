@@ -1,34 +1,20 @@
-"""`newfound tune`: parse, call, print."""
+"""The flags of `newfound tune`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
-from rich.console import Console
-from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
-from newfound.cli.flags import (
-    Call,
-    Opened,
-    ProblemFlags,
-    check_kind,
-    defaults_of,
-    flags_of,
-    open_named,
-)
+from newfound.candidates import TUNED, Candidates
+from newfound.cli.flags import Call, check_kind, defaults_of, flags_of
+from newfound.cli.loading import loading
+from newfound.commands.tasks import TuneTask
 from newfound.config import Config, Runtime
-from newfound.data.catalogue import Catalogue
-from newfound.data.rehearsal import pretend
-from newfound.discovery import choose_preset
-from newfound.presets import PRESETS
-from newfound.progress import Progress
-from newfound.settings import make_runtime
-from newfound.tune import TUNED, Candidates, Tuning, tune
-from newfound.tuning_files import curve_table, write_curves
+
+if TYPE_CHECKING:
+    from newfound.commands.opening import Opened
 
 _OF_BASELINES = [name for name in Config.model_fields if name.startswith(("own_", "weak_"))]
 _OF_OTHER_PAIRS = ("pairs", "cosine_threshold", "rank_top", "heldout_epochs")
@@ -36,23 +22,11 @@ _NOT_ASKED = (*TUNED, "method", "pretraining", "dtc_variant", *_OF_BASELINES, *_
 """Settings that are compared here, and those without a meaning for our method's WTA pairs."""
 
 
-@dataclass(frozen=True)
-class TuneTask(ProblemFlags):
-    """What settings are to be chosen for."""
-
-    out: Path
-    """a folder for the trials, the curves and the choice"""
-    seeds: int = 1
-    """trials of each candidate, with the seeds from --seed on; their mean decides"""
-    quiet: bool = False
-    """print nothing but the flags to use and errors"""
-
-
 def tune_commands(
     arguments: Sequence[str],
     preset: str | None,
-    opened: Opened | None,
-    parse: Callable[[Sequence[str], Opened], Call],
+    opened: "Opened | None",
+    parse: "Callable[[Sequence[str], Opened], Call]",
 ) -> SubcommandApp:
     """`tune images` and `tune videos`.
 
@@ -89,13 +63,18 @@ def tune_commands(
 
         def call() -> None:
             check_kind(preset, "images")
+            with loading():
+                from newfound.commands.opening import open_named
+                from newfound.commands.tune import tune_and_print
+                from newfound.data.rehearsal import pretend
+                from newfound.discovery import choose_preset
             data_set = opened or open_named(data, task, task.quiet, download=download)
             if preset is None:
                 chosen = choose_preset(pretend(data_set[0], task.num_novel)[0])
                 if chosen != settings.preset:
                     parse([*arguments, "--preset", chosen], data_set)()
                     return
-            _tune(task, data_set[0], candidates, settings, runtime)
+            tune_and_print(task, data_set[0], candidates, settings, runtime)
 
         return call
 
@@ -126,42 +105,12 @@ def tune_commands(
 
         def call() -> None:
             check_kind(preset, "videos")
+            with loading():
+                from newfound.commands.opening import open_named
+                from newfound.commands.tune import tune_and_print
             catalogue, _ = open_named(data, task, task.quiet, kind="videos", csv=csv, videos=videos)
-            _tune(task, catalogue, candidates, settings, runtime)
+            tune_and_print(task, catalogue, candidates, settings, runtime)
 
         return call
 
     return app
-
-
-def _tune(
-    task: TuneTask, catalogue: Catalogue, candidates: Candidates, settings: Any, runtime: Any
-) -> None:
-    with Progress(quiet=task.quiet) as progress:
-        tuning = tune(
-            catalogue,
-            task.num_novel,
-            task.out,
-            PRESETS[settings.preset].model_dump() | asdict(settings),
-            candidates,
-            task.seeds,
-            make_runtime(**asdict(runtime)),
-            progress,
-        )
-        write_curves(tuning, task.out)
-    if not task.quiet:
-        _print_curves(tuning)
-        if task.seeds == 1:
-            print("each value was tried once, so chance may decide; --seeds 3 tells how much it is")
-        print(f"curves: {task.out / 'tune.html'}\nflags to use:")
-    print(tuning.flags)
-
-
-def _print_curves(tuning: Tuning) -> None:
-    table = Table("setting", "value", "ACC", "deviation", "seeds", "")
-    for row in curve_table(tuning).to_dict("records"):
-        deviation = "" if pd.isna(row["deviation"]) else f"{row['deviation']:.3f}"
-        best = "best" if row["best"] else ""
-        acc, seeds = f"{row['acc']:.3f}", str(row["seeds"])
-        table.add_row(row["setting"], str(row["value"]), acc, deviation, seeds, best)
-    Console().print(table)

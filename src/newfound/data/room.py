@@ -5,9 +5,9 @@ from typing import Literal
 import torch
 
 from newfound.config import Cache
-from newfound.machine.cores import local_processes
 from newfound.machine.distributed import everyones
 from newfound.machine.memory import free_memory, free_on_gpu
+from newfound.machine.torchrun import started_here
 
 Room = Literal["device", "memory", "none"]
 """Where decoded items are kept."""
@@ -31,7 +31,7 @@ def choose_room(
 
 def _fastest_with_room(n_bytes: int, device: torch.device) -> Room:
     # Pixels pass through the host's memory in any case, and each process of a run keeps all.
-    if n_bytes > free_memory() / 2 / local_processes():
+    if n_bytes > free_memory() / 2 / started_here():
         return "none"
     if device.type == "cuda" and n_bytes <= free_on_gpu(device) / 2:
         return "device"

@@ -1,7 +1,6 @@
 """How many cores compute and how many decode, of those that the process may use."""
 
 import multiprocessing
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +8,7 @@ import torch
 from joblib import cpu_count
 
 from newfound.errors import InputError
+from newfound.machine.torchrun import started_here
 
 SMALL_NETWORK = 512
 """Width times pixels of a side up to which one thread is enough."""
@@ -48,9 +48,4 @@ def choose_workers(wish: int | None) -> int:
     if wish is not None:
         return wish
     cores: int = cpu_count()  # that the process may use, of those that the machine has
-    return max(1, min(8, cores // local_processes()))
-
-
-def local_processes() -> int:
-    """How many processes of a run torchrun has started on this machine; 1 without it."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(8, cores // started_here()))

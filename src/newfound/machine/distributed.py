@@ -18,8 +18,8 @@ from torch.autograd.function import Function, FunctionCtx, once_differentiable
 
 from newfound.errors import InputError, Stopped
 from newfound.machine.chance import SharedGenerator
-from newfound.machine.cores import local_processes
 from newfound.machine.device import choose_device
+from newfound.machine.torchrun import is_first, started, started_here
 
 PATIENCE = timedelta(hours=6)
 """For how long processes wait for one another, as for the writer's k-means of many items.
@@ -41,16 +41,9 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def started() -> int:
-    """How many processes torchrun has started, joined or not; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
 def is_writer() -> bool:
     """Whether this is the one process that writes and speaks, before they have joined too."""
-    if dist.is_initialized():
-        return rank() == 0
-    return started() == 1 or int(os.environ.get("RANK", "0")) == 0
+    return rank() == 0 if dist.is_initialized() else is_first()
 
 
 @contextmanager
@@ -94,11 +87,11 @@ def _own_device(wish: str) -> torch.device:
     device = choose_device(wish)
     if started() == 1 or device.type != "cuda":
         return device
-    if local_processes() > 1 or device.index is None:
+    if started_here() > 1 or device.index is None:
         number, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if local_processes() > there:
+        if started_here() > there:
             raise InputError(
-                f"there are {local_processes()} processes here and {there} GPUs; give torchrun "
+                f"there are {started_here()} processes here and {there} GPUs; give torchrun "
                 f"--nproc-per-node {there}, or newfound --device cpu"
             )
         device = torch.device("cuda", number)

@@ -8,7 +8,7 @@ cores can do a table in an hour or so. Both go one way: a scale is data.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from newfound.config import Config, Method, VideoConfig
 from newfound.data.source import Kind
@@ -26,9 +26,8 @@ from newfound.reproduce.protocols import (
     open_split_folders,
     open_svhn,
 )
+from newfound.reproduce.rows import ScaleName
 from newfound.settings import make_config
-
-ScaleName = Literal["full", "small"]
 
 OfMethods = Mapping[Method, Mapping[str, Any]]
 

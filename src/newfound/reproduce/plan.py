@@ -14,8 +14,8 @@ from newfound.disk.outputs import has_whole_report, lost_output
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, RunFolderError
 from newfound.job import Job
-from newfound.reproduce.datasets import DataSet, ScaleName
-from newfound.reproduce.rows import Row, Table
+from newfound.reproduce.datasets import DataSet
+from newfound.reproduce.rows import Row, ScaleName, Table
 from newfound.stages import stages
 
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from newfound.data.source import Kind
 from newfound.errors import InputError
+
+ScaleName = Literal["full", "small"]
+"""Of the paper's settings, or of those shrunk for two cores."""
 
 Figure = tuple[float, float | None]
 """Mean and standard deviation, in percent, as printed; None: the paper gives no deviation."""
