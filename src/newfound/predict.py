@@ -1,29 +1,16 @@
 """What a finished run says of new files."""
 
-import os
-import re
-import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from newfound.config import Machine
-from newfound.data.addresses import as_shown
 from newfound.data.catalogue import Source
-from newfound.data.clips import ClipFiles
-from newfound.data.images import FileImages
 from newfound.data.new_items import NewData, open_new_items
 from newfound.data.one_pass import OnePass
-from newfound.data.shard_names import are_shards
-from newfound.data.tables import GivenTable, is_table, text_of
-from newfound.data.words import printable
-from newfound.disk.out_place import check_apart_from
 from newfound.disk.run_folder import RunFolder
-from newfound.errors import InputError, Stopped
+from newfound.errors import InputError
 from newfound.machine.cores import choose_workers, compute_threads
 from newfound.machine.device import choose_device, float32_as_such
 from newfound.machine.memory import lack_of_memory_in_words
@@ -34,9 +21,6 @@ from newfound.results.inference import answers_to
 from newfound.results.model_file import load_model
 from newfound.results.tables import category_names
 from newfound.results.two_best import TwoBest
-
-_FOLDER_NAME_BYTES = 180
-"""Of most systems' 255; what tells folders of one name apart is added to it."""
 
 
 @dataclass(frozen=True)
@@ -103,65 +87,6 @@ def predict(
     return Prediction(table, skipped, items.subset(rows) if len(unreadable) else items)
 
 
-def check_can_sort(data: str | os.PathLike[str], into: Path) -> None:
-    """Raises InputError for shards and parts of files, and if `sort_files` could mix its files with
-    others there, or with those that are read."""
-    if are_shards(data):
-        raise InputError(
-            f"what is in {as_shown(os.fspath(data))!r} lies in shards, so it cannot be copied or "
-            "linked to; leave --copy-to out, or unpack the shards"
-        )
-    if is_table(data):
-        _check_whole_files(GivenTable(Path(data)))
-    if Path(data).is_dir():
-        check_apart_from(into, [Path(data)], "--copy-to")
-    if into.exists() and (not into.is_dir() or any(into.iterdir())):
-        raise InputError(f"{into} is not empty; give a new folder to --copy-to")
-
-
-def _check_whole_files(table: GivenTable) -> None:
-    for part in table.parts(("path",)):
-        for name in {"start_seconds", "end_seconds"} & {*part.columns}:
-            if any(map(text_of, part[name])):
-                raise InputError(
-                    f"{table.shown} lists parts of files, which cannot be copied or linked "
-                    "to; leave --copy-to out"
-                )
-
-
-def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"]) -> None:
-    """One folder per category below `into`, with a copy of, or a symbolic link to, each file.
-
-    prediction: of files, see `check_can_sort`.
-    Raises InputError if they cannot be written, Stopped by Ctrl-C.
-    """
-    files = prediction.items
-    assert isinstance(files, FileImages | ClipFiles), "what the command line sorts lies in files"
-    answers = list(zip(prediction.table["kind"], prediction.table["category"]))
-    folders = _folder_names(answers)
-    tried: dict[Path, int] = {}
-    target = into
-    try:
-        for i, answer in enumerate(answers):
-            source = Path(files.path(i)).absolute()
-            target = _free_name(into / folders[answer] / source.name, tried)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if how == "link":
-                target.symlink_to(source)
-            else:
-                shutil.copy2(source, target)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {printable(str(target))}: {error.strerror}; make room there and delete "
-            f"what lies in {printable(str(into))}, or give another folder to --copy-to"
-        ) from error
-    except KeyboardInterrupt:
-        raise Stopped(
-            f"stopped; what lies in {printable(str(into))} is not complete: delete it before the "
-            "same command is given again"
-        ) from None
-
-
 def _table(
     names: np.ndarray, two_best: TwoBest, known: tuple[str, ...], novel: tuple[str, ...]
 ) -> pd.DataFrame:
@@ -177,38 +102,3 @@ def _table(
             "margin": two_best.margin,
         }
     )
-
-
-def _folder_names(answers: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """A folder's name for each kind and category, no two the same.
-
-    A label may hold anything, "../" too, be of any length, and a known class may be called like a
-    novel category.
-    """
-    names: dict[tuple[str, str], str] = {}
-    for kind, category in sorted(set(answers)):
-        name = _shortened(re.sub(r"[/\\\0]", "_", category)).strip(".") or "_"
-        if name in names.values():
-            name = f"{name} ({kind})"
-        count, free = 1, name
-        while free in names.values():
-            count += 1
-            free = f"{name}-{count}"
-        names[kind, category] = free
-    return names
-
-
-def _shortened(name: str) -> str:
-    return name.encode()[:_FOLDER_NAME_BYTES].decode(errors="ignore")  # no half of a character
-
-
-def _free_name(path: Path, tried: dict[Path, int]) -> Path:
-    """The path, or with -2, -3, ... before its ending if files of one name meet.
-
-    tried: how many names of a path were; they are not tried again.
-    """
-    while True:
-        tried[path] = count = tried.get(path, 0) + 1
-        free = path if count == 1 else path.with_name(f"{path.stem}-{count}{path.suffix}")
-        if not (free.exists() or free.is_symlink()):
-            return free

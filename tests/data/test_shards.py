@@ -36,7 +36,8 @@ from newfound.data.shard_names import are_shards, shard_addresses
 from newfound.data.shards import Shards, read_shards
 from newfound.data.source import Kind, UnreadableError
 from newfound.errors import InputError, StoreError
-from newfound.predict import Prediction, sort_files
+from newfound.predict import Prediction
+from newfound.sort_files import sort_files
 from support.made_shards import picture, samples, shard, write_shards
 from support.made_videos import Picture, Sound, steady, tone, write_bad_videos, write_video
 

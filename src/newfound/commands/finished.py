@@ -19,10 +19,11 @@ from newfound.disk.files import write_atomically, write_csv
 from newfound.disk.out_place import check_place_of_table, real_place
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError
-from newfound.predict import check_can_sort, predict, sort_files
+from newfound.predict import predict
 from newfound.progress import Progress
 from newfound.report.page import write_report
 from newfound.settings import make_machine
+from newfound.sort_files import check_can_sort, sort_files
 
 
 def report_and_print(run: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from newfound.data.images import FileImages
 from newfound.errors import InputError, Stopped
-from newfound.predict import Prediction, check_can_sort, sort_files
+from newfound.predict import Prediction
+from newfound.sort_files import check_can_sort, sort_files
 from support.made_images import save_images
 
 HOSTILE = ["../../evil", "..", ".", "a/b", "/etc", "back\\slash", "nul\0", "new\nline", ".hidden"]
