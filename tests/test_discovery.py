@@ -64,8 +64,9 @@ def test_images_in_memory_are_named_as_their_files_are(
     pd.testing.assert_frame_equal(of_pixels[columns], of_files[columns])
     with pytest.raises(newfound.InputError, match="the pixels are float32; give uint8"):
         found.predict(pixels / np.float32(255))
-    with pytest.raises(newfound.InputError, match="there are no images; give the pixels of at"):
-        found.predict(pixels[:0])
+    for nothing in (pixels[:0], [], ()):
+        with pytest.raises(newfound.InputError, match="there are no images; give the pixels of at"):
+            found.predict(nothing)
     for one in (pixels[0], pixels[0, :, :, 0]):
         with pytest.raises(newfound.InputError, match=r"of one.* pixels\[None\]"):
             found.predict(one)
@@ -74,6 +75,27 @@ def test_images_in_memory_are_named_as_their_files_are(
     pd.testing.assert_frame_equal(of_paths[columns], of_files[columns])
     with pytest.raises(newfound.InputError, match=r"data is given as .* an array of numpy$"):
         found.predict(torch.zeros(2, 8, 8, dtype=torch.bfloat16))  # type: ignore[arg-type]
+
+
+def test_answers_to_a_dataframe_have_its_rows(tmp_path: Path) -> None:
+    """So that they can be put beside them, whatever is left out or there twice."""
+    photos = make_folder(tmp_path / "photos", each=6)
+    found = discovered(photos)
+    bad = tmp_path / "bad.png"
+    bad.write_text("no image")
+    paths = sorted((photos / "unlabelled").iterdir())[:3]
+    table = pd.DataFrame({"path": [bad, *paths, paths[0]]}, index=[5, 3, 8, 2, 4])
+    with pytest.warns(
+        UserWarning, match=r"1 of 5 are left out: '.*bad\.png' \(not an image"
+    ) as told:
+        answers = found.predict(table, workers=0)
+    assert told[0].filename == __file__
+    assert answers.index.tolist() == [3, 8, 2, 4]
+    assert answers["path"].tolist() == [*map(str, [*paths, paths[0]])]
+    one_by_one = [found.predict(path, workers=0)["category"].item() for path in paths]
+    table["category"] = answers["category"]
+    assert table["category"].isna().tolist() == [True, False, False, False, False]
+    assert table["category"].tolist()[1:] == [*one_by_one, one_by_one[0]]
 
 
 @pytest.mark.parametrize("quiet", [False, True])
@@ -396,7 +418,7 @@ def test_a_number_of_numpy_is_one(tmp_path: Path) -> None:
     assert set(newfound.__all__) <= set(dir(newfound))
     with pytest.raises(newfound.InputError, match="max_bad"):  # of a run, not of prediction
         found.predict(photos, max_bad=0.5)
-    for what in ([photos, 3], None, 3):
+    for what in ({3}, None, 3):
         with pytest.raises(newfound.InputError, match=r"data is given as .* the pixels of images"):
             found.predict(what)  # type: ignore[arg-type]
         with pytest.raises(newfound.InputError, match="; give its path"):

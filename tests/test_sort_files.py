@@ -45,6 +45,12 @@ def test_files_of_one_name_are_all_kept(tmp_path: Path) -> None:
     assert names == ["red-disc-000-2.png", "red-disc-000-3.png", "red-disc-000.png"]
 
 
+def test_a_file_that_a_table_lists_twice_is_sorted_once(tmp_path: Path) -> None:
+    [path] = save_images(tmp_path / "a", 0, range(1))
+    sort_files(predicted([path, path], ["x", "x"]), tmp_path / "sorted", "copy")
+    assert [file.name for file in (tmp_path / "sorted" / "x").iterdir()] == [path.name]
+
+
 def test_names_that_were_tried_are_not_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

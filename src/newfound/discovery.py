@@ -4,6 +4,7 @@ import operator
 import os
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +29,7 @@ from newfound.job import Job
 from newfound.machine.distributed import is_writer
 from newfound.machine.surroundings import plain_surroundings
 from newfound.machine.torchrun import started
-from newfound.predict import predict
+from newfound.predict import predict, reasons_in_words
 from newfound.presets import kind_of
 from newfound.progress import Progress
 from newfound.report.page import write_report
@@ -82,19 +83,28 @@ class Discovery:
 
     @plain_surroundings()
     def predict(self, data: NewData, **machine: Any) -> pd.DataFrame:
-        """Known and discovered categories of new items; unreadable files have no row.
+        """Known and discovered categories of new items; a warning tells of those left out.
 
-        The columns are path, category, kind (known or novel), confidence (0..1), second (the next
-        best category) and margin (0..1, how far it is behind).
+        The columns are path, of a table with parts of files start_seconds and end_seconds,
+        category, kind (known or novel), confidence (0..1), second (the next best category) and
+        margin (0..1, how far it is behind). Rows are in the order of what is given, with its own
+        index where that is a DataFrame or a Series; what cannot be used has no row.
 
         data: a file, a folder, or shards as for `newfound.open_catalogue`; a table, in a file or as
-        a DataFrame, with the column path (and of videos start_seconds and end_seconds if need be);
-        a list of paths; or images in memory, uint8, (n, h, w) grey or (n, h, w, 3) RGB, whose path
-        is their number as text.  machine: device, threads and workers, as in `newfound.Runtime`.
+        a DataFrame, with the column path, and of videos start_seconds and end_seconds if need be; a
+        list or another column of paths; or images in memory, uint8, (n, h, w) grey or (n, h, w, 3)
+        RGB, whose path is their number as text.  machine: device, threads and workers, as in
+        `newfound.Runtime`.
         Raises InputError for anything else.
         """
         with Progress(quiet=True) as progress:
-            return predict(self.folder, data, make_machine(**machine), progress).table
+            prediction = predict(self.folder, data, make_machine(**machine), progress)
+        skipped = prediction.skipped
+        if len(skipped):
+            n = len(skipped) + len(prediction.table)
+            told = f"{len(skipped)} of {n} are left out: {reasons_in_words(skipped)}"
+            warnings.warn(told, stacklevel=3)  # of who called, beyond the decorator
+        return prediction.table
 
     def evaluate(self, truth: Mapping[str, str], *, partial: bool = False) -> dict[str, Any]:
         """ACC, NMI, ARI, per category, against true class names by the table's paths.
@@ -114,7 +124,7 @@ class Discovery:
             theirs = next(map(repr, truth), "nothing")
             raise InputError(
                 f"the truth is of {theirs}, ... and the items are {missing.iloc[0]!r}, ...; give "
-                "their paths as items.csv has them"
+                "their paths as items.csv has them, and a class for each"
             )
         if len(missing) and not (partial and has_class.any()):
             raise InputError(

@@ -27,9 +27,10 @@ from newfound.results.two_best import TwoBest
 class Prediction:
     """Answers for new items.
 
-    table: one row per readable item: path, category, kind (known or novel), confidence (0..1),
-    second, margin (0..1).  skipped: path and reason of the others.  items: (n,) what is in
-    the table's rows.
+    table: one row per readable item: path, of parts of files start_seconds and end_seconds,
+    category, kind (known or novel), confidence (0..1), second, margin (0..1). Its index is that
+    of what was given, or 0, 1, ...  skipped: the same of the others, with the reason.  items: (n,)
+    what is in the table's rows.
     """
 
     table: pd.DataFrame
@@ -55,13 +56,14 @@ def predict(
     device = choose_device(machine.device)
     workers = choose_workers(machine.workers)
     kind = kind_of(config.preset)
-    names, items = open_new_items(
+    items = open_new_items(
         data, kind, progress.new_shards, lambda text: progress.message(f"warning: {text}")
     )
 
-    progress.stage("Predicting", len(items))
+    n = len(items.contents)
+    progress.stage("Predicting", n)
     pin = device.type == "cuda"
-    one_pass = OnePass(items, config, workers, pin, progress.follow)
+    one_pass = OnePass(items.contents, config, workers, pin, progress.follow)
     network.to(device).channels_last()
     with (
         lack_of_memory_in_words("give --device cpu, or end what else works on this one"),
@@ -75,30 +77,33 @@ def predict(
         )
     unreadable = np.array([skipped.index for skipped in one_pass.skipped], dtype=np.int64)
     reasons = [skipped.reason for skipped in one_pass.skipped]
-    rows = np.setdiff1d(np.arange(len(items)), unreadable)
+    rows = np.setdiff1d(np.arange(n), unreadable)
+    left_out = items.called(unreadable).assign(reason=reasons)
     if not len(rows):
-        first = ", ".join(f"{name!r} ({why})" for name, why in zip(names[unreadable[:3]], reasons))
         raise InputError(
-            f"none of {len(items)} {kind} can be read: {first}"
-            f"{', ...' if len(reasons) > 3 else ''}; give {kind}, as the run was trained on"
+            f"none of {n} {kind} can be read: {reasons_in_words(left_out)}; give {kind}, as the "
+            "run was trained on"
         )
-    table = _table(names[rows], two_best, known, novel)
-    skipped = pd.DataFrame({"path": names[unreadable], "reason": reasons})
-    return Prediction(table, skipped, items.subset(rows) if len(unreadable) else items)
+    table = items.called(rows).assign(**_answers(two_best, known, novel))
+    contents = items.contents.subset(rows) if len(unreadable) else items.contents
+    return Prediction(table, left_out, contents)
 
 
-def _table(
-    names: np.ndarray, two_best: TwoBest, known: tuple[str, ...], novel: tuple[str, ...]
-) -> pd.DataFrame:
+def reasons_in_words(skipped: pd.DataFrame) -> str:
+    """The first few of what was left out, see `Prediction`, and why."""
+    first = [f"{path!r} ({why})" for path, why in zip(skipped["path"][:3], skipped["reason"])]
+    return ", ".join(first) + (", ..." if len(skipped) > 3 else "")
+
+
+def _answers(
+    two_best: TwoBest, known: tuple[str, ...], novel: tuple[str, ...]
+) -> dict[str, np.ndarray]:
     categories = np.array(known + novel, dtype=object)
     kinds = np.repeat(np.array(["known", "novel"], dtype=object), [len(known), len(novel)])
-    return pd.DataFrame(
-        {
-            "path": names,
-            "category": categories[two_best.best],
-            "kind": kinds[two_best.best],
-            "confidence": two_best.confidence,
-            "second": categories[two_best.second],
-            "margin": two_best.margin,
-        }
-    )
+    return {
+        "category": categories[two_best.best],
+        "kind": kinds[two_best.best],
+        "confidence": two_best.confidence,
+        "second": categories[two_best.second],
+        "margin": two_best.margin,
+    }

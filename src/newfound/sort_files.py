@@ -11,7 +11,7 @@ from newfound.data.addresses import as_shown
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
 from newfound.data.shard_names import are_shards
-from newfound.data.tables import GivenTable, is_table, text_of
+from newfound.data.tables import SPAN, GivenTable, is_table, text_of
 from newfound.data.words import printable
 from newfound.disk.out_place import check_apart_from
 from newfound.errors import InputError, Stopped
@@ -39,7 +39,7 @@ def check_can_sort(data: str | os.PathLike[str], into: Path) -> None:
 
 def _check_whole_files(table: GivenTable) -> None:
     for part in table.parts(("path",)):
-        for name in {"start_seconds", "end_seconds"} & {*part.columns}:
+        for name in {*SPAN} & {*part.columns}:
             if any(map(text_of, part[name])):
                 raise InputError(
                     f"{table.shown} lists parts of files, which cannot be copied or linked "
@@ -50,18 +50,18 @@ def _check_whole_files(table: GivenTable) -> None:
 def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"]) -> None:
     """One folder per category below `into`, with a copy of, or a symbolic link to, each file.
 
-    prediction: of files, see `check_can_sort`.
+    prediction: of files, of which some may be there twice; see `check_can_sort`.
     Raises InputError if they cannot be written, Stopped by Ctrl-C.
     """
     files = prediction.items
     assert isinstance(files, FileImages | ClipFiles), "what the command line sorts lies in files"
     answers = list(zip(prediction.table["kind"], prediction.table["category"]))
+    sources = [Path(files.path(i)).absolute() for i in range(len(files))]
     folders = _folder_names(answers)
     tried: dict[Path, int] = {}
     target = into
     try:
-        for i, answer in enumerate(answers):
-            source = Path(files.path(i)).absolute()
+        for source, answer in dict(zip(sources, answers)).items():
             target = _free_name(into / folders[answer] / source.name, tried)
             target.parent.mkdir(parents=True, exist_ok=True)
             if how == "link":

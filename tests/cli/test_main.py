@@ -215,6 +215,8 @@ def test_files_that_a_table_lists_are_predicted_and_sorted(
         assert newfound(*command, same) == 2
         assert "is the table that is read; give another name" in capsys.readouterr().err
     assert listed.read_bytes() == before
+    assert newfound(*command, tmp_path / "d.csv", "--copy-to", tmp_path / "d.csv") == 2
+    assert "d.csv is --out, too; give a new folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])

@@ -13,7 +13,7 @@ import pytest
 from newfound.data.catalogue import Catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
-from newfound.data.manifest import Listed, read_manifest
+from newfound.data.manifest import Listed, read_manifest, read_truth
 from newfound.data.opening import open_catalogue
 from newfound.data.tables import GivenTable
 from newfound.data.words import printable
@@ -237,3 +237,28 @@ def test_a_table_read_in_parts_is_what_its_rows_are(
 
 def open_names(table: Path, spans: bool) -> list[str]:
     return open_catalogue(table, kind="videos" if spans else "images")[0].names.tolist()
+
+
+@pytest.mark.parametrize("name", ["start", "Start_Seconds", "start seconds", "START_SECOND"])
+def test_columns_that_are_nearly_called_seconds_are_refused(tmp_path: Path, name: str) -> None:
+    """The whole of each file would be taken in place of its part."""
+    refused = rf"a column '{name}' and none called start_seconds; call it exactly so"
+    with pytest.raises(InputError, match=refused):
+        listed(tmp_path, "a.mp4,x,1,2", header=f"path,label,{name},end_seconds")
+    assert listed(tmp_path, "a.mp4,x,1", header=f"path,label,{name}", spans=False)
+    both = listed(tmp_path, "a.mp4,x,1,2", header=f"path,label,start_seconds,{name}")
+    assert both.names.tolist() == ["a.mp4#1-"]
+
+
+def test_two_columns_of_seconds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="two columns called start_seconds; keep one of them"):
+        listed(tmp_path, "a.mp4,x,1,2", header="path,label,start_seconds,start_seconds")
+
+
+@pytest.mark.parametrize("spans", [False, True])
+def test_the_truth_of_parts_is_by_path_and_seconds(tmp_path: Path, spans: bool) -> None:
+    lines = ["a.mp4,x,0,1", "a.mp4,y,1,2.5", "b.mp4,x,,", "c.mp4#3-4,y,,"]
+    table = GivenTable(write(tmp_path, *lines if spans else lines[1:]))
+    names = ["a.mp4#0-1", "a.mp4#1-2.5", "b.mp4", "c.mp4#3-4"]
+    expected = dict(zip(names, "xyxy")) if spans else {"a.mp4": "y", "b.mp4": "x", names[3]: "y"}
+    assert read_truth(table, spans) == expected

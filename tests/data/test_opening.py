@@ -1,7 +1,7 @@
 """Each way to give data ends in the same columns, and each mistake in words that cure it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from newfound.data.catalogue import Catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
 from newfound.data.naming import unique_names
-from newfound.data.new_items import open_new_items
+from newfound.data.new_items import NewItems, open_new_items
 from newfound.data.opening import open_catalogue
 from newfound.data.source import Kind
 from newfound.data.texts import Texts
+from newfound.data.words import printable
 from newfound.errors import InputError
 from support.made_layouts import LAYOUT_NAMES, ODD_NAMES, made_of, write_image, write_layout
 from support.made_shards import write_shards
@@ -284,7 +285,7 @@ def test_an_empty_path_is_not_the_current_folder(
 ) -> None:
     write_layout(tmp_path) if content == "folders" else write_shards(tmp_path, [8])
     monkeypatch.chdir(tmp_path)
-    assert len(open_catalogue(".")[0]) == len(open_new_items(".")[0]) > 0
+    assert len(open_catalogue(".")[0]) == len(open_new_items(".").paths) > 0
     for take in (open_catalogue, open_new_items):
         with pytest.raises(InputError, match=r"the path is empty; .* \. for the current folder"):
             take("")
@@ -432,7 +433,13 @@ def test_a_dataframe_is_a_table_relative_to_the_current_folder(
     of_file, _ = open_catalogue(write_manifest(tmp_path, rows, ".csv"))
     monkeypatch.chdir(tmp_path)
     table = pd.DataFrame(rows, columns=["path", "label"]).replace("", None)
-    for given in (table, table.set_index("path"), table.assign(path=table["path"].map(Path))):
+    odd = table.set_index([table["path"].rename("p"), table["path"].rename("p")])
+    for given in (
+        table,
+        table.set_index("path"),
+        table.assign(path=table["path"].map(Path)),
+        odd.assign(**{"label.1": 3}),
+    ):
         of_table, truth = open_catalogue(given)
         assert truth is None and of_table.source == "the table in memory"
         assert of_table.fingerprint() == of_file.fingerprint()
@@ -450,7 +457,9 @@ def test_numbers_with_gaps_are_classes_by_number(tmp_path: Path) -> None:
     paths = [str(tmp_path / f"{name}.png") for name in "123"]
     table = pd.DataFrame({"path": paths, "label": [7, 12, None]})
     assert table["label"].dtype == np.float64
-    assert open_catalogue(table)[0].class_names == ("12", "7")
+    for dtype in (np.float64, np.float32, object):
+        labels = table["label"].astype(np.float32).astype(dtype)
+        assert open_catalogue(table.assign(label=labels))[0].class_names == ("12", "7")
 
 
 @pytest.mark.parametrize(
@@ -465,6 +474,8 @@ def test_numbers_with_gaps_are_classes_by_number(tmp_path: Path) -> None:
 def test_dataframes_that_are_no_manifest(table: dict[str, list[Any]], message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_catalogue(pd.DataFrame(table))
+    with pytest.raises(InputError, match="a cell of the table holds array"):
+        open_catalogue(pd.DataFrame({"path": ["a"], "label": [np.zeros(2)]}))
     twice = pd.DataFrame([["a", "x", "a"]], columns=["path", "label", "path"])
     with pytest.raises(InputError, match="has two columns called path; keep one"):
         open_catalogue(twice)
@@ -505,6 +516,15 @@ def test_other_files_are_no_tables(tmp_path: Path) -> None:
 # Catalogues, and files without labels
 
 
+@pytest.mark.parametrize("name", ["a.png", "films/b.MP4?key=1", "table.csv"])
+def test_at_an_address_only_shards_are_read(name: str) -> None:
+    for take in (open_catalogue, open_new_items):
+        with pytest.raises(
+            InputError, match=r"is an address, and of these only shards are read: W"
+        ):
+            take(f"memory://{name}")
+
+
 def test_a_catalogue_is_taken_as_it_is() -> None:
     catalogue = made_of([0, 1, -1])
     assert open_catalogue(catalogue) == (catalogue, None)
@@ -516,12 +536,18 @@ def test_names_that_are_made_unique_stay_so() -> None:
     assert unique_names(Texts(["x", "y"])).tolist() == ["x", "y"]
 
 
+def files_of(items: NewItems) -> list[Path]:
+    assert isinstance(items.contents, FileImages | ClipFiles)
+    return [Path(items.contents.path(row)) for row in range(len(items.contents))]
+
+
 def test_files_to_predict_need_no_labels(tmp_path: Path) -> None:
     write_layout(tmp_path)
-    names, images = open_new_items(tmp_path)
-    assert names.tolist() == LAYOUT_NAMES and len(images) == 7
-    names, images = open_new_items(tmp_path / "unlabelled/a.png")
-    assert names.tolist() == ["a.png"] and images.path(0) == str(tmp_path / "unlabelled/a.png")
+    items = open_new_items(tmp_path)
+    assert items.paths.tolist() == LAYOUT_NAMES and len(items.contents) == 7
+    items = open_new_items(tmp_path / "unlabelled/a.png")
+    assert items.paths.tolist() == ["a.png"]
+    assert files_of(items) == [tmp_path / "unlabelled/a.png"]
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="holds no files"):
         open_new_items(tmp_path / "none")
@@ -529,21 +555,59 @@ def test_files_to_predict_need_no_labels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_a_table_of_files_to_predict_needs_paths_alone(tmp_path: Path, ending: str) -> None:
-    paths = [write_image(tmp_path / name) for name in ("b.png", "a.png")]
+    """Each row is an item, those too that are there twice."""
+    names = ["b.png", "a.png", "b.png"]
+    for name in names:
+        write_image(tmp_path / name)
     place = tmp_path / f"new{ending}"
-    table = pd.DataFrame({"path": ["b.png", "a.png", "b.png"], "label": [-1, "x", "y"]})
+    table = pd.DataFrame({"path": names, "label": [-1, "x", "y"]}).astype(str)
     for part in (table, table[["path"]]):
-        text = part.astype(str)
-        text.to_csv(place, index=False) if ending == ".csv" else text.to_parquet(place)
-        names, images = open_new_items(place)
-        assert names.tolist() == ["b.png", "a.png"]
-        assert [Path(images.path(row)) for row in range(2)] == paths
-    for given in (paths, tuple(paths), [*map(str, paths)], np.array(paths), pd.Series(paths)):
-        names, images = open_new_items(given)
-        assert names.tolist() == [*map(str, paths)]
-        assert [Path(images.path(row)) for row in range(2)] == paths
-    with pytest.raises(InputError, match=r"in memory names 1 of 3 files that .*current folder"):
-        open_new_items([*paths, tmp_path / "absent.png"])
+        part.to_csv(place, index=False) if ending == ".csv" else part.to_parquet(place)
+        items = open_new_items(place)
+        assert items.paths.tolist() == names and items.spans == {}
+        assert files_of(items) == [tmp_path / name for name in names]
+        called = items.called(np.array([0, 2]))
+        assert called.to_dict("list") == {"path": ["b.png", "b.png"]}
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        list,
+        tuple,
+        iter,
+        np.array,
+        pd.Index,
+        lambda paths: pd.Series(paths, index=[7, 7, 9]),
+        lambda paths: pd.array([*map(str, paths)], dtype="string"),
+        lambda paths: [*map(os.fsencode, paths)],
+        lambda paths: pd.DataFrame({"path": paths}, index=[7, 7, 9]),
+    ],
+)
+def test_a_column_of_paths_is_a_table(tmp_path: Path, column: Callable[[list[Path]], Any]) -> None:
+    paths = [tmp_path / os.fsdecode(name) for name in (b"b.png", b"caf\xe9.png", b"b.png")]
+    for path in paths:
+        write_image(path)
+    if "string" in str(getattr(column(paths[:1] * 3), "dtype", "")):
+        paths[1] = paths[0]  # whose texts are UTF-8
+    given = column(paths)
+    items = open_new_items(given)
+    assert items.paths.tolist() == [printable(str(path)) for path in paths]
+    assert files_of(items) == paths
+    rows = np.array([0, 2])
+    index = [7, 9] if isinstance(given, pd.Series | pd.DataFrame) else [0, 2]
+    assert items.called(rows).index.tolist() == index
+    with pytest.raises(InputError, match=r"in memory names 1 of 2 files that .*current folder"):
+        open_new_items(column([paths[0], tmp_path / "absent.png", paths[0]]))
+
+
+def test_a_column_that_lacks_a_path_says_which(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.png")
+    for none in (None, np.nan, pd.NA, " "):
+        with pytest.raises(InputError, match="the table in memory has no path in row 2; fill it"):
+            open_new_items([path, none])  # type: ignore[list-item]
+    with pytest.raises(InputError, match=r"a cell of the table holds \[1, 2\]; give it one text"):
+        open_new_items([path, [1, 2]])  # type: ignore[list-item]
 
 
 def test_new_parts_of_films_are_items_of_their_own(tmp_path: Path) -> None:
@@ -552,12 +616,14 @@ def test_new_parts_of_films_are_items_of_their_own(tmp_path: Path) -> None:
     table = pd.DataFrame(
         {"path": [film] * 3, "start_seconds": [0, 2.5, None], "end_seconds": [2.5, 4, None]}
     )
-    names, clips = open_new_items(table, "videos")
-    assert names.tolist() == [f"{film}#0-2.5", f"{film}#2.5-4", film]
-    assert isinstance(clips, ClipFiles)
-    np.testing.assert_array_equal(clips.start_seconds, [0, 2.5, np.nan])
-    np.testing.assert_array_equal(clips.end_seconds, [2.5, 4, np.nan])
-    assert open_new_items(table)[0].tolist() == [film]  # an image has no seconds
+    items = open_new_items(table, "videos")
+    assert isinstance(items.contents, ClipFiles)
+    pd.testing.assert_frame_equal(items.called(np.arange(3)), table)
+    np.testing.assert_array_equal(items.contents.start_seconds, table["start_seconds"])
+    np.testing.assert_array_equal(items.contents.end_seconds, table["end_seconds"])
+    whole = open_new_items(table[["path"]], "videos")
+    assert whole.called(np.arange(3)).columns.tolist() == ["path"]
+    assert open_new_items(table).spans == {}  # an image has no seconds
 
 
 def test_what_was_opened_can_be_opened_again_with_its_truth() -> None:

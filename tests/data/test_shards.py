@@ -14,7 +14,6 @@ from typing import Any
 
 import fsspec
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from fsspec.implementations.memory import MemoryFileSystem
@@ -229,7 +228,7 @@ def test_long_and_odd_names_in_every_format(tmp_path: Path, form: int) -> None:
 
 
 def open_names(path: Path) -> list[str]:
-    return open_new_items(path)[0].tolist()
+    return open_new_items(path).paths.tolist()
 
 
 def test_what_of_a_shard_is_left_out(tmp_path: Path) -> None:
@@ -641,7 +640,9 @@ def test_names_with_one_more_dot_are_left_out_with_a_warning(
     told: list[str] = []
     for _ in range(2):
         catalogue, _ = open_catalogue(tmp_path / "d")
-        assert len(catalogue) == len(open_new_items(tmp_path / "d", on_warning=told.append)[0]) == 9
+        assert (
+            len(catalogue) == len(open_new_items(tmp_path / "d", on_warning=told.append).paths) == 9
+        )
         warning, *_ = check_counts(catalogue, num_novel=2, batch=2)
         assert "3 of the images are left out" in warning and "rename them" in warning
         assert f"'{tmp_path}/d/b.tar/d/Screenshot 2021.03.01.PNG'" in warning
@@ -948,15 +949,15 @@ def test_an_archive_beside_images_is_no_shard(tmp_path: Path, name: str) -> None
     assert are_shards(tmp_path)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(picture(0))
-    assert open_new_items(tmp_path)[0].tolist() == sorted(["backup.tar", "notes.txt", name])
+    assert open_new_items(tmp_path).paths.tolist() == sorted(["backup.tar", "notes.txt", name])
 
 
 def test_shards_may_be_predicted_on_but_not_sorted(tmp_path: Path) -> None:
     write_shards(tmp_path / "d", [3, 2])
-    names, images = open_new_items(tmp_path / "d")
-    assert names.tolist()[3] == "part-001.tar/0003.png"
-    assert not isinstance(images, ArrayImages) and len(images) == 5
-    table = pd.DataFrame({"path": names[:], "category": "x", "kind": "known"})
-    prediction = Prediction(table, table[:0], images)
+    items = open_new_items(tmp_path / "d")
+    assert items.paths.tolist()[3] == "part-001.tar/0003.png"
+    assert not isinstance(items.contents, ArrayImages) and len(items.contents) == 5
+    table = items.called(np.arange(5)).assign(category="x", kind="known")
+    prediction = Prediction(table, table[:0], items.contents)
     with pytest.raises(InputError, match=r"0000\.png' lies in a shard, .*leave --copy-to out"):
         sort_files(prediction, tmp_path / "sorted", "copy")

@@ -199,8 +199,8 @@ def test_other_data_are_told_by_their_number_and_place(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError) as caught:
         claim(folder, IDENTITY | {"data_fingerprint": "77ab"}, about(32, "more"))
     assert str(caught.value).splitlines()[1:] == [
-        "  data: 28 items of 'photos' there, 32 items of 'more' asked; files, labels or file sizes "
-        "differ"
+        "  data: 28 items of 'photos' there, 32 items of 'more' asked; files, their names "
+        "or order, labels or sizes differ"
     ]
 
 

@@ -20,6 +20,7 @@ from newfound.disk.out_place import check_place_of_table, real_place
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError
 from newfound.predict import predict
+from newfound.presets import kind_of
 from newfound.progress import Progress
 from newfound.report.page import write_report
 from newfound.settings import make_machine
@@ -63,6 +64,8 @@ def predict_and_print(
     write = _table_writer(out, data)
     if copy_to is not None:
         check_can_sort(data, copy_to)
+        if real_place(copy_to) == real_place(out):
+            raise InputError(f"--copy-to {copy_to} is --out, too; give a new folder")
     elif link:
         raise InputError("--link goes with --copy-to; say where the links are to lie")
     with Progress(quiet=quiet) as progress:
@@ -70,9 +73,10 @@ def predict_and_print(
         write(prediction.table)
         if copy_to is not None:
             sort_files(prediction, copy_to, "link" if link else "copy")
-        for name, reason in prediction.skipped.itertuples(index=False):
+        skipped = prediction.skipped
+        for name, reason in zip(skipped["path"], skipped["reason"]):
             progress.message(f"left out: {name!r}: {reason}")
-        kind, n_left_out = prediction.items.kind, len(prediction.skipped)
+        kind, n_left_out = prediction.items.kind, len(skipped)
         left_out = f", {n_left_out:,} left out" if n_left_out else ""
         progress.message(f"{len(prediction.table)} {kind} -> {out}{left_out}")
     if quiet and n_left_out:  # which no table names
@@ -131,7 +135,9 @@ def evaluate_and_print(run: Path, truth: Path | None, *, partial: bool, as_json:
         raise InputError("--partial goes with --truth; say which table has the truth of some")
     if truth is not None:
         _check_is_table(truth)
-        result = result | {"novel": found.evaluate(read_truth(GivenTable(truth)), partial=partial)}
+        spans = kind_of(found.folder.config().preset) == "videos"
+        true_classes = read_truth(GivenTable(truth), spans)
+        result = result | {"novel": found.evaluate(true_classes, partial=partial)}
     if "novel" not in result:
         raise InputError(
             f"the truth of {found.folder.path} is not known; give --truth with a table of path "

@@ -1,6 +1,5 @@
 """Images and labels in memory."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from newfound.data.catalogue import Catalogue, checked, plain_catalogue
 from newfound.data.images import ArrayImages
 from newfound.data.labels import label_values, numbered
 from newfound.data.naming import row_names
+from newfound.data.tables import column_of_paths
 from newfound.data.texts import Texts
 from newfound.errors import InputError
 
@@ -26,7 +26,7 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | Sequence[Any]) -> Catalog
     Raises InputError for other pixels or labels, less than two labelled classes, or no
     unlabelled item.
     """
-    if isinstance(pixels, list | tuple) and pixels and isinstance(pixels[0], str | os.PathLike):
+    if column_of_paths(pixels) is not None:
         raise InputError(
             "the images are given as paths; give pandas.DataFrame({'path': paths, 'label': labels})"
         )

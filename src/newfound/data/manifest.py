@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from newfound.batch import UNLABELLED, UNLABELLED_AS_TEXT
 from newfound.data.file_status import are_absent
-from newfound.data.tables import GivenTable, text_of
+from newfound.data.tables import SPAN, GivenTable, text_of
 from newfound.data.texts import Texts, column
 from newfound.data.words import printable, some
 from newfound.errors import InputError
@@ -32,6 +33,11 @@ class Listed:
     start_seconds: NDArray[np.float64]
     end_seconds: NDArray[np.float64]
 
+    def names_with_spans(self) -> Texts:
+        """The names, each followed by the part of the file that is meant."""
+        spans = map(span_in_words, self.start_seconds, self.end_seconds)
+        return Texts(name + span for name, span in zip(self.names, spans))
+
     def subset(self, rows: NDArray[np.int64]) -> "Listed":
         """Some of the rows, with the same classes."""
         return Listed(
@@ -44,11 +50,10 @@ class Listed:
         )
 
 
-def read_manifest(table: GivenTable, spans: bool = False, labels: bool = True) -> Listed:
+def read_manifest(table: GivenTable, spans: bool = False) -> Listed:
     """The items of a table: `path` and `label`; of videos `start_seconds` and `end_seconds` too.
 
-    spans: whether to look for these two, which may be absent.  labels: whether to look for a
-    label, else all are unlabelled.
+    spans: whether to look for these two, which may be absent.
 
     Paths are relative to the table's folder; a row that is there twice is kept once. Rows of one
     file with other seconds are items of their own, whose names tell the seconds.
@@ -56,12 +61,10 @@ def read_manifest(table: GivenTable, spans: bool = False, labels: bool = True) -
     Raises InputError for a table without the columns or rows, files that do not exist, seconds
     that are no numbers, a row without a path, and an item under two labels.
     """
-    rows = _all_rows(table, spans, labels)
-    if not len(rows.names):
-        raise InputError(f"{table.shown} has no rows; list the files, one a row")
+    rows = read_rows(table, spans)
     columns = pd.DataFrame(
         {
-            "file": rows.files.flat().dictionary_encode().indices.to_numpy(),
+            "file": _numbers(rows.files),
             "start": rows.start_seconds,
             "end": rows.end_seconds,
             "label": rows.labels,
@@ -75,19 +78,18 @@ def read_manifest(table: GivenTable, spans: bool = False, labels: bool = True) -
             f"{table.shown} has {printable(rows.names[row])!r} under two labels, "
             f"{texts[first[row]]!r} and {texts[rows.labels[row]]!r}; keep one of the rows"
         )
-    _check_files(rows, np.flatnonzero(~columns.duplicated("file")), table)
     again = columns.duplicated(item)
     if again.any():
         rows = rows.subset(np.flatnonzero(~again))
-    if not spans:
-        return rows
-    spans_in_words = map(span_in_words, rows.start_seconds, rows.end_seconds)
-    names = Texts(name + span for name, span in zip(rows.names, spans_in_words))
-    return replace(rows, names=names)
+    return replace(rows, names=rows.names_with_spans()) if spans else rows
 
 
-def _all_rows(table: GivenTable, spans: bool, labelled: bool) -> Listed:
-    """Every row as it stands, with the names as written."""
+def read_rows(table: GivenTable, spans: bool, labelled: bool = True) -> Listed:
+    """Every row of a table as it stands, with the names as written.
+
+    labelled: whether to look for a label, else all are unlabelled.  Raises InputError as
+    `read_manifest` does, but for items that are there twice.
+    """
     names: list[Texts] = []
     files: list[Texts] = []
     labels: list[NDArray[np.int64]] = []
@@ -105,19 +107,21 @@ def _all_rows(table: GivenTable, spans: bool, labelled: bool) -> Listed:
         if "" in written:
             row = sum(map(len, names)) + written.index("") + 1
             raise InputError(
-                f"{table.shown} has no path in row {row:,} below its header; fill it in, or delete "
-                "the row"
+                f"{table.shown} has no path in {table.row_in_words(row)}; fill it in, or delete "
+                "that row"
             )
         numbers = [number_of.setdefault(text, len(number_of)) if text else -1 for text in texts]
         names.append(Texts(written))
         files.append(_files(table.folder, written))
         labels.append(np.array(numbers, dtype=np.int64))
+        if spans:
+            _check_names_of_seconds(part, table.shown)
         starts.append(_seconds(part, "start_seconds", table.shown, spans))
         ends.append(_seconds(part, "end_seconds", table.shown, spans))
     in_order = sorted(number_of)
     rank = {text: number for number, text in enumerate(in_order)}
     ranks = np.array([*(rank[text] for text in number_of), UNLABELLED])  # the last is that of -1
-    return Listed(
+    listed = Listed(
         names=Texts.joined(names),
         files=Texts.joined(files),
         labels=ranks[np.concatenate([np.zeros(0, np.int64), *labels])],
@@ -125,6 +129,10 @@ def _all_rows(table: GivenTable, spans: bool, labelled: bool) -> Listed:
         start_seconds=np.concatenate([np.zeros(0), *starts]),
         end_seconds=np.concatenate([np.zeros(0), *ends]),
     )
+    if not len(listed.names):
+        raise InputError(f"{table.shown} has no rows; list the files, one a row")
+    _check_files(listed, table)
+    return listed
 
 
 def _files(folder: str, written: list[str]) -> Texts:
@@ -137,8 +145,15 @@ def _files(folder: str, written: list[str]) -> Texts:
     return Texts.composed(column([beginning]), np.zeros(len(files), np.int32), endings)
 
 
-def _check_files(rows: Listed, once: NDArray[np.int64], table: GivenTable) -> None:
-    """Raises InputError if there are files of which nothing is there. once: a row of each file."""
+def _numbers(files: Texts) -> NDArray[np.int64]:
+    """(n,): equal for equal files."""
+    numbers: NDArray[np.int64] = files.flat().dictionary_encode().indices.to_numpy()
+    return numbers
+
+
+def _check_files(rows: Listed, table: GivenTable) -> None:
+    """Raises InputError if there are files of which nothing is there."""
+    once = np.unique(_numbers(rows.files), return_index=True)[1]
     absent = once[are_absent(rows.files.subset(once))]
     if len(absent):
         raise InputError(
@@ -148,15 +163,19 @@ def _check_files(rows: Listed, once: NDArray[np.int64], table: GivenTable) -> No
         )
 
 
-def read_truth(table: GivenTable) -> dict[str, str]:
+def read_truth(table: GivenTable, spans: bool) -> dict[str, str]:
     """Name of an item -> its true class, from the columns `path` and `label` of a table.
 
+    spans: whether `start_seconds` and `end_seconds`, where there are such columns, are of names.
     Rows without a label say nothing. Raises InputError for a table that is not there or without
     the columns, and for an item under two labels.
     """
     truth: dict[str, str] = {}
     for part in table.parts(("path", "label")):
-        for name, label in zip(map(text_of, part["path"]), map(text_of, part["label"])):
+        starts = _seconds(part, "start_seconds", table.shown, spans)
+        ends = _seconds(part, "end_seconds", table.shown, spans)
+        names = map(str.__add__, map(text_of, part["path"]), map(span_in_words, starts, ends))
+        for name, label in zip(names, map(text_of, part["label"])):
             if label and truth.setdefault(name, label) != label:
                 raise InputError(
                     f"{table.shown} has {printable(name)!r} under two labels, {truth[name]!r} and "
@@ -181,6 +200,19 @@ def _seconds(part: pd.DataFrame, column: str, shown: str, wanted: bool) -> NDArr
                 "seconds, or leave it empty"
             )
     return seconds
+
+
+def _check_names_of_seconds(part: pd.DataFrame, shown: str) -> None:
+    """Raise InputError for a column that seems to be meant, as Start or end_second."""
+    for name in SPAN:
+        first_word = name.partition("_")[0]
+        for meant in part.columns if name not in part.columns else ():
+            letters = re.sub("[^a-z]", "", str(meant).lower())
+            if letters in (first_word, f"{first_word}second", f"{first_word}seconds"):
+                raise InputError(
+                    f"{shown} has a column {meant!r} and none called {name}; call it exactly so "
+                    "if it tells the parts of files, else leave it out"
+                )
 
 
 def span_in_words(start: float, end: float) -> str:

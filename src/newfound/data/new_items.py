@@ -1,7 +1,8 @@
 """From what a user gives to predict, to names and contents without labels."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,31 +10,47 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from newfound.data.catalogue import Source
-from newfound.data.clips import ClipFiles
 from newfound.data.folders import files_below
-from newfound.data.images import ArrayImages, FileImages
+from newfound.data.images import ArrayImages
 from newfound.data.index import Listings
 from newfound.data.kinds import FILES, items_of
-from newfound.data.manifest import read_manifest
+from newfound.data.manifest import read_rows
 from newfound.data.naming import names_below, row_names, unique_names
 from newfound.data.paths import existing
 from newfound.data.shard_names import are_shards
 from newfound.data.shards import read_shards
 from newfound.data.source import Kind, OnProgress
-from newfound.data.tables import GivenTable, is_table
+from newfound.data.tables import SPAN, GivenTable, column_of_paths, is_table
 from newfound.data.texts import Texts
 from newfound.data.words import printable
 from newfound.errors import InputError
 
 NewData = (
-    str
-    | os.PathLike[str]
-    | Sequence[str | os.PathLike[str]]
-    | pd.Series
-    | pd.DataFrame
-    | NDArray[np.uint8]
+    str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | pd.DataFrame | NDArray[np.uint8]
 )
 """What `open_new_items` takes."""
+
+
+@dataclass(frozen=True)
+class NewItems:
+    """What is to be predicted, n items without labels.
+
+    paths: n texts, what each is called: as a table has it, else like the names of a catalogue; of
+    pixels it is their number.  contents: the n images or videos.  spans: (n,) of each column of
+    `SPAN` that the table has, which parts of files they are.  index: (n,) of a table or a column
+    in memory its own.
+    """
+
+    paths: Texts | NDArray[np.str_]
+    contents: Source
+    spans: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    index: pd.Index | None = None
+
+    def called(self, rows: NDArray[np.int64]) -> pd.DataFrame:
+        """path, and the columns of `spans`, of these rows."""
+        columns = {"path": self.paths} | dict(self.spans)
+        index = None if self.index is None else self.index[rows]
+        return pd.DataFrame({name: column[rows] for name, column in columns.items()}, index)
 
 
 def open_new_items(
@@ -41,23 +58,23 @@ def open_new_items(
     kind: Kind = "images",
     on_progress: OnProgress | None = None,
     on_warning: Callable[[str], None] = lambda _text: None,
-) -> tuple[Texts, Source]:
-    """The names and contents of items, labels or not.
+) -> NewItems:
+    """Items, whatever labels they have.
 
     data: the path of a file, a folder (all files in and below it), shards, or a table, whose
     column `path` alone is needed, and of videos start_seconds and end_seconds are read; a table in
-    memory as a DataFrame; a column of paths; or of images the pixels as for `from_arrays`.
+    memory as a DataFrame; a column of paths; or of images the pixels as for `from_arrays`. Of a
+    table and a column each row is an item, those too that are there twice.
     on_progress: see `open_catalogue`.  on_warning: is told of what is left out of shards and may
     have been meant.
 
-    Names are made like a catalogue's, of pixels they are their numbers. Raises InputError if there
-    is nothing, or it is of another kind.
+    Raises InputError if there is nothing, or it is of another kind.
     """
     if isinstance(data, str | os.PathLike):
         return _from_path(data, kind, on_progress, on_warning)
-    paths = _as_paths(data)
+    paths = column_of_paths(data)
     if paths is not None:
-        data = pd.DataFrame({"path": paths})
+        return _listed(GivenTable(paths.to_frame("path")), kind)
     if isinstance(data, pd.DataFrame):
         return _listed(GivenTable(data), kind)
     return _from_pixels(data, kind)
@@ -68,31 +85,36 @@ def _from_path(
     kind: Kind,
     on_progress: OnProgress | None,
     on_warning: Callable[[str], None],
-) -> tuple[Texts, FileImages | ClipFiles]:
+) -> NewItems:
     if are_shards(path):
         shards = read_shards(path, kind, on_progress)
         for text in shards.warnings:
             on_warning(text)
-        return unique_names(shards.members.names), FILES[kind](shards.members)
+        return NewItems(unique_names(shards.members.names), FILES[kind](shards.members))
     place = existing(path, kind)
     if is_table(place):
         return _listed(GivenTable(place), kind)
     if not place.is_dir():
-        return unique_names(Texts([place.name])), FILES[kind]([place])
+        return NewItems(unique_names(Texts([place.name])), FILES[kind]([place]))
     listed = Listings(place)
     [files] = files_below([place], listed)
     listed.keep()
     if not len(files):
         raise InputError(f"{printable(str(place))!r} holds no files; give a folder of {kind}")
-    return unique_names(files.begun_with(names_below(files, place))), FILES[kind](files)
+    names = unique_names(files.begun_with(names_below(files, place)))
+    return NewItems(names, FILES[kind](files))
 
 
-def _listed(table: GivenTable, kind: Kind) -> tuple[Texts, FileImages | ClipFiles]:
-    listed = read_manifest(table, spans=kind == "videos", labels=False)
-    return unique_names(listed.names), items_of(listed, kind)
+def _listed(table: GivenTable, kind: Kind) -> NewItems:
+    rows = read_rows(table, spans=kind == "videos", labelled=False)
+    columns = zip(SPAN, (rows.start_seconds, rows.end_seconds))
+    spans = {name: column for name, column in columns if not np.isnan(column).all()}
+    paths = rows.names if rows.names.is_utf8 else Texts(map(printable, rows.names))
+    index = table.given.index if isinstance(table.given, pd.DataFrame) else None
+    return NewItems(paths, items_of(rows, kind), spans, index)
 
 
-def _from_pixels(data: Any, kind: Kind) -> tuple[Texts, ArrayImages]:
+def _from_pixels(data: Any, kind: Kind) -> NewItems:
     pixels = _as_array(data)
     if kind == "videos" or pixels is None:
         or_pixels = ", or the pixels of images as an array of numpy" if kind == "images" else ""
@@ -105,19 +127,10 @@ def _from_pixels(data: Any, kind: Kind) -> tuple[Texts, ArrayImages]:
             f"the pixels have the shape {pixels.shape}, of which it is unsure whether they are one "
             "image in colour or grey ones 3 wide; of one give pixels[None]"
         )
+    if not pixels.size:
+        raise InputError("there are no images; give the pixels of at least one, or its path")
     images = ArrayImages(pixels)
-    if not len(images):
-        raise InputError("there are no images; give the pixels of at least one")
-    return Texts(row_names("", len(images))), images
-
-
-def _as_paths(data: Any) -> list[str] | None:
-    """A list, a tuple, an array or a Series of paths, at least one, as a list; None for others."""
-    is_column = isinstance(data, list | tuple | np.ndarray | pd.Series)
-    if not (is_column and getattr(data, "ndim", 1) == 1 and len(data)):
-        return None
-    are_paths = all(isinstance(path, str | os.PathLike) for path in data)
-    return [os.fspath(path) for path in data] if are_paths else None
+    return NewItems(row_names("", len(images)), images)
 
 
 def _as_array(data: Any) -> NDArray[Any] | None:

@@ -34,10 +34,15 @@ def shard_addresses(data: str | os.PathLike[str]) -> list[str]:
     data: a tar file; a pattern with braces, as in part-{000..012}.tar or {a,b}.tar; or a folder of
     tar files. Each here or at an address of fsspec's, as in s3://bucket/part-{000..012}.tar.
 
-    Raises InputError if nothing is there, for * in place of braces, and for compressed shards.
+    Raises InputError if nothing is there, for * in place of braces, for compressed shards, and for
+    the address of something else.
     """
     text = os.fspath(data)
     shown = as_shown(text)
+    if is_remote(text) and is_no_shard(text):
+        raise InputError(
+            f"{shown!r} is an address, and of these only shards are read: WebDataset's .tar files"
+        )
     if not is_remote(text):
         text = os.path.abspath(text)  # noqa: PTH100 - Path.absolute leaves .. in it
     is_here = not is_remote(text) and os.path.exists(text)  # noqa: PTH110 - never raises
@@ -108,6 +113,12 @@ def _is_folder_of_shards(folder: str) -> bool:
 def is_shard(address: str) -> bool:
     """Whether it is that of a tar file, by its ending."""
     return _TAR.search(without_query(address)) is not None
+
+
+def is_no_shard(address: str) -> bool:
+    """Whether it is that of an image, a video or a table, by its ending."""
+    name = without_query(address)
+    return has_media_ending(name) or name.lower().endswith((".csv", ".parquet"))
 
 
 def is_compressed(address: str) -> bool:

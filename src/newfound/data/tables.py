@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from pandas.api.extensions import ExtensionArray
 from pandas.errors import ParserError, ParserWarning
 
 from newfound.data.words import printable, some
@@ -16,6 +18,9 @@ from newfound.errors import InputError
 _ROWS_AT_ONCE = 65_536
 
 _ENDINGS = (".csv", ".parquet")
+
+SPAN = ("start_seconds", "end_seconds")
+"""The columns that say which part of a file is meant."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class GivenTable:
     @property
     def folder(self) -> str:
         """What its paths are relative to."""
-        return str(self.given.parent) if isinstance(self.given, Path) else "."
+        return str(self.given.parent) if isinstance(self.given, Path) else str(Path.cwd())
 
     @property
     def folder_in_words(self) -> str:
@@ -49,14 +54,19 @@ class GivenTable:
         is_file = isinstance(self.given, Path)
         return "the folder of the table" if is_file else "the current folder"
 
+    def row_in_words(self, number: int) -> str:
+        """What a row is called in a message; they count from 1."""
+        is_file = isinstance(self.given, Path)
+        return f"row {number:,} below its header" if is_file else f"row {number:,}"
+
     def parts(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         """Its rows, some at a time, with these columns and whichever it has more.
 
         Raises InputError for what cannot be read as a table, and if it lacks one of the columns or
-        has it twice.
+        has it, or one of `SPAN`, twice.
         """
         for part in self._parts():
-            _check_columns(part, columns, self.shown)
+            self._check_columns(part, columns)
             yield part
 
     def _parts(self) -> Iterator[pd.DataFrame]:
@@ -84,27 +94,68 @@ class GivenTable:
             ) from error
         yield from _in_parts(table)
 
+    def _check_columns(self, table: pd.DataFrame, wanted: Sequence[str]) -> None:
+        missing = [column for column in wanted if column not in table.columns]
+        if missing:
+            found = some([str(column) for column in table.columns]) or "none"
+            in_a_file = (
+                f", in a .csv by the first line, {','.join(wanted)}, with commas in it and in all "
+                "others"
+            )
+            raise InputError(
+                f"{self.shown} has no column {' and no column '.join(missing)}; its columns are "
+                f"{found}; call them exactly so{in_a_file if isinstance(self.given, Path) else ''}"
+            )
+        for name in (*wanted, *SPAN):
+            # In a file pandas calls the second of two so.
+            is_twice = isinstance(self.given, Path) and f"{name}.1" in table.columns
+            if is_twice or [*table.columns].count(name) > 1:
+                raise InputError(f"{self.shown} has two columns called {name}; keep one of them")
+
 
 def is_table(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a table's, by its ending."""
     return Path(path).suffix.lower() in _ENDINGS and not os.path.isdir(path)  # noqa: PTH112 - never raises
 
 
+def column_of_paths(data: Any) -> pd.Series | None:
+    """A column of paths as a Series of objects, with its own index where it is one; else None.
+
+    data: anything that gives one thing after the other, of which some are paths.
+    """
+    if isinstance(data, Iterator | pd.Index):
+        data = [*data]
+    is_column = isinstance(data, list | tuple | np.ndarray | pd.Series | ExtensionArray)
+    if not is_column or getattr(data, "ndim", 1) != 1:
+        return None
+    if not any(isinstance(path, str | bytes | os.PathLike) for path in data):
+        return None
+    return pd.Series(data, dtype=object)
+
+
 def text_of(cell: Any) -> str:
-    """A cell as text; blank ones are empty, and whole floats, as of ints with gaps, are ints."""
+    """A cell as text; blank ones are empty, and whole floats, as of ints with gaps, are ints.
+
+    Raises InputError for one that holds several things.
+    """
     if isinstance(cell, str):
         return cell if cell.strip() else ""
     if isinstance(cell, bytes):
         return os.fsdecode(cell)
-    if isinstance(cell, float) and cell.is_integer():
+    if isinstance(cell, os.PathLike):
+        return os.fsdecode(cell)
+    if not pd.api.types.is_scalar(cell):
+        raise InputError(f"a cell of the table holds {cell!r}; give it one text or number")
+    if isinstance(cell, float | np.floating) and cell.is_integer():
         return str(int(cell))
     return "" if pd.isna(cell) else str(cell)
 
 
 def _in_parts(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """A whole table, with what `set_index` has taken out of its columns."""
-    named = {*table.index.names} - {None, *table.columns}
-    table = table.reset_index([*named]) if named else table
+    names = [*table.index.names]
+    named = [name for name in {*names} - {None, *table.columns} if names.count(name) == 1]
+    table = table.reset_index(named) if named else table
     for at in range(0, max(len(table), 1), _ROWS_AT_ONCE):
         yield table.iloc[at : at + _ROWS_AT_ONCE]
 
@@ -125,17 +176,3 @@ def _parts_of_csv(path: Path) -> Iterator[pd.DataFrame]:
             if part is None:
                 return
             yield part
-
-
-def _check_columns(table: pd.DataFrame, wanted: Sequence[str], shown: str) -> None:
-    missing = [column for column in wanted if column not in table.columns]
-    if missing:
-        raise InputError(
-            f"{shown} has no column {' and no column '.join(missing)}; its columns are "
-            f"{some([str(column) for column in table.columns])}; call them exactly so, in a .csv "
-            f"by the first line, {','.join(wanted)}, with commas in it and in all others"
-        )
-    for name in wanted:
-        again = f"{name}.1" in table.columns  # as pandas calls the second of two in a file
-        if again or [*table.columns].count(name) > 1:
-            raise InputError(f"{shown} has two columns called {name}; keep one of them")

@@ -293,8 +293,8 @@ def _difference(header: dict[str, Any], identity: dict[str, Any], about: dict[st
     there = _flat({name: header.get(name) for name in identity})
     asked = _flat(json.loads(json.dumps(identity)))
     return "\n".join(
-        f"  data: {_data_in_words(header)} there, {_data_in_words(about)} asked; files, labels or "
-        "file sizes differ"
+        f"  data: {_data_in_words(header)} there, {_data_in_words(about)} asked; files, their "
+        "names or order, labels or sizes differ"
         if name == "data_fingerprint"
         else f"  {name}: {there.get(name)!r} there, {asked.get(name)!r} asked"
         for name in sorted(there.keys() | asked.keys())
