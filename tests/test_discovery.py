@@ -65,7 +65,7 @@ def test_images_in_memory_are_named_as_their_files_are(
     with pytest.raises(newfound.InputError, match="the pixels are float32; give uint8"):
         found.predict(pixels / np.float32(255))
     for nothing in (pixels[:0], [], ()):
-        with pytest.raises(newfound.InputError, match="there are no images; give the pixels of at"):
+        with pytest.raises(newfound.InputError, match="there are no images; give at least one"):
             found.predict(nothing)
     for one in (pixels[0], pixels[0, :, :, 0]):
         with pytest.raises(newfound.InputError, match=r"of one.* pixels\[None\]"):

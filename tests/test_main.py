@@ -1,8 +1,12 @@
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import newfound.cli
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libgomp, which tells its settings, is Linux's")
@@ -32,7 +36,7 @@ def test_a_reader_who_leaves_is_no_mistake() -> None:
 
 
 INTERRUPTED_WHILE_IT_LOADS = """
-import sys
+import atexit, sys
 from newfound.__main__ import main
 
 class Interrupting:
@@ -41,6 +45,7 @@ class Interrupting:
             raise KeyboardInterrupt
 
 sys.meta_path.insert(0, Interrupting())
+atexit.register(print, "ended as Python does")
 loaded, sys.argv[1:] = sys.argv[1], ["report", "nowhere"]
 main()
 """
@@ -55,6 +60,7 @@ def test_ctrl_c_while_it_loads_is_no_mistake(loaded: str) -> None:
         check=False,
     )
     assert (stopped.returncode, stopped.stderr) == (130, "newfound: stopped\n")
+    assert stopped.stdout == ""
 
 
 FAILED_AMONG_OTHERS = """
@@ -85,10 +91,10 @@ def test_who_failed_among_others_is_gone_at_once(outcome: str, code: int) -> Non
 
 LOADED = """
 import sys
-from newfound.cli.main import run_command_line
+from newfound.__main__ import main
 
 try:
-    run_command_line(sys.argv[1:])
+    main()
 finally:
     print({"torch", "pandas", "sklearn", "scipy"} & set(sys.modules))
 """
@@ -107,9 +113,32 @@ finally:
     ],
     ids=" ".join,
 )
-def test_help_and_misspelt_flags_load_nothing_that_takes_seconds(arguments: list[str]) -> None:
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_help_and_misspelt_flags_load_nothing_that_takes_seconds(
+    arguments: list[str], processes: str
+) -> None:
     answered = subprocess.run(
-        [sys.executable, "-c", LOADED, *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-c", LOADED, *arguments],
+        env=os.environ | {"WORLD_SIZE": processes},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert answered.stdout.splitlines()[-1] == "set()"
     assert "Traceback" not in answered.stderr
+
+
+def test_what_a_command_loads_it_loads_where_ctrl_c_is_heard() -> None:
+    """Every import within a function of the command line."""
+    place = Path(newfound.cli.__file__).parent
+    for module in place.glob("*.py"):
+        for function in ast.walk(ast.parse(module.read_text())):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            for statement in function.body:
+                assert not isinstance(statement, ast.Import | ast.ImportFrom), module.name
+                if any(
+                    isinstance(node, ast.ImportFrom) for node in ast.iter_child_nodes(statement)
+                ):
+                    assert isinstance(statement, ast.With)
+                    assert ast.unparse(statement.items[0]) == "loading()"

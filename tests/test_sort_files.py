@@ -17,7 +17,7 @@ HOSTILE = ["../../evil", "..", ".", "a/b", "/etc", "back\\slash", "nul\0", "new\
 def predicted(
     paths: list[Path], categories: list[str], kinds: list[str] | None = None
 ) -> Prediction:
-    names = [path.name for path in paths]
+    names = [*map(str, paths)]
     kind = kinds or ["known"] * len(paths)
     table = pd.DataFrame({"path": names, "category": categories, "kind": kind})
     return Prediction(table, pd.DataFrame({"path": [], "reason": []}), FileImages(paths))
@@ -99,20 +99,20 @@ def test_links_survive_a_relative_path(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_place_in_use_is_refused(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
-    check_can_sort(photos, tmp_path / "absent")
+    check_can_sort(photos, tmp_path / "absent", "images")
     (tmp_path / "empty").mkdir()
-    check_can_sort(photos, tmp_path / "empty")
+    check_can_sort(photos, tmp_path / "empty", "images")
     for place in (tmp_path, tmp_path / "file"):
         (tmp_path / "file").write_text("x")
         with pytest.raises(InputError, match="is not empty; give a new folder"):
-            check_can_sort(photos, place)
+            check_can_sort(photos, place, "images")
     paths = save_images(photos, 0, range(1))
     with pytest.raises(InputError, match=r"--copy-to .*sorted lies in .*give a folder outside"):
-        check_can_sort(photos, photos / "sorted")
+        check_can_sort(photos, photos / "sorted", "images")
     for part in ("labelled", "unlabelled"):  # all below is predicted, not these alone
         (tmp_path / "whole" / part).mkdir(parents=True)
     with pytest.raises(InputError, match=r"sorted lies in .*give a folder outside"):
-        check_can_sort(tmp_path / "whole", tmp_path / "whole" / "sorted")
+        check_can_sort(tmp_path / "whole", tmp_path / "whole" / "sorted", "images")
     with pytest.raises(
         InputError, match=r"cannot write .*delete what lies in .*below, or .*another folder"
     ):

@@ -534,7 +534,9 @@ def test_a_run_can_be_scored_again(
     assert json.loads(capsys.readouterr().out)["novel"]["acc"] == scores["novel"]["acc"]
 
 
-def test_pieces_of_one_file_are_items_of_their_own(videos: Path, tmp_path: Path) -> None:
+def test_pieces_of_one_file_are_items_of_their_own(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [
         (path.relative_to(videos), "" if path.parent.name in ("peep", "whistle") else label, *span)
         for path in sorted(videos.rglob("*.mp4"))
@@ -549,6 +551,12 @@ def test_pieces_of_one_file_are_items_of_their_own(videos: Path, tmp_path: Path)
     items = pd.read_csv(run / "items.csv")
     assert len(items) == EACH + 2 * EACH
     assert {"whistle/0.mp4#0-0.375", "whistle/0.mp4#0.375-", "peep/0.mp4"} < set(items["path"])
+    truth = table.assign(label=[path.parts[0] for path in table["path"]])
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    capsys.readouterr()
+    assert newfound("evaluate", run, "--truth", tmp_path / "truth.csv", "--json") == 0
+    scored = json.loads(capsys.readouterr().out)["novel"]["confusion"]
+    assert np.sum(scored["counts"]) == len(items)
 
 
 # ---- refused --------------------------------------------------------------------------------

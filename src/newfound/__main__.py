@@ -7,7 +7,6 @@ from contextlib import suppress
 
 from newfound.cli.loading import loading
 from newfound.machine.process import keep_freed_memory, let_waiting_threads_sleep
-from newfound.machine.torchrun import started
 
 
 def main() -> None:
@@ -23,9 +22,8 @@ def main() -> None:
             raise
         traceback.print_exc()
         code = 1
-    if (
-        _has_joined_others()
-    ):  # it failed, and to end their group as Python does it could wait for ever
+    # It failed, and to end their group as Python does it could wait for ever.
+    if _has_joined_others():
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
                 stream.flush()
@@ -34,12 +32,9 @@ def main() -> None:
 
 
 def _has_joined_others() -> bool:
-    """Whether other processes of torchrun may wait for this one."""
-    if started() == 1:
-        return False
-    from newfound.machine.distributed import count
-
-    return count() > 1
+    """Whether other processes of torchrun may wait for this one, which then has loaded torch."""
+    distributed = sys.modules.get("newfound.machine.distributed")
+    return distributed is not None and distributed.count() > 1
 
 
 if __name__ == "__main__":

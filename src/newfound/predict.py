@@ -29,8 +29,8 @@ class Prediction:
 
     table: one row per readable item: path, of parts of files start_seconds and end_seconds,
     category, kind (known or novel), confidence (0..1), second, margin (0..1). Its index is that
-    of what was given, or 0, 1, ...  skipped: the same of the others, with the reason.  items: (n,)
-    what is in the table's rows.
+    of a DataFrame or a Series, of a list the positions in it, else 0, 1, ...  skipped: path, with
+    the seconds of a part, and reason of the others.  items: (n,) what is in the table's rows.
     """
 
     table: pd.DataFrame
@@ -78,7 +78,7 @@ def predict(
     unreadable = np.array([skipped.index for skipped in one_pass.skipped], dtype=np.int64)
     reasons = [skipped.reason for skipped in one_pass.skipped]
     rows = np.setdiff1d(np.arange(n), unreadable)
-    left_out = items.called(unreadable).assign(reason=reasons)
+    left_out = pd.DataFrame({"path": items.names(unreadable), "reason": reasons})
     if not len(rows):
         raise InputError(
             f"none of {n} {kind} can be read: {reasons_in_words(left_out)}; give {kind}, as the "

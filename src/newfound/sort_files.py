@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from newfound.data.addresses import as_shown
 from newfound.data.clips import ClipFiles
 from newfound.data.images import FileImages
 from newfound.data.shard_names import are_shards
-from newfound.data.tables import SPAN, GivenTable, is_table, text_of
+from newfound.data.source import Kind
+from newfound.data.tables import SPAN, GivenTable, is_table
 from newfound.data.words import printable
 from newfound.disk.out_place import check_apart_from
 from newfound.errors import InputError, Stopped
@@ -21,7 +24,7 @@ _FOLDER_NAME_BYTES = 180
 """Of most systems' 255; what tells folders of one name apart is added to it."""
 
 
-def check_can_sort(data: str | os.PathLike[str], into: Path) -> None:
+def check_can_sort(data: str | os.PathLike[str], into: Path, kind: Kind) -> None:
     """Raises InputError for shards and parts of files, and if `sort_files` could mix its files with
     others there, or with those that are read."""
     if are_shards(data):
@@ -29,7 +32,7 @@ def check_can_sort(data: str | os.PathLike[str], into: Path) -> None:
             f"what is in {as_shown(os.fspath(data))!r} lies in shards, so it cannot be copied or "
             "linked to; leave --copy-to out, or unpack the shards"
         )
-    if is_table(data):
+    if kind == "videos" and is_table(data) and Path(data).exists():
         _check_whole_files(GivenTable(Path(data)))
     if Path(data).is_dir():
         check_apart_from(into, [Path(data)], "--copy-to")
@@ -38,9 +41,9 @@ def check_can_sort(data: str | os.PathLike[str], into: Path) -> None:
 
 
 def _check_whole_files(table: GivenTable) -> None:
-    for part in table.parts(("path",)):
+    for part in table.parts(("path",), once=SPAN):
         for name in {*SPAN} & {*part.columns}:
-            if any(map(text_of, part[name])):
+            if any(table.texts(part, name)):
                 raise InputError(
                     f"{table.shown} lists parts of files, which cannot be copied or linked "
                     "to; leave --copy-to out"
@@ -56,12 +59,13 @@ def sort_files(prediction: Prediction, into: Path, how: Literal["copy", "link"])
     files = prediction.items
     assert isinstance(files, FileImages | ClipFiles), "what the command line sorts lies in files"
     answers = list(zip(prediction.table["kind"], prediction.table["category"]))
-    sources = [Path(files.path(i)).absolute() for i in range(len(files))]
+    is_again = prediction.table["path"].duplicated()
     folders = _folder_names(answers)
     tried: dict[Path, int] = {}
     target = into
     try:
-        for source, answer in dict(zip(sources, answers)).items():
+        for i in np.flatnonzero(~is_again).tolist():
+            source, answer = Path(files.path(i)).absolute(), answers[i]
             target = _free_name(into / folders[answer] / source.name, tried)
             target.parent.mkdir(parents=True, exist_ok=True)
             if how == "link":

@@ -1,6 +1,7 @@
 """Images and labels in memory make a catalogue, and odd labels are told with the cure."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,3 +79,12 @@ def test_labels_that_are_no_valid_text_are_printable() -> None:
 def test_labels_that_do_not_fit(labels: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         from_arrays(np.zeros((4, 8, 8), np.uint8), labels)
+
+
+@pytest.mark.parametrize("column", [list, tuple, np.array, pd.Series])
+def test_paths_are_told_where_they_belong(column: Callable[[list[str]], Any]) -> None:
+    for take in (from_arrays, lambda *data: open_catalogue(data, kind="videos")):
+        with pytest.raises(
+            InputError, match=r"given as paths; give pandas.DataFrame\({'path': paths"
+        ):
+            take(column(["a.png", "b.png"]), ["x", None])

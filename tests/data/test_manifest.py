@@ -5,9 +5,12 @@ import os
 import random
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from newfound.data.catalogue import Catalogue
@@ -217,6 +220,10 @@ def test_a_table_read_in_parts_is_what_its_rows_are(
     table = tmp_path / "t/videos.csv"
     with table.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         csv.writer(file).writerows([HEADER.split(","), *rows])
+    monkeypatch.chdir(table.parent)
+    frame = pd.DataFrame(rows, columns=HEADER.split(","), dtype=object)
+    of_bytes = table.with_suffix(".parquet")
+    frame.map(os.fsencode).to_parquet(of_bytes)
     for spans in (False, True):
         expected = read_slowly(table, spans)
         if isinstance(expected, str):
@@ -224,6 +231,8 @@ def test_a_table_read_in_parts_is_what_its_rows_are(
                 read_manifest(GivenTable(table), spans)
             continue
         read = read_manifest(GivenTable(table), spans)
+        assert_same_rows(read, read_manifest(GivenTable(frame), spans))
+        assert_same_rows(read, read_manifest(GivenTable(of_bytes), spans))
         labels = [printable(label) for label in expected[2]]
         assert (read.names.tolist(), read.files.tolist(), labels_of(read)) == (
             *expected[:2],
@@ -235,17 +244,43 @@ def test_a_table_read_in_parts_is_what_its_rows_are(
             assert open_names(table, spans) == catalogue_names
 
 
+def assert_same_rows(one: Listed, other: Listed) -> None:
+    assert one.names.tolist() == other.names.tolist()
+    assert one.files.tolist() == other.files.tolist()
+    assert labels_of(one) == labels_of(other) and one.seconds == other.seconds
+    np.testing.assert_array_equal(one.start_seconds, other.start_seconds)
+    np.testing.assert_array_equal(one.end_seconds, other.end_seconds)
+
+
 def open_names(table: Path, spans: bool) -> list[str]:
     return open_catalogue(table, kind="videos" if spans else "images")[0].names.tolist()
 
 
-@pytest.mark.parametrize("name", ["start", "Start_Seconds", "start seconds", "START_SECOND"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "start",
+        "Start_Seconds",
+        "start seconds",
+        "START_SECOND",
+        "start_sec",
+        "start_s",
+        "t_start",
+        "start_time",
+        "time_start",
+        "begin",
+        "begin_seconds",
+        "starts",
+    ],
+)
 def test_columns_that_are_nearly_called_seconds_are_refused(tmp_path: Path, name: str) -> None:
     """The whole of each file would be taken in place of its part."""
     refused = rf"a column '{name}' and none called start_seconds; call it exactly so"
     with pytest.raises(InputError, match=refused):
         listed(tmp_path, "a.mp4,x,1,2", header=f"path,label,{name},end_seconds")
     assert listed(tmp_path, "a.mp4,x,1", header=f"path,label,{name}", spans=False)
+    with pytest.raises(InputError, match=refused):
+        read_truth(GivenTable(tmp_path / "videos.csv"), spans=True)
     both = listed(tmp_path, "a.mp4,x,1,2", header=f"path,label,start_seconds,{name}")
     assert both.names.tolist() == ["a.mp4#1-"]
 
@@ -253,6 +288,23 @@ def test_columns_that_are_nearly_called_seconds_are_refused(tmp_path: Path, name
 def test_two_columns_of_seconds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="two columns called start_seconds; keep one of them"):
         listed(tmp_path, "a.mp4,x,1,2", header="path,label,start_seconds,start_seconds")
+    of_images = listed(
+        tmp_path, "a.mp4,x,1,2", header="path,label,start_seconds,start_seconds", spans=False
+    )
+    assert of_images.names.tolist() == ["a.mp4"]
+
+
+@pytest.mark.parametrize("ending", [".parquet", None])
+def test_text_that_is_in_no_encoding_is_refused(tmp_path: Path, ending: str | None) -> None:
+    if ending is None:
+        given: Any = pd.DataFrame({"path": ["\ud800"], "label": ["x"]}, dtype=object)
+    else:
+        given = tmp_path / f"t{ending}"
+        odd = pa.array([b"\xe9.png"]).view(pa.string())
+        pq.write_table(pa.table({"path": odd, "label": ["x"]}), given)
+    for read in (read_manifest, read_truth):
+        with pytest.raises(InputError, match="has text in the column path that is not UTF-8; save"):
+            read(GivenTable(given), False)
 
 
 @pytest.mark.parametrize("spans", [False, True])

@@ -474,7 +474,7 @@ def test_numbers_with_gaps_are_classes_by_number(tmp_path: Path) -> None:
 def test_dataframes_that_are_no_manifest(table: dict[str, list[Any]], message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_catalogue(pd.DataFrame(table))
-    with pytest.raises(InputError, match="a cell of the table holds array"):
+    with pytest.raises(InputError, match="in the column label the cell array"):
         open_catalogue(pd.DataFrame({"path": ["a"], "label": [np.zeros(2)]}))
     twice = pd.DataFrame([["a", "x", "a"]], columns=["path", "label", "path"])
     with pytest.raises(InputError, match="has two columns called path; keep one"):
@@ -601,12 +601,54 @@ def test_a_column_of_paths_is_a_table(tmp_path: Path, column: Callable[[list[Pat
         open_new_items(column([paths[0], tmp_path / "absent.png", paths[0]]))
 
 
+def test_an_index_of_paths_is_left_without_its_name(tmp_path: Path) -> None:
+    """As the answers have a column of that name."""
+    paths = [write_image(tmp_path / "a.png")]
+    items = open_new_items(pd.DataFrame({"path": paths}).set_index("path"))
+    called = items.called(np.array([0]))
+    assert called.index.tolist() == paths and called.reset_index()["path"].tolist() == [
+        *map(str, paths)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["images", "videos"])
+def test_nothing_to_predict_is_told(kind: Kind) -> None:
+    for nothing in ([], (), iter([]), pd.Series([], dtype=str), pd.Index([]), np.zeros((0, 8, 8))):
+        with pytest.raises(InputError, match=f"there are no {kind}; give at least one"):
+            open_new_items(nothing, kind)
+    with pytest.raises(InputError, match="the table in memory has no rows; list the files"):
+        open_new_items(pd.DataFrame({"path": []}), kind)
+
+
+def test_a_table_of_one_column_is_told_of_no_commas(tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("a.png\nb.png\n")
+    with pytest.raises(
+        InputError, match=r"call them exactly so, in a \.csv by the first line, path$"
+    ):
+        open_new_items(tmp_path / "new.csv")
+
+
+def test_frames_of_several_levels_and_of_no_folder_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = pd.DataFrame(
+        [["a", "x"]], columns=pd.MultiIndex.from_tuples([("path", "x"), ("l", "y")])
+    )
+    with pytest.raises(InputError, match="has columns of several levels; give it one"):
+        open_new_items(levels)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(InputError, match="the current folder is gone; cd to one"):
+        open_new_items(["a.png"])
+
+
 def test_a_column_that_lacks_a_path_says_which(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.png")
     for none in (None, np.nan, pd.NA, " "):
         with pytest.raises(InputError, match="the table in memory has no path in row 2; fill it"):
             open_new_items([path, none])  # type: ignore[list-item]
-    with pytest.raises(InputError, match=r"a cell of the table holds \[1, 2\]; give it one text"):
+    with pytest.raises(InputError, match=r"in the column path the cell \[1, 2\]; give it one text"):
         open_new_items([path, [1, 2]])  # type: ignore[list-item]
 
 
@@ -621,6 +663,10 @@ def test_new_parts_of_films_are_items_of_their_own(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(items.called(np.arange(3)), table)
     np.testing.assert_array_equal(items.contents.start_seconds, table["start_seconds"])
     np.testing.assert_array_equal(items.contents.end_seconds, table["end_seconds"])
+    assert items.names(np.arange(3)) == [f"{film}#0-2.5", f"{film}#2.5-4", film]
+    starts = table[["path", "start_seconds"]].assign(end_seconds=None)
+    called = open_new_items(starts, "videos").called(np.arange(3))
+    assert called.columns.tolist() == [*starts.columns]  # which a join needs, empty or not
     whole = open_new_items(table[["path"]], "videos")
     assert whole.called(np.arange(3)).columns.tolist() == ["path"]
     assert open_new_items(table).spans == {}  # an image has no seconds

@@ -63,7 +63,7 @@ def predict_and_print(
     """
     write = _table_writer(out, data)
     if copy_to is not None:
-        check_can_sort(data, copy_to)
+        check_can_sort(data, copy_to, kind_of(RunFolder(run).config().preset))
         if real_place(copy_to) == real_place(out):
             raise InputError(f"--copy-to {copy_to} is --out, too; give a new folder")
     elif link:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from newfound.batch import UNLABELLED, UNLABELLED_AS_TEXT
 from newfound.data.file_status import are_absent
-from newfound.data.tables import SPAN, GivenTable, text_of
+from newfound.data.tables import SPAN, GivenTable
 from newfound.data.texts import Texts, column
 from newfound.data.words import printable, some
 from newfound.errors import InputError
@@ -23,7 +23,8 @@ class Listed:
 
     names: the paths as written.  files: what they mean.  labels: (n,) int64 numbers of
     `class_names`, which are in their order, -1 = unlabelled.
-    start_seconds, end_seconds: (n,) float64, NaN = the file's own end.
+    start_seconds, end_seconds: (n,) float64, NaN = the file's own end.  seconds: which of these the
+    table has.
     """
 
     names: Texts
@@ -32,6 +33,7 @@ class Listed:
     class_names: tuple[str, ...]
     start_seconds: NDArray[np.float64]
     end_seconds: NDArray[np.float64]
+    seconds: tuple[str, ...] = ()
 
     def names_with_spans(self) -> Texts:
         """The names, each followed by the part of the file that is meant."""
@@ -40,13 +42,13 @@ class Listed:
 
     def subset(self, rows: NDArray[np.int64]) -> "Listed":
         """Some of the rows, with the same classes."""
-        return Listed(
-            self.names.subset(rows),
-            self.files.subset(rows),
-            self.labels[rows],
-            self.class_names,
-            self.start_seconds[rows],
-            self.end_seconds[rows],
+        return replace(
+            self,
+            names=self.names.subset(rows),
+            files=self.files.subset(rows),
+            labels=self.labels[rows],
+            start_seconds=self.start_seconds[rows],
+            end_seconds=self.end_seconds[rows],
         )
 
 
@@ -55,7 +57,7 @@ def read_manifest(table: GivenTable, spans: bool = False) -> Listed:
 
     spans: whether to look for these two, which may be absent.
 
-    Paths are relative to the table's folder; a row that is there twice is kept once. Rows of one
+    Paths are relative to `GivenTable.folder`; a row that is there twice is kept once. Rows of one
     file with other seconds are items of their own, whose names tell the seconds.
 
     Raises InputError for a table without the columns or rows, files that do not exist, seconds
@@ -96,9 +98,11 @@ def read_rows(table: GivenTable, spans: bool, labelled: bool = True) -> Listed:
     starts: list[NDArray[np.float64]] = []
     ends: list[NDArray[np.float64]] = []
     number_of: dict[str, int] = {}
-    for part in table.parts(("path", "label") if labelled else ("path",)):
-        written = [text_of(cell) for cell in part["path"]]
-        texts = [text_of(cell) for cell in part["label"]] if labelled else [""] * len(part)
+    seconds: tuple[str, ...] = ()
+    wanted = ("path", "label") if labelled else ("path",)
+    for part in table.parts(wanted, once=SPAN if spans else ()):
+        written = table.texts(part, "path")
+        texts = table.texts(part, "label") if labelled else [""] * len(part)
         for text in texts:
             if text in UNLABELLED_AS_TEXT:
                 raise InputError(
@@ -115,9 +119,9 @@ def read_rows(table: GivenTable, spans: bool, labelled: bool = True) -> Listed:
         files.append(_files(table.folder, written))
         labels.append(np.array(numbers, dtype=np.int64))
         if spans:
-            _check_names_of_seconds(part, table.shown)
-        starts.append(_seconds(part, "start_seconds", table.shown, spans))
-        ends.append(_seconds(part, "end_seconds", table.shown, spans))
+            seconds = _columns_of_seconds(part, table.shown)
+        starts.append(_seconds(part, "start_seconds", table, spans))
+        ends.append(_seconds(part, "end_seconds", table, spans))
     in_order = sorted(number_of)
     rank = {text: number for number, text in enumerate(in_order)}
     ranks = np.array([*(rank[text] for text in number_of), UNLABELLED])  # the last is that of -1
@@ -128,6 +132,7 @@ def read_rows(table: GivenTable, spans: bool, labelled: bool = True) -> Listed:
         class_names=tuple(map(printable, in_order)),
         start_seconds=np.concatenate([np.zeros(0), *starts]),
         end_seconds=np.concatenate([np.zeros(0), *ends]),
+        seconds=seconds,
     )
     if not len(listed.names):
         raise InputError(f"{table.shown} has no rows; list the files, one a row")
@@ -168,14 +173,16 @@ def read_truth(table: GivenTable, spans: bool) -> dict[str, str]:
 
     spans: whether `start_seconds` and `end_seconds`, where there are such columns, are of names.
     Rows without a label say nothing. Raises InputError for a table that is not there or without
-    the columns, and for an item under two labels.
+    the columns, seconds that are no numbers, and an item under two labels.
     """
     truth: dict[str, str] = {}
-    for part in table.parts(("path", "label")):
-        starts = _seconds(part, "start_seconds", table.shown, spans)
-        ends = _seconds(part, "end_seconds", table.shown, spans)
-        names = map(str.__add__, map(text_of, part["path"]), map(span_in_words, starts, ends))
-        for name, label in zip(names, map(text_of, part["label"])):
+    for part in table.parts(("path", "label"), once=SPAN if spans else ()):
+        if spans:
+            _columns_of_seconds(part, table.shown)
+        starts = _seconds(part, "start_seconds", table, spans)
+        ends = _seconds(part, "end_seconds", table, spans)
+        names = map(str.__add__, table.texts(part, "path"), map(span_in_words, starts, ends))
+        for name, label in zip(names, table.texts(part, "label")):
             if label and truth.setdefault(name, label) != label:
                 raise InputError(
                     f"{table.shown} has {printable(name)!r} under two labels, {truth[name]!r} and "
@@ -184,35 +191,37 @@ def read_truth(table: GivenTable, spans: bool) -> dict[str, str]:
     return truth
 
 
-def _seconds(part: pd.DataFrame, column: str, shown: str, wanted: bool) -> NDArray[np.float64]:
+def _seconds(
+    part: pd.DataFrame, column: str, table: GivenTable, wanted: bool
+) -> NDArray[np.float64]:
     """A column of seconds, NaN where it is empty, not there or not wanted."""
     seconds = np.full(len(part), np.nan)
     if not wanted or column not in part.columns:
         return seconds
-    for row, text in enumerate(map(text_of, part[column])):
+    for row, text in enumerate(table.texts(part, column)):
         try:
             seconds[row] = float(text) if text else np.nan
         except ValueError:
             seconds[row] = np.inf
         if text and not np.isfinite(seconds[row]):
             raise InputError(
-                f"{shown} has {printable(text)!r} in the column {column}; give a number of "
+                f"{table.shown} has {printable(text)!r} in the column {column}; give a number of "
                 "seconds, or leave it empty"
             )
     return seconds
 
 
-def _check_names_of_seconds(part: pd.DataFrame, shown: str) -> None:
-    """Raise InputError for a column that seems to be meant, as Start or end_second."""
-    for name in SPAN:
-        first_word = name.partition("_")[0]
+def _columns_of_seconds(part: pd.DataFrame, shown: str) -> tuple[str, ...]:
+    """Those of `SPAN` that there are; raises InputError for one that seems to be meant."""
+    for name, words in zip(SPAN, ("start|begin", "end|stop")):
         for meant in part.columns if name not in part.columns else ():
             letters = re.sub("[^a-z]", "", str(meant).lower())
-            if letters in (first_word, f"{first_word}second", f"{first_word}seconds"):
+            if re.fullmatch(f"(t|time)?({words})(t|time)?(s|secs?|seconds?)?", letters):
                 raise InputError(
                     f"{shown} has a column {meant!r} and none called {name}; call it exactly so "
                     "if it tells the parts of files, else leave it out"
                 )
+    return tuple(name for name in SPAN if name in part.columns)
 
 
 def span_in_words(start: float, end: float) -> str:

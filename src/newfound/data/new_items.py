@@ -1,7 +1,7 @@
 """From what a user gives to predict, to names and contents without labels."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from newfound.data.folders import files_below
 from newfound.data.images import ArrayImages
 from newfound.data.index import Listings
 from newfound.data.kinds import FILES, items_of
-from newfound.data.manifest import read_rows
+from newfound.data.manifest import read_rows, span_in_words
 from newfound.data.naming import names_below, row_names, unique_names
 from newfound.data.paths import existing
 from newfound.data.shard_names import are_shards
@@ -26,7 +26,14 @@ from newfound.data.words import printable
 from newfound.errors import InputError
 
 NewData = (
-    str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | pd.DataFrame | NDArray[np.uint8]
+    str
+    | os.PathLike[str]
+    | Sequence[str | os.PathLike[str]]
+    | Iterator[str | os.PathLike[str]]
+    | pd.Index
+    | pd.Series
+    | pd.DataFrame
+    | NDArray[Any]
 )
 """What `open_new_items` takes."""
 
@@ -45,6 +52,12 @@ class NewItems:
     contents: Source
     spans: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     index: pd.Index | None = None
+
+    def names(self, rows: NDArray[np.int64]) -> list[str]:
+        """Their paths, with the seconds of parts of files, as a message has them."""
+        nothing = np.full(len(self.contents), np.nan)
+        spans = [self.spans.get(name, nothing)[rows] for name in SPAN]
+        return [path + span_in_words(*span) for path, *span in zip(self.paths[rows], *spans)]
 
     def called(self, rows: NDArray[np.int64]) -> pd.DataFrame:
         """path, and the columns of `spans`, of these rows."""
@@ -72,6 +85,10 @@ def open_new_items(
     """
     if isinstance(data, str | os.PathLike):
         return _from_path(data, kind, on_progress, on_warning)
+    if isinstance(data, Iterator):
+        data = [*data]
+    if not isinstance(data, pd.DataFrame) and getattr(data, "__len__", lambda: 1)() == 0:
+        raise InputError(f"there are no {kind}; give at least one")
     paths = column_of_paths(data)
     if paths is not None:
         return _listed(GivenTable(paths.to_frame("path")), kind)
@@ -108,10 +125,15 @@ def _from_path(
 def _listed(table: GivenTable, kind: Kind) -> NewItems:
     rows = read_rows(table, spans=kind == "videos", labelled=False)
     columns = zip(SPAN, (rows.start_seconds, rows.end_seconds))
-    spans = {name: column for name, column in columns if not np.isnan(column).all()}
+    spans = {name: column for name, column in columns if name in rows.seconds}
     paths = rows.names if rows.names.is_utf8 else Texts(map(printable, rows.names))
-    index = table.given.index if isinstance(table.given, pd.DataFrame) else None
+    index = _apart(table.given.index) if isinstance(table.given, pd.DataFrame) else None
     return NewItems(paths, items_of(rows, kind), spans, index)
+
+
+def _apart(index: pd.Index) -> pd.Index:
+    """An index whose levels are not called like the columns that `NewItems.called` gives."""
+    return index.set_names([None if name in ("path", *SPAN) else name for name in index.names])
 
 
 def _from_pixels(data: Any, kind: Kind) -> NewItems:
@@ -127,8 +149,6 @@ def _from_pixels(data: Any, kind: Kind) -> NewItems:
             f"the pixels have the shape {pixels.shape}, of which it is unsure whether they are one "
             "image in colour or grey ones 3 wide; of one give pixels[None]"
         )
-    if not pixels.size:
-        raise InputError("there are no images; give the pixels of at least one, or its path")
     images = ArrayImages(pixels)
     return NewItems(row_names("", len(images)), images)
 

@@ -188,8 +188,9 @@ def _from_path(
 def _of_objects(content: Any, about: Any, kind: Kind) -> tuple[Catalogue, Truth | None]:
     """What is in memory: pixels with labels, or a catalogue with its truth, None for none."""
     if not isinstance(content, Catalogue):
+        catalogue = from_arrays(content, about)
         _check_kind("images", kind)
-        return from_arrays(content, about), None
+        return catalogue, None
     _check_kind(content.items.kind, kind)
     if not isinstance(about, Truth | None):
         raise InputError(

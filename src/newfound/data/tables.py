@@ -1,6 +1,7 @@
 """A table that a user gives, .csv, .parquet or a DataFrame: some rows at a time, cells as text."""
 
 import os
+import reprlib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,8 +46,13 @@ class GivenTable:
 
     @property
     def folder(self) -> str:
-        """What its paths are relative to."""
-        return str(self.given.parent) if isinstance(self.given, Path) else str(Path.cwd())
+        """What its paths are relative to. Raises InputError if the current folder is gone."""
+        if isinstance(self.given, Path):
+            return str(self.given.parent)
+        try:
+            return str(Path.cwd())
+        except FileNotFoundError:
+            raise InputError("the current folder is gone; cd to one that is there") from None
 
     @property
     def folder_in_words(self) -> str:
@@ -59,15 +65,31 @@ class GivenTable:
         is_file = isinstance(self.given, Path)
         return f"row {number:,} below its header" if is_file else f"row {number:,}"
 
-    def parts(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    def parts(self, columns: Sequence[str], once: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
         """Its rows, some at a time, with these columns and whichever it has more.
 
-        Raises InputError for what cannot be read as a table, and if it lacks one of the columns or
-        has it, or one of `SPAN`, twice.
+        once: columns that may be absent.  Raises InputError for what cannot be read as a table, and
+        if it lacks one of the columns or has one of either twice.
         """
         for part in self._parts():
-            self._check_columns(part, columns)
+            self._check_columns(part, columns, once)
             yield part
+
+    def texts(self, part: pd.DataFrame, column: str) -> list[str]:
+        """The cells of one of its parts as texts, see `text_of`.
+
+        Raises InputError for a cell that holds several things, and for text in no encoding.
+        """
+        try:
+            texts = [text_of(cell) for cell in part[column]]
+            os.fsencode("".join(texts))
+        except UnicodeError as error:
+            raise InputError(
+                f"{self.shown} has text in the column {column} that is not UTF-8; save it as UTF-8"
+            ) from error
+        except TypeError as error:
+            raise InputError(f"{self.shown} has in the column {column} {error}") from error
+        return texts
 
     def _parts(self) -> Iterator[pd.DataFrame]:
         if isinstance(self.given, pd.DataFrame):
@@ -94,21 +116,24 @@ class GivenTable:
             ) from error
         yield from _in_parts(table)
 
-    def _check_columns(self, table: pd.DataFrame, wanted: Sequence[str]) -> None:
+    def _check_columns(
+        self, table: pd.DataFrame, wanted: Sequence[str], once: Sequence[str]
+    ) -> None:
+        is_file = isinstance(self.given, Path)
+        if table.columns.nlevels > 1:
+            raise InputError(f"{self.shown} has columns of several levels; give it one level")
         missing = [column for column in wanted if column not in table.columns]
         if missing:
             found = some([str(column) for column in table.columns]) or "none"
-            in_a_file = (
-                f", in a .csv by the first line, {','.join(wanted)}, with commas in it and in all "
-                "others"
-            )
+            how = f", in a .csv by the first line, {','.join(wanted)}" if is_file else ""
+            how += ", with commas in it and in all others" if how and len(wanted) > 1 else ""
             raise InputError(
                 f"{self.shown} has no column {' and no column '.join(missing)}; its columns are "
-                f"{found}; call them exactly so{in_a_file if isinstance(self.given, Path) else ''}"
+                f"{found}; call them exactly so{how}"
             )
-        for name in (*wanted, *SPAN):
+        for name in (*wanted, *once):
             # In a file pandas calls the second of two so.
-            is_twice = isinstance(self.given, Path) and f"{name}.1" in table.columns
+            is_twice = is_file and f"{name}.1" in table.columns
             if is_twice or [*table.columns].count(name) > 1:
                 raise InputError(f"{self.shown} has two columns called {name}; keep one of them")
 
@@ -121,31 +146,27 @@ def is_table(path: str | os.PathLike[str]) -> bool:
 def column_of_paths(data: Any) -> pd.Series | None:
     """A column of paths as a Series of objects, with its own index where it is one; else None.
 
-    data: anything that gives one thing after the other, of which some are paths.
+    data: anything, a column if some of what it holds are paths.
     """
-    if isinstance(data, Iterator | pd.Index):
-        data = [*data]
-    is_column = isinstance(data, list | tuple | np.ndarray | pd.Series | ExtensionArray)
+    is_column = isinstance(data, list | tuple | np.ndarray | pd.Index | pd.Series | ExtensionArray)
     if not is_column or getattr(data, "ndim", 1) != 1:
         return None
     if not any(isinstance(path, str | bytes | os.PathLike) for path in data):
         return None
-    return pd.Series(data, dtype=object)
+    return data.astype(object) if isinstance(data, pd.Series) else pd.Series([*data], dtype=object)
 
 
 def text_of(cell: Any) -> str:
     """A cell as text; blank ones are empty, and whole floats, as of ints with gaps, are ints.
 
-    Raises InputError for one that holds several things.
+    Raises TypeError for one that holds several things.
     """
+    if isinstance(cell, bytes | os.PathLike):
+        cell = os.fsdecode(cell)
     if isinstance(cell, str):
         return cell if cell.strip() else ""
-    if isinstance(cell, bytes):
-        return os.fsdecode(cell)
-    if isinstance(cell, os.PathLike):
-        return os.fsdecode(cell)
     if not pd.api.types.is_scalar(cell):
-        raise InputError(f"a cell of the table holds {cell!r}; give it one text or number")
+        raise TypeError(f"the cell {reprlib.repr(cell)}; give it one text or number")
     if isinstance(cell, float | np.floating) and cell.is_integer():
         return str(int(cell))
     return "" if pd.isna(cell) else str(cell)
