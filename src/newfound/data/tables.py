@@ -35,7 +35,7 @@ class GivenTable:
 
     @property
     def name(self) -> str:
-        """Its path, printable."""
+        """What it is called in the log: of a file its path, printable."""
         is_file = isinstance(self.given, Path)
         return printable(str(self.given)) if is_file else "the table in memory"
 
