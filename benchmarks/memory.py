@@ -36,10 +36,18 @@ def peak_mb(prepare: Callable[[int], Work], rows: int, device: torch.device) -> 
 def room(device: torch.device) -> int:
     """Bytes that a measurement may take: a quarter of what is free.
 
-    What it took stays with its process, and is taken once more where its peak is measured.
+    What it took stays with its process until `give_back_what_is_free`, as holes that only smaller
+    blocks fit into, and is taken once more where its peak is measured.
     """
     free = free_on_gpu(device) if device.type == "cuda" else free_memory()
     return free // 4
+
+
+def give_back_what_is_free() -> None:
+    """Make glibc return what it keeps free, once, wherever it lies."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def _peak_mb_alone(prepare: Callable[[int], Work], rows: int, threads: int) -> float:

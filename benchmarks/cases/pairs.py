@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmarks import textbook
 from benchmarks.clock import Budget, Work, seconds, take_turns
 from benchmarks.devices import devices
-from benchmarks.memory import peak_mb, room
+from benchmarks.memory import give_back_what_is_free, peak_mb, room
 from benchmarks.results import CaseResult, Row, Size, Spread, times
 from newfound.objective.contrastive import contrastive_losses
 from newfound.objective.pairs import (
@@ -161,6 +161,7 @@ def measured(name: str, n: int, device: torch.device, extent: Extent) -> Row:
         device,
         extent.budget,
     )
+    give_back_what_is_free()  # before as much is taken elsewhere, and the next row needs more
     scale = n / anchors
     row = times(
         f"{name}, M = {n:,}, {device.type}",
@@ -201,6 +202,7 @@ def measured_nce(n: int, device: torch.device, extent: Extent) -> Row:
     taken = take_turns(
         [partial(nce_with_gradient, form, z, labels) for form in forms], device, extent.budget
     )
+    give_back_what_is_free()
     of_forms = [
         Spread.of(
             [
