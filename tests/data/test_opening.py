@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from newfound.data.built_in import digits_catalogue
 from newfound.data.catalogue import Catalogue
@@ -618,6 +619,12 @@ def test_nothing_to_predict_is_told(kind: Kind) -> None:
             open_new_items(nothing, kind)
     with pytest.raises(InputError, match="the table in memory has no rows; list the files"):
         open_new_items(pd.DataFrame({"path": []}), kind)
+
+
+@pytest.mark.parametrize("thing", [3, None, np.array(3), torch.tensor(3), np.uint8(3)])
+def test_what_has_no_length_is_no_item(thing: Any) -> None:
+    with pytest.raises(InputError, match=r"data is given as|the pixels (are|have the shape)"):
+        open_new_items(thing)
 
 
 def test_a_table_of_one_column_is_told_of_no_commas(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def make_av_digits_command(
             from newfound.commands.av_digits import make_and_print
         make_and_print(
             out,
-            digits,
-            speech,
+            digits=digits,
+            speech=speech,
             bundled=bundled,
             per_class=per_class,
             seed=seed,

@@ -118,10 +118,9 @@ def read_rows(table: GivenTable, spans: bool, labelled: bool = True) -> Listed:
         names.append(Texts(written))
         files.append(_files(table.folder, written))
         labels.append(np.array(numbers, dtype=np.int64))
-        if spans:
-            seconds = _columns_of_seconds(part, table.shown)
-        starts.append(_seconds(part, "start_seconds", table, spans))
-        ends.append(_seconds(part, "end_seconds", table, spans))
+        seconds = _columns_of_seconds(part, table.shown) if spans else ()
+        starts.append(_seconds(part, "start_seconds", table, seconds))
+        ends.append(_seconds(part, "end_seconds", table, seconds))
     in_order = sorted(number_of)
     rank = {text: number for number, text in enumerate(in_order)}
     ranks = np.array([*(rank[text] for text in number_of), UNLABELLED])  # the last is that of -1
@@ -177,10 +176,9 @@ def read_truth(table: GivenTable, spans: bool) -> dict[str, str]:
     """
     truth: dict[str, str] = {}
     for part in table.parts(("path", "label"), once=SPAN if spans else ()):
-        if spans:
-            _columns_of_seconds(part, table.shown)
-        starts = _seconds(part, "start_seconds", table, spans)
-        ends = _seconds(part, "end_seconds", table, spans)
+        seconds = _columns_of_seconds(part, table.shown) if spans else ()
+        starts = _seconds(part, "start_seconds", table, seconds)
+        ends = _seconds(part, "end_seconds", table, seconds)
         names = map(str.__add__, table.texts(part, "path"), map(span_in_words, starts, ends))
         for name, label in zip(names, table.texts(part, "label")):
             if label and truth.setdefault(name, label) != label:
@@ -192,11 +190,11 @@ def read_truth(table: GivenTable, spans: bool) -> dict[str, str]:
 
 
 def _seconds(
-    part: pd.DataFrame, column: str, table: GivenTable, wanted: bool
+    part: pd.DataFrame, column: str, table: GivenTable, there: tuple[str, ...]
 ) -> NDArray[np.float64]:
-    """A column of seconds, NaN where it is empty, not there or not wanted."""
+    """A column of seconds, NaN where it is empty, and all of one that is none of `there`."""
     seconds = np.full(len(part), np.nan)
-    if not wanted or column not in part.columns:
+    if column not in there:
         return seconds
     for row, text in enumerate(table.texts(part, column)):
         try:

@@ -85,15 +85,15 @@ def open_new_items(
     """
     if isinstance(data, str | os.PathLike):
         return _from_path(data, kind, on_progress, on_warning)
+    if isinstance(data, pd.DataFrame):
+        return _listed(GivenTable(data), kind)
     if isinstance(data, Iterator):
         data = [*data]
-    if not isinstance(data, pd.DataFrame) and getattr(data, "__len__", lambda: 1)() == 0:
+    if _is_empty(data):
         raise InputError(f"there are no {kind}; give at least one")
     paths = column_of_paths(data)
     if paths is not None:
         return _listed(GivenTable(paths.to_frame("path")), kind)
-    if isinstance(data, pd.DataFrame):
-        return _listed(GivenTable(data), kind)
     return _from_pixels(data, kind)
 
 
@@ -134,6 +134,13 @@ def _listed(table: GivenTable, kind: Kind) -> NewItems:
 def _apart(index: pd.Index) -> pd.Index:
     """An index whose levels are not called like the columns that `NewItems.called` gives."""
     return index.set_names([None if name in ("path", *SPAN) else name for name in index.names])
+
+
+def _is_empty(data: Any) -> bool:
+    try:
+        return len(data) == 0
+    except TypeError:  # of what has no length, as a number, or an array or a tensor of one
+        return False
 
 
 def _from_pixels(data: Any, kind: Kind) -> NewItems:
