@@ -29,6 +29,7 @@ from newfound.job import Job
 from newfound.machine.distributed import is_writer
 from newfound.machine.surroundings import plain_surroundings
 from newfound.machine.torchrun import started
+from newfound.models.weights import read_weights
 from newfound.predict import predict, reasons_in_words
 from newfound.presets import kind_of
 from newfound.progress import Progress
@@ -191,6 +192,7 @@ def discover(
     download: bool = False,
     csv: str | os.PathLike[str] | None = None,
     videos: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
     compare_labelled_only: bool = False,
     quiet: bool = False,
     runtime: Runtime | None = None,
@@ -205,6 +207,8 @@ def discover(
     unless that is saved.
     preset: a name in `newfound.PRESETS`, or `auto` to choose by the images. A preset of videos,
     `videos` or `quick-videos`, says that the data are videos.
+    weights: what the network starts from in place of random values, a run or a file as for
+    `newfound.models.weights.read_weights`.
     compare_labelled_only: also train on labels alone, for the k-means baseline on its features.
     runtime: a `newfound.Runtime`; that class itself, like `newfound.Config`, raises pydantic's
     ValidationError, a ValueError, for a value out of its range.
@@ -239,7 +243,8 @@ def discover(
     config = make_config(choose_preset(catalogue) if preset == "auto" else preset, **settings)
     folder = _temporary_folder() if place is None else RunFolder(place)
     speed = runtime or Runtime()
-    job = Job(folder, catalogue, truth, num_novel, config, speed, compare_labelled_only)
+    start = None if weights is None else read_weights(_path(weights, "weights"))
+    job = Job(folder, catalogue, truth, num_novel, config, speed, compare_labelled_only, start)
     try:
         with Progress(quiet=quiet) as progress:
             run(job, progress)

@@ -89,7 +89,8 @@ def try_out(job: Job, progress: Progress) -> list[str]:
         "looked at": f"{len(rows) + len(skipped):,} items; {len(skipped)} of them cannot be used",
         "batch": f"{steps.batch:,} items, each {items}",
         "views": f"{2 * steps.batch:,}, each {steps.view_shapes()}",
-        "network": f"{parameters:,} parameters, {job.config.precision}, {hardware}",
+        "network": f"{parameters:,} parameters, {job.config.precision}, {hardware}"
+        + (f", starting from {job.weights.in_words}" if job.weights else ""),
         "decoded items": _kept(room, bytes_each, len(job.catalogue)),
         "peak memory": f"{_size(peak_memory(device))} while measuring a batch of {batch:,}",
         "a step": f"{step_seconds:.3g} s" + (f", by steps of {PROBE}" if needed > free else ""),

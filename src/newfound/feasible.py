@@ -5,6 +5,7 @@ import numpy as np
 from newfound.data.catalogue import Catalogue, check_counts
 from newfound.data.rehearsal import hidden_classes
 from newfound.job import Job, with_held_out
+from newfound.models.network import make_network
 from newfound.stages import check_method
 
 
@@ -13,9 +14,11 @@ def check_feasible(job: Job, catalogue: Catalogue, *, are_final: bool) -> list[s
 
     are_final: whether they are what can be used, or all that are listed.
 
-    Raises InputError if they do not, as in several processes for a batch that these cannot share;
-    returns warnings in plain words.
+    Raises InputError if they do not, as in several processes for a batch that these cannot share,
+    and for weights of another network; returns warnings in plain words.
     """
+    if job.weights and not are_final:
+        make_network(job.config, len(catalogue.class_names), job.num_novel, job.weights)
     split = with_held_out(job, catalogue)
     warnings = check_counts(split, job.num_novel, job.config.batch)
     if job.config.mu == "heldout":

@@ -11,12 +11,16 @@ from newfound.data.images import ArrayImages
 from newfound.disk.run_folder import RunFolder
 from newfound.machine.cores import choose_workers
 from newfound.machine.device import describe, uses_bfloat16
+from newfound.models.weights import Weights
 from newfound.version import source_commit
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done, and where. Nothing in it changes during the run."""
+    """What is to be done, and where. Nothing in it changes during the run.
+
+    weights: what the network starts from, None = random values.
+    """
 
     folder: RunFolder
     catalogue: Catalogue
@@ -25,6 +29,7 @@ class Job:
     config: Config
     runtime: Runtime
     compare_labelled_only: bool
+    weights: Weights | None = None
 
 
 def decoding_workers(job: Job) -> int:
@@ -73,6 +78,7 @@ def identity_of(job: Job) -> dict[str, Any]:
         "known": list(job.catalogue.class_names),
         "num_novel": job.num_novel,
         "data_fingerprint": job.catalogue.fingerprint(),
+        "weights_fingerprint": job.weights.fingerprint if job.weights else None,
     }
 
 
@@ -84,6 +90,7 @@ def about(job: Job, device: torch.device) -> dict[str, Any]:
             "items": len(job.catalogue),
             "unlabelled": len(job.catalogue.unlabelled),
         },
+        "weights": str(job.weights.source) if job.weights else None,
         "hardware": describe(device),
         "commit": source_commit(),
     }

@@ -19,6 +19,7 @@ from newfound.data.items import Items
 from newfound.data.rehearsal import hidden_classes
 from newfound.machine.distributed import agreed
 from newfound.models.network import make_network
+from newfound.models.weights import Weights
 from newfound.results.evaluate import clustering_accuracy
 from newfound.results.inference import ask
 from newfound.settling import settle, settles
@@ -72,12 +73,13 @@ def rehearse(
     device: torch.device,
     after_step: Callable[[Training], bool],
     compiles: bool,
+    weights: Weights | None = None,
 ) -> float | None:
     """Train on the rehearsal with mu = `fraction` of H; ACC on the pretended-unlabelled items.
 
-    compiles: as for `Look`. None if `after_step` stopped it.
+    compiles: as for `Look`.  weights: as for `make_network`.  None if `after_step` stopped it.
     """
-    network = make_network(config, rehearsal.known, rehearsal.novel)
+    network = make_network(config, rehearsal.known, rehearsal.novel, weights)
     shorter = config.model_copy(
         update={
             "epochs": config.heldout_epochs,

@@ -83,6 +83,8 @@ def run(job: Job, progress: Progress) -> None:
                 hardware=describe(device),
                 processes=distributed.count(),
             )
+            if job.weights:
+                progress.message(f"starting from {job.weights.in_words}")
             if job.catalogue.missing:
                 progress.message(missing_in_words(job.catalogue))
                 job.folder.log("missing", items=job.catalogue.missing)
@@ -153,8 +155,16 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     threshold, search_seconds = threshold_of(job, catalogue, items, device, progress)
     seconds |= search_seconds
     ground = ground_of(job, catalogue, threshold, device)
-    data, score = catalogue.fingerprint(), _score_of(catalogue, truth)
-    sequence = Sequence(ground, items, data, job.folder, job.runtime, progress, score)
+    sequence = Sequence(
+        ground,
+        items,
+        catalogue.fingerprint(),
+        job.weights.fingerprint if job.weights else None,
+        job.folder,
+        job.runtime,
+        progress,
+        _score_of(catalogue, truth),
+    )
     seconds |= sequence.train()
     if job.config.method == "kmeans":
         _cluster_features(ground, items, progress)

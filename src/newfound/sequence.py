@@ -26,12 +26,14 @@ catalogue, -1 where an item was not seen."""
 class Sequence:
     """What the stages of a run have in common.
 
-    data: fingerprint of the items that could be read.  score: is for the log alone.
+    data: fingerprint of the items that could be read.  weights: fingerprint of what the network
+    started from, None for random values.  score: is for the log alone.
     """
 
     ground: Ground
     items: Items
     data: str
+    weights: str | None
     folder: RunFolder
     runtime: Runtime
     progress: Progress
@@ -71,7 +73,7 @@ class Sequence:
     def _shelf(self, stage: Stage) -> Shelf | None:
         if self.runtime.shelf is None or not stage.is_pretraining:
             return None
-        return Shelf(self.runtime.shelf, self.data)
+        return Shelf(self.runtime.shelf, self.data, self.weights)
 
     def _taken_from_shelf(self, stage: Stage, training: Training) -> float | None:
         """The seconds that an equal stage of another run took; None if there is none."""

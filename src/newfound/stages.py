@@ -89,7 +89,7 @@ def ground_of(
     job: Job, catalogue: Catalogue, threshold: float | None, device: torch.device
 ) -> Ground:
     """A new network for a job, on what can be used of its items."""
-    network = make_network(job.config, len(catalogue.class_names), job.num_novel)
+    network = make_network(job.config, len(catalogue.class_names), job.num_novel, job.weights)
     return Ground(
         network,
         job.config,

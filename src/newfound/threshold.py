@@ -76,4 +76,13 @@ def _try_mu(
         progress.advance()
         return not distributed.any_process(stop())
 
-    return rehearse(rehearsal, fraction, items, job.config, device, after_step, job.runtime.compile)
+    return rehearse(
+        rehearsal,
+        fraction,
+        items,
+        job.config,
+        device,
+        after_step,
+        job.runtime.compile,
+        job.weights,
+    )

@@ -19,6 +19,7 @@ from newfound.data.rehearsal import pretend
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, NonFiniteLossError, Stopped
 from newfound.job import Job
+from newfound.models.weights import Weights
 from newfound.progress import Progress
 from newfound.run import run
 from newfound.settings import complete_config
@@ -89,6 +90,7 @@ class _Rehearsal:
     seeds: range
     runtime: Runtime
     progress: Progress
+    weights: Weights | None
 
 
 class _UnusableError(Exception):
@@ -104,11 +106,13 @@ def tune(
     seeds: int,
     runtime: Runtime,
     progress: Progress,
+    weights: Weights | None = None,
 ) -> Tuning:
     """Compare the candidates on the labelled items of `catalogue`, and choose.
 
     settings: every field of a Config, as for `complete_config`; those of `Candidates` are where
-    a comparison starts.  seeds: how many, from the settings' seed on.
+    a comparison starts.  seeds: how many, from the settings' seed on.  weights: what each trial's
+    network starts from.
     Each trial is a run in OUT/<candidate>-seed<n>; those that are complete are not repeated.
 
     Raises InputError where there is nothing to compare or to compare on, and Stopped when the user
@@ -138,6 +142,7 @@ def tune(
         range(config.seed, config.seed + seeds),
         runtime,
         progress,
+        weights,
     )
     sweeps = []
     for name in compared:
@@ -238,6 +243,7 @@ def _trial(rehearsal: _Rehearsal, config: Config) -> Trial:
         config,
         rehearsal.runtime,
         compare_labelled_only=False,
+        weights=rehearsal.weights,
     )
     rehearsal.progress.message(f"trial {folder.path.name}")
     try:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from newfound.commands.finished import print_summary
-from newfound.commands.opening import Opened
+from newfound.commands.opening import Opened, weights_named
 from newfound.commands.tasks import DiscoverTask
 from newfound.discovery import load
 from newfound.disk.run_folder import RunFolder
@@ -28,6 +28,7 @@ def discover_and_print(task: DiscoverTask, data_set: Opened, settings: Any, runt
         complete_config(asdict(settings)),
         make_runtime(**asdict(runtime)),
         task.compare_labelled_only,
+        weights_named(task),
     )
     with Progress(quiet=task.quiet or not distributed.is_writer()) as progress:
         if task.dry_run:

@@ -7,9 +7,15 @@ from newfound.data.catalogue import Catalogue, Truth
 from newfound.data.opening import open_catalogue
 from newfound.disk.out_place import check_apart_from_data
 from newfound.machine.torchrun import is_first
+from newfound.models.weights import Weights, read_weights
 from newfound.progress import Progress
 
 Opened = tuple[Catalogue, Truth | None]
+
+
+def weights_named(problem: Problem) -> Weights | None:
+    """What the network is to start from. Raises InputError for what holds no weights."""
+    return None if problem.weights is None else read_weights(problem.weights)
 
 
 def open_named(data: str | None, problem: Problem, quiet: bool, **more: Any) -> Opened:

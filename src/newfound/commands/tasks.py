@@ -25,6 +25,9 @@ class Problem:
     """DATA has class folders, or shards with a label for every item: so many
     classes in name order are labelled, the others are treated as
     unlabelled and scored at the end"""
+    weights: Path | None = None
+    """what the network starts from, in place of random values: the folder of an
+    earlier run, or published weights of ResNet-18 (of videos R3D-18) in a file"""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from newfound.candidates import Candidates
+from newfound.commands.opening import weights_named
 from newfound.commands.tasks import TuneTask
 from newfound.data.catalogue import Catalogue
 from newfound.presets import PRESETS
@@ -34,6 +35,7 @@ def tune_and_print(
             task.seeds,
             make_runtime(**asdict(runtime)),
             progress,
+            weights_named(task),
         )
         write_curves(tuning, task.out)
     if not task.quiet:

@@ -292,11 +292,14 @@ def _difference(header: dict[str, Any], identity: dict[str, Any], about: dict[st
     """What of the identity is otherwise in the folder, a line each; "" if nothing is."""
     there = _flat({name: header.get(name) for name in identity})
     asked = _flat(json.loads(json.dumps(identity)))
+    told = {
+        "data_fingerprint": f"data: {_data_in_words(header)} there, {_data_in_words(about)} asked; "
+        "files, their names or order, labels or sizes differ",
+        "weights_fingerprint": f"weights: {header.get('weights')!r} there, "
+        f"{about.get('weights')!r} asked; their values differ",
+    }
     return "\n".join(
-        f"  data: {_data_in_words(header)} there, {_data_in_words(about)} asked; files, their "
-        "names or order, labels or sizes differ"
-        if name == "data_fingerprint"
-        else f"  {name}: {there.get(name)!r} there, {asked.get(name)!r} asked"
+        "  " + told.get(name, f"{name}: {there.get(name)!r} there, {asked.get(name)!r} asked")
         for name in sorted(there.keys() | asked.keys())
         if there.get(name) != asked.get(name)
     )

@@ -14,6 +14,7 @@ from newfound.batch import Outputs, Seen
 from newfound.config import Config, Method, VideoConfig
 from newfound.models.encoders import R3D18, SMALL_STEM_PX, Encoder, ResNet18
 from newfound.models.heads import NearestCentre, StudentHead
+from newfound.models.weights import Weights
 from newfound.objective.pairs import wta_windows
 
 _ONE_THREAD = Lock()
@@ -123,11 +124,12 @@ def weights_from(seed: int) -> Iterator[None]:
         yield
 
 
-def make_network(config: Config, known: int, novel: int) -> Network:
+def make_network(config: Config, known: int, novel: int, weights: Weights | None = None) -> Network:
     """A new network whose every random value comes from `config.seed`.
 
     known, novel: C_l and C_u.  Of images it sees pixels; of videos the modalities of the
-    settings, by R3D-18 and by an audio encoder, and eta fuses two of them.
+    settings, by R3D-18 and by an audio encoder, and eta fuses two of them.  weights: what it
+    starts from in place of random values, as far as they go; raises InputError as `Weights.fill`.
     """
     with weights_from(config.seed):
         encoders = {name: _encoder(name, config) for name in _modalities(config)}
@@ -141,7 +143,7 @@ def make_network(config: Config, known: int, novel: int) -> Network:
         }
         inputs, size = sum(encoder.size for encoder in encoders.values()), config.fused_size
         fusion = Fusion(inputs, size) if len(encoders) > 1 else nn.Identity()
-        return Network(
+        network = Network(
             encoders,
             projections,
             fusion,
@@ -151,6 +153,9 @@ def make_network(config: Config, known: int, novel: int) -> Network:
                 size, config.hashes, config.window, torch.Generator().manual_seed(config.seed)
             ),
         )
+    if weights:
+        weights.fill(network)
+    return network
 
 
 def _novel_head(method: Method, size: int, categories: int) -> NovelHead:

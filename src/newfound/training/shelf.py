@@ -58,11 +58,12 @@ _LATER = frozenset(
 class Shelf:
     """The finished pretrainings in a folder, which is made when there is one to keep.
 
-    data: fingerprint of the items that could be read.
+    data: fingerprint of the items that could be read.  weights: of what networks start from, None
+    for random values.
     """
 
-    def __init__(self, folder: Path, data: str) -> None:
-        self.folder, self.data = folder, data
+    def __init__(self, folder: Path, data: str, weights: str | None = None) -> None:
+        self.folder, self.data, self.weights = folder, data, weights
 
     def put(self, stage: str, training: Training, seconds: float) -> None:
         """Keep what a finished stage has made. Raises RunFolderError if it cannot be written."""
@@ -110,5 +111,7 @@ class Shelf:
             "newfound": __version__,
             "format": FORMAT,
         }
+        if self.weights is not None:
+            identity["weights"] = self.weights
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         return self.folder / f"{stage}-{digest[:16]}.pt"
