@@ -30,7 +30,7 @@ from newfound.progress import Progress
 from newfound.report.page import write_report
 from newfound.report.thumbnails import make_thumbnails
 from newfound.report.wording import item_noun
-from newfound.results.answer import calibrate
+from newfound.results.answer import calibrate, rows_to_calibrate_on
 from newfound.results.evaluate import assessment, scores
 from newfound.results.inference import Answers
 from newfound.results.model_file import save_model
@@ -46,9 +46,6 @@ from newfound.results.tables import (
     sort_into_categories,
 )
 from newfound.results.warning_signs import find_warnings
-
-FEWEST_TO_CALIBRATE = 20
-"""With fewer held-out labelled items, the training ones join them in the calibration."""
 
 PIXEL_BASELINE_PX = 32
 """k-means on pixels sees images shrunk to this side."""
@@ -89,12 +86,16 @@ def conclude(finding: Finding, progress: Progress) -> None:
     began = time.monotonic()
     folder, catalogue, config = finding.folder, finding.catalogue, finding.config
     unlabelled, labelled = finding.unlabelled, finding.labelled
-    measured = rows_to_calibrate_on(catalogue)
+    measured = rows_to_calibrate_on(catalogue.labels, catalogue.held_out)
 
     categories = sort_into_categories(unlabelled.novel)
     finding.network.order_novel(categories.order)
     calibration = calibrate(
-        labelled.features, labelled.known, catalogue.labels[measured], unlabelled.features
+        labelled.features,
+        labelled.known,
+        catalogue.labels[measured],
+        catalogue.held_out[measured],
+        unlabelled.features,
     )
     save_model(folder.model, finding.network, calibration, catalogue.class_names)
 
@@ -132,14 +133,6 @@ def conclude(finding: Finding, progress: Progress) -> None:
     write_report(folder.path)
 
 
-def rows_to_calibrate_on(catalogue: Catalogue) -> np.ndarray:
-    """The held-out labelled items, and the others too where the held-out ones are few."""
-    held_out = np.flatnonzero(catalogue.held_out)
-    if len(held_out) >= FEWEST_TO_CALIBRATE:
-        return held_out
-    return np.concatenate([held_out, catalogue.labelled])
-
-
 def _quality(
     finding: Finding, categories: Categories, labelled: Answers, measured: np.ndarray
 ) -> dict[str, Any]:
@@ -148,7 +141,11 @@ def _quality(
     held_out = finding.catalogue.held_out[measured]
     if held_out.any():
         right = labelled.known.argmax(axis=1) == finding.catalogue.labels[measured]
-        quality["known"] = {"acc": float(right[held_out].mean()), "items": int(held_out.sum())}
+        quality["known"] = {
+            "acc": float(right[held_out].mean()),
+            "items": int(held_out.sum()),
+            "classes": len(np.unique(finding.catalogue.labels[measured][held_out])),
+        }
     if finding.truth is not None:
         quality["novel"] = assessment(
             finding.truth.labels,

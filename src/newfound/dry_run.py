@@ -17,7 +17,6 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from newfound.batch import Batch, Media
 from newfound.blocks import spread
-from newfound.conclusion import rows_to_calibrate_on
 from newfound.config import VideoConfig
 from newfound.data.catalogue import Catalogue
 from newfound.data.duplicates import duplicates_in_words
@@ -44,6 +43,7 @@ from newfound.machine.device import choose_device, describe, float32_as_such
 from newfound.machine.memory import free_memory, free_on_gpu, lack_of_memory_in_words, peak_memory
 from newfound.mu_search import candidates
 from newfound.progress import Progress, duration
+from newfound.results.answer import rows_to_calibrate_on
 from newfound.settling import may_settle
 from newfound.stages import begin_labels_alone, ground_of, stages
 from newfound.training.pseudo_labels import fixed_threshold
@@ -275,7 +275,8 @@ def _time(
     clips = config.clips if isinstance(config, VideoConfig) else 1
     view_seconds = step_seconds / steps.batch / 6  # of two, forward and twice as long backward
     looks = 2 if may_settle(config, len(catalogue.unlabelled)) else 1
-    n_sorted = looks * len(catalogue.unlabelled) + len(rows_to_calibrate_on(catalogue))
+    calibrating = rows_to_calibrate_on(catalogue.labels, catalogue.held_out)
+    n_sorted = looks * len(catalogue.unlabelled) + len(calibrating)
     reading = len(catalogue) * read_seconds
     training = count * (max(both) if decoding_workers(job) else sum(both))
     sorting = n_sorted * clips * (decode_seconds + view_seconds)

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from newfound.baselines.kmeans import centres_and_variance, kmeans
-from newfound.conclusion import Finding, conclude, rows_to_calibrate_on
+from newfound.conclusion import Finding, conclude
 from newfound.config import VideoConfig
 from newfound.data.catalogue import Catalogue, Truth, drop
 from newfound.data.decoding import is_of_a_lost_worker, lost_worker_in_words
@@ -44,6 +44,7 @@ from newfound.machine.memory import begin_peak_memory, lack_of_memory_in_words
 from newfound.models.heads import NearestCentre
 from newfound.progress import Progress
 from newfound.report.page import write_report
+from newfound.results.answer import rows_to_calibrate_on
 from newfound.results.evaluate import clustering_accuracy
 from newfound.results.inference import Answers, ask
 from newfound.sequence import Score, Sequence, stopped
@@ -314,7 +315,8 @@ def _answers(
 
     of_unlabelled: the first, if the network has been asked already.
     """
-    measured, unlabelled = rows_to_calibrate_on(catalogue), catalogue.unlabelled
+    measured = rows_to_calibrate_on(catalogue.labels, catalogue.held_out)
+    unlabelled = catalogue.unlabelled
     unknown = 0 if of_unlabelled else len(unlabelled)
     progress.stage("Sorting", unknown + len(measured))
     if of_unlabelled is None:

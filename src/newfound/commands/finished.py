@@ -110,7 +110,11 @@ def _scores_in_words(result: dict[str, Any]) -> list[str]:
             lines.append(f"{name}: ACC {scores['acc']:.3f}")
     if "known" in result:
         known = result["known"]
-        lines.append(f"known: ACC {known['acc']:.3f} on {known['items']:,} held-out items")
+        of, all_classes = known.get("classes"), result["counts"]["known_classes"]
+        lines.append(
+            f"known: ACC {known['acc']:.3f} on {known['items']:,} held-out items"
+            + (f", of {of} of the {all_classes} known classes" if of and of < all_classes else "")
+        )
     return lines
 
 

@@ -17,8 +17,13 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
+from newfound.blocks import spread
+
 ENOUGH = 10_000
 """More items than this of either kind change neither the gate nor the temperature."""
+
+FEWEST = 20
+"""Of each known class the gate knows so many items, and the temperature of all together."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +35,48 @@ class Calibration:
     gate_bias: float
 
 
+def rows_to_calibrate_on(labels: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """Rows of the labelled items to calibrate on, ascending: the held-out ones, and others too.
+
+    Of a class with fewer than `FEWEST` held out some that were trained on join them: of what the
+    gate has not seen as known it would say that it is new.
+
+    labels: (n,) int64, -1 = unlabelled.  held_out: (n,) bool, of labelled items.
+    """
+    held, trained = np.flatnonzero(held_out), np.flatnonzero((labels >= 0) & ~held_out)
+    n_held = np.bincount(labels[held], minlength=labels.max() + 1)
+    by_class = trained[np.argsort(labels[trained], kind="stable")]
+    edges = np.searchsorted(labels[by_class], np.arange(len(n_held) + 1))
+    chosen = [held]
+    for start, end, count in zip(edges, edges[1:], n_held):
+        chosen.append(by_class[start + spread(end - start, max(0, FEWEST - count))])
+    return np.sort(np.concatenate(chosen))
+
+
 def calibrate(
-    features: np.ndarray, known: np.ndarray, labels: np.ndarray, unlabelled_features: np.ndarray
+    features: np.ndarray,
+    known: np.ndarray,
+    labels: np.ndarray,
+    held_out: np.ndarray,
+    unlabelled_features: np.ndarray,
 ) -> Calibration:
     """Fit the gate and the temperature, on at most `ENOUGH` labelled and as many unlabelled items.
 
-    features: (n, d), known: (n, C_l) logits and labels: (n,) in 0..C_l-1 of labelled items, held
-    out where possible.  unlabelled_features: (m, d).
+    In the gate each known class has the same weight, and all of them together that of the
+    unlabelled items: how many there are of a kind says nothing of a new file. The temperature is
+    that of the held-out items, if there are `FEWEST`.
+
+    features: (n, d), known: (n, C_l) logits, labels: (n,) in 0..C_l-1 and held_out: (n,) bool of
+    labelled items, as `rows_to_calibrate_on` chooses them.  unlabelled_features: (m, d).
     """
-    rows = np.vstack([_spread(features), _spread(unlabelled_features)])
-    is_novel = np.arange(len(rows)) >= len(_spread(features))
-    gate = LogisticRegression(class_weight="balanced", max_iter=2000).fit(rows, is_novel)
+    of_known, of_novel = _spread(features), _spread(unlabelled_features)
+    rows, novel = np.vstack([of_known, of_novel]), np.ones(len(of_novel), dtype=np.int64)
+    is_novel = np.concatenate([np.zeros(len(of_known)), novel])
+    weights = np.concatenate([_balanced(_spread(labels)), _balanced(novel)])
+    gate = LogisticRegression(max_iter=2000).fit(rows, is_novel, weights * len(rows) / 2)
+    measured = held_out if held_out.sum() >= FEWEST else np.ones_like(held_out)
     return Calibration(
-        fit_temperature(_spread(known), _spread(labels)),
+        fit_temperature(_spread(known[measured]), _spread(labels[measured])),
         gate.coef_[0].astype(np.float64),
         float(gate.intercept_[0]),
     )
@@ -74,6 +108,13 @@ def one_answer(
     by_known = softmax(known.astype(np.float64) / calibration.temperature, axis=1)
     by_novel = softmax(novel.astype(np.float64), axis=1)
     return np.hstack([(1 - gate) * by_known, gate * by_novel])
+
+
+def _balanced(labels: np.ndarray) -> np.ndarray:
+    """Weights of the items, (n,), that are the same for each class in all and sum to one."""
+    counts = np.bincount(labels)
+    weights: np.ndarray = 1 / counts[labels] / np.count_nonzero(counts)
+    return weights
 
 
 def _spread(rows: np.ndarray) -> np.ndarray:
