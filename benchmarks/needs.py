@@ -17,10 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.trainings import noise
 from newfound.batch import Seen
 from newfound.config import Config, VideoConfig
-from newfound.dry_run import storages_kept
 from newfound.models.network import Network, make_network
 from newfound.objective.contrastive import ANCHORS_AT_ONCE
 from newfound.settings import make_config
+from newfound.step_costs import storages_kept
 from newfound.views.viewer import Viewer
 
 VIEWS = 2

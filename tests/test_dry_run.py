@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,14 @@ from newfound import settling
 from newfound.config import Runtime
 from newfound.data.opening import open_catalogue
 from newfound.disk.run_folder import RunFolder
-from newfound.dry_run import PROBE, try_out
+from newfound.dry_run import try_out
 from newfound.errors import InputError
 from newfound.job import Job, room_on_gpu_in_words, with_held_out
 from newfound.progress import Progress
 from newfound.run import run
 from newfound.settings import make_config
+from newfound.stages import stages
+from newfound.step_costs import PROBE, Measured, Steps, begun
 from support.made_images import make_folder
 from support.made_videos import Picture, Sound, clicks, steady, write_video
 from support.small_run import TINY, discover_command, flags, newfound
@@ -146,13 +147,13 @@ def test_a_machine_too_small_is_told_before_it_is_tried(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    seconds = module._Steps.seconds
+    seconds = Steps.seconds
 
-    def noting(steps: module._Steps, size: int) -> float:
+    def noting(steps: Steps, size: int) -> float:
         sizes.append(size)
         return seconds(steps, size)
 
-    monkeypatch.setattr(module._Steps, "seconds", noting)
+    monkeypatch.setattr(Steps, "seconds", noting)
     monkeypatch.setattr(module, "free_memory", lambda: 1000)
     lines = try_out(job(photos, tmp_path, **TINY), Progress(quiet=True))
     assert sizes == [PROBE]
@@ -165,7 +166,7 @@ def test_kept_items_take_of_the_memory_that_steps_need(
 ) -> None:
     it = job(photos, tmp_path, **TINY, cache="memory")
     kept = len(it.catalogue) * module.bytes_when_kept(it.config)
-    monkeypatch.setattr(module._Steps, "memory_needed", lambda _: 10_000)
+    monkeypatch.setattr(Steps, "memory_needed", lambda _: 10_000)
     for free, fits in ((10_000 + kept, True), (10_000 + kept - 1, False)):
         monkeypatch.setattr(module, "free_memory", lambda free=free: free)
         told = "\n".join(try_out(it, Progress(quiet=True)))
@@ -187,7 +188,8 @@ def test_the_memory_of_a_batch_follows_from_that_of_the_probe(photos: Path, tmp_
     it = job(photos, tmp_path, **TINY | {"batch": 24, "width": 16})
     rows = it.catalogue.trainable[:10]
     media = module.Media(torch.randint(0, 255, (10, 1, 16, 16), dtype=torch.uint8))
-    steps = module._Steps(it, rows, media, torch.device("cpu"))
+    [(_, training)] = begun(it, torch.device("cpu"))
+    steps = Steps(training, rows, media, "images")
     assert steps.memory_needed() == pytest.approx(steps._saved_bytes(24), rel=0.05)
 
 
@@ -217,19 +219,23 @@ def test_more_time_for_more_to_do(
     """
     it = job(films, tmp_path, labelled_classes=2, **TINY_VIDEOS)
     it = Job(**vars(it) | {"catalogue": with_held_out(it, it.catalogue)})
-    steps: Any = SimpleNamespace(count=15, batch=it.config.batch)
-    kept = module._time(it, steps, 60.0, 3600.0, is_kept=True)
+    batch = it.config.batch
+    stage = Measured("", count=15, batch=batch, memory=0, measured_on=batch, seconds=3600.0)
+    kept = module._time(it, [stage], 60.0, is_kept=True)
     assert "reading 14 min 0 s, training 15 h 0 min (15 steps)" in kept
-    anew = module._time(it, steps, 60.0, 3600.0, is_kept=False)
+    anew = module._time(it, [stage], 60.0, is_kept=False)
     assert "reading 14 min 0 s, training 15 h 20 min (15 steps)" in anew
     # 8 unlabelled and all 6 labelled ones, 3 clips of each, 3600 s / 4 items / 6 for a view
     assert kept.endswith("sorting 1 h 45 min")
     assert anew.endswith("sorting 1 h 59 min")
     with monkeypatch.context() as patched:
         patched.setattr(settling, "FEWEST", 8)  # the head settles: the 8 are looked at twice
-        assert module._time(it, steps, 60.0, 3600.0, is_kept=True).endswith("sorting 2 h 45 min")
+        assert module._time(it, [stage], 60.0, is_kept=True).endswith("sorting 2 h 45 min")
+    longer = replace(stage, count=3, seconds=7200.0)
+    both = module._time(it, [longer, stage], 60.0, is_kept=True)
+    assert "training 21 h 0 min (18 steps)" in both
     monkeypatch.setattr(module, "decoding_workers", lambda _: 2)
-    assert "training 15 h 0 min" in module._time(it, steps, 60.0, 3600.0, is_kept=False)
+    assert "training 15 h 0 min" in module._time(it, [stage], 60.0, is_kept=False)
 
 
 def test_what_a_published_set_lacks_is_told(films: Path, tmp_path: Path) -> None:
@@ -286,6 +292,43 @@ def test_a_baselines_step_is_measured_on_its_own_batch(photos: Path, tmp_path: P
     assert told["peak memory"].endswith("a batch of 6")
 
 
+def test_each_stage_is_measured_on_a_batch_of_its_own(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The largest decides whether the machine is too small; steps of each take their own time."""
+    settings = TINY | {"method": "kcl", "pretraining": "cl", "batch": 20, "own_batch": 6}
+    it = job(photos, tmp_path, **settings)
+    monkeypatch.setattr(Steps, "seconds", lambda _, size: 3600.0 * (size == 20))
+    lines = try_out(it, Progress(quiet=True))
+    steps = [line[15:] for line in lines if line.startswith("a step")]
+    assert steps == [
+        "3.6e+03 s: Pretraining by CE, NCE-I and NCE-C (CL), 20 items",
+        "0 s: Training the similarity network, 6 items",
+        "0 s: Clustering by its answers, 6 items",
+    ]
+    [time] = [line for line in lines if line.startswith("time")]
+    assert "training 6 h 0 min (" in time  # 46 items in batches of 20, three epochs
+    needed = {"cl": 3_000_000, "own": 1_000_000}
+    monkeypatch.setattr(
+        Steps, "memory_needed", lambda steps: needed["cl" if steps.batch == 20 else "own"]
+    )
+    monkeypatch.setattr(module, "free_memory", lambda: 2_000_000)
+    small = try_out(it, Progress(quiet=True))
+    assert "this machine is too small: a step of 20 items needs at least 3.0" in small[-1]
+    by_few = [line for line in small if "by steps of 4" in line]
+    assert len(by_few) == 1 and "(CL), 20 items" in by_few[0]
+
+
+@pytest.mark.parametrize("method", ["kmeans", "kcl", "mcl", "dtc", "rs", "rs-ll"])
+def test_every_stage_of_every_method_can_be_measured(
+    photos: Path, tmp_path: Path, method: str
+) -> None:
+    lines = try_out(job(photos, tmp_path, **TINY | {"method": method}), Progress(quiet=True))
+    assert len([line for line in lines if line.startswith("a step")]) == len(
+        stages(make_config(**TINY | {"method": method}))
+    )
+
+
 def test_a_stage_of_unlabelled_items_needs_some_that_can_be_used(tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / "data" / f"class {number}").mkdir(parents=True)
@@ -293,7 +336,9 @@ def test_a_stage_of_unlabelled_items_needs_some_that_can_be_used(tmp_path: Path)
             file = tmp_path / "data" / f"class {number}" / f"{copy}.png"
             Image.new("L", (16, 16), 60 * copy).save(file) if number < 2 else file.touch()
     it = job(tmp_path / "data", tmp_path / "run", labelled_classes=2, **TINY | {"method": "dtc"})
-    with pytest.raises(InputError, match=r"none of the images that .* stage of dtc trains on"):
+    with pytest.raises(
+        InputError, match=r"none of the images that .* stage of dtc trains on, the labelled or"
+    ):
         said(it)
 
 
@@ -301,7 +346,8 @@ def test_the_items_looked_at_are_spread_over_all(tmp_path: Path) -> None:
     """So that labelled and unlabelled ones are among them, however they are ordered."""
     it = job("digits", tmp_path, **TINY)
     with Progress(quiet=True) as progress:
-        rows, media, skipped, _ = module._sample(it, "memory", torch.device("cpu"), progress)
-    assert (len(rows), len(media), skipped) == (module.SAMPLE, module.SAMPLE, [])
-    assert len(np.unique(rows)) == module.SAMPLE
+        looked = module._sample(it, "memory", torch.device("cpu"), progress)
+    rows, sample = looked.rows, module.SAMPLE
+    assert (len(rows), len(looked.media), looked.skipped) == (sample, sample, [])
+    assert len(np.unique(rows)) == sample
     assert 20 < (it.catalogue.labels[rows] < 0).sum() < 44

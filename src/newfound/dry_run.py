@@ -1,21 +1,20 @@
-"""What a run would be like: the data counted, three steps measured, time and memory estimated.
+"""What a run would be like: data counted, steps of each stage measured, time and memory estimated.
 
 Nothing is written. The steps are taken on some of the real items, repeated to fill the batch, or
 on a batch of `PROBE` items where a whole one is known not to fit into memory.
 """
 
+import operator
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 
-from newfound.batch import Batch, Media
+from newfound.batch import Media
 from newfound.blocks import spread
 from newfound.config import VideoConfig
 from newfound.data.catalogue import Catalogue
@@ -45,18 +44,43 @@ from newfound.mu_search import candidates
 from newfound.progress import Progress, duration
 from newfound.results.answer import rows_to_calibrate_on
 from newfound.settling import may_settle
-from newfound.stages import begin_labels_alone, ground_of, stages
-from newfound.training.pseudo_labels import fixed_threshold
-from newfound.training.train import Training
+from newfound.step_costs import PROBE, Measured, Steps, begun, step_cost
 from newfound.views.viewer import Viewer
 
 SAMPLE = 64
 """How many items are decoded."""
 
-PROBE = 4
-"""A batch that any machine can take; it tells what an item costs."""
 
-STEPS = 3
+@dataclass(frozen=True)
+class _Sample:
+    """Items that were looked at. rows: of the catalogue, those that can be used.  media: what they
+    hold.  read_seconds: of each, as the run reads them before training.
+    """
+
+    rows: NDArray[np.int64]
+    media: Media
+    skipped: list[Skipped]
+    read_seconds: float
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """stages: in their order.  kept: bytes that decoded items take beside the steps, of `free`."""
+
+    stages: Sequence[Measured]
+    parameters: int
+    kept: int
+    free: int
+
+    @property
+    def largest(self) -> Measured:
+        """The stage that needs most memory."""
+        return max(self.stages, key=lambda stage: stage.memory)
+
+    @property
+    def needed(self) -> int:
+        """Bytes, at least."""
+        return self.kept + self.largest.memory
 
 
 def try_out(job: Job, progress: Progress) -> list[str]:
@@ -73,119 +97,56 @@ def try_out(job: Job, progress: Progress) -> list[str]:
         compute_threads(job.runtime.threads, job.config.width, job.config.px),
         float32_as_such(job.config.precision),
     ):
-        rows, media, skipped, read_seconds = _sample(job, room, device, progress)
-        steps = _Steps(job, rows, media, device)
-        progress.stage("Measuring steps", 1)
+        sample = _sample(job, room, device, progress)
         is_beside = room == ("memory" if device.type == "cpu" else "device")
         kept = len(job.catalogue) * (bytes_each or 0) * is_beside
-        needed, free = kept + steps.memory_needed(), _free_memory(device)
-        batch = steps.batch if needed <= free else PROBE
-        step_seconds = steps.seconds(batch) * steps.batch / batch
-        hardware = describe(device)
-    items = _shapes(pixels=media.pixels, sound=media.sound)
-    parameters = sum(parameter.numel() for parameter in steps.training.network.parameters())
-    facts = {
+        costs = _costs(job, sample, device, kept, progress)
+        decoded = _kept(room, bytes_each, len(job.catalogue))
+        facts = _facts(job, sample, costs, decoded, device)
+    facts["time"] = _time(job, costs.stages, sample.read_seconds, is_kept=room != "none")
+    warnings += _too_many_bad(job, sample.skipped) + _too_little_memory(costs)
+    lines = [f"{name:<15}{line}" for name, text in facts.items() for line in text.split("\n")]
+    return lines + [f"warning: {text}" for text in warnings]
+
+
+def _costs(
+    job: Job, sample: _Sample, device: torch.device, kept: int, progress: Progress
+) -> _Costs:
+    """Of each stage of the run, measured, and of the search for mu as of what follows it."""
+    free = _free_memory(device)
+    measured: list[Measured] = []
+    for title, training in begun(job, device):
+        progress.stage("Measuring steps", 1)
+        steps = Steps(training, sample.rows, sample.media, job.catalogue.items.kind)
+        measured.append(step_cost(title, steps, free - kept))
+    if job.config.mu == "heldout":
+        title, count = "Trying mu on known classes", _search_steps(job)
+        measured.insert(0, replace(measured[-1], title=title, count=count))
+    parameters = sum(parameter.numel() for parameter in training.network.parameters())
+    return _Costs(measured, parameters, kept, free)
+
+
+def _facts(
+    job: Job, sample: _Sample, costs: _Costs, decoded: str, device: torch.device
+) -> dict[str, str]:
+    """By what they are of; those of several stages have a line for each."""
+    media, last = sample.media, costs.stages[-1]
+    looked_at = len(sample.rows) + len(sample.skipped)
+    start = f", starting from {job.weights.in_words}" if job.weights else ""
+    measured_on = max(stage.measured_on for stage in costs.stages)
+    seen = Viewer(job.config, device).plain(media.select(torch.arange(1)).to(device))
+    return {
         "data": _counts(job),
-        "looked at": f"{len(rows) + len(skipped):,} items; {len(skipped)} of them cannot be used",
-        "batch": f"{steps.batch:,} items, each {items}",
-        "views": f"{2 * steps.batch:,}, each {steps.view_shapes()}",
-        "network": f"{parameters:,} parameters, {job.config.precision}, {hardware}"
-        + (f", starting from {job.weights.in_words}" if job.weights else ""),
-        "decoded items": _kept(room, bytes_each, len(job.catalogue)),
-        "peak memory": f"{_size(peak_memory(device))} while measuring a batch of {batch:,}",
-        "a step": f"{step_seconds:.3g} s" + (f", by steps of {PROBE}" if needed > free else ""),
-        "time": _time(job, steps, read_seconds, step_seconds, is_kept=room != "none"),
+        "looked at": f"{looked_at:,} items; {len(sample.skipped)} of them cannot be used",
+        "batch": f"{last.batch:,} items, each {_shapes(pixels=media.pixels, sound=media.sound)}",
+        "views": f"{2 * last.batch:,}, each "
+        + _shapes(pixels=seen.pixels, spectrogram=seen.spectrogram),
+        "network": f"{costs.parameters:,} parameters, {job.config.precision}, {describe(device)}"
+        + start,
+        "decoded items": decoded,
+        "peak memory": f"{_size(peak_memory(device))} while measuring a batch of {measured_on:,}",
+        "a step": "\n".join(_step(stage, is_one_of=len(costs.stages)) for stage in costs.stages),
     }
-    lines = [f"{name:<15}{text}" for name, text in facts.items()]
-    lines += [f"warning: {text}" for text in warnings + _too_many_bad(job, skipped)]
-    if needed > free:
-        lines.append(
-            f"warning: this machine is too small: a step of {steps.batch:,} items needs at "
-            f"least {_size(needed)}{_of_which_kept(kept)}, and {_size(free)} are free; give a "
-            "smaller --batch, --px or --width, or take a larger machine"
-        )
-    return lines
-
-
-@contextmanager
-def storages_kept() -> Iterator[dict[int, int]]:
-    """Within, the bytes of each storage that autograd keeps for a backward pass, by its address."""
-    bytes_at: dict[int, int] = {}
-
-    def count(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        bytes_at[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(count, lambda tensor: tensor):
-        yield bytes_at
-
-
-class _Steps:
-    """Steps of the run's last stage, or of its only one, on the items of the sample.
-
-    count: of all stages.  batch: the items of one of the last stage, which may be its own number.
-    """
-
-    def __init__(
-        self, job: Job, rows: NDArray[np.int64], media: Media, device: torch.device
-    ) -> None:
-        config, catalogue = job.config, job.catalogue
-        fixed = None if config.mu == "heldout" else fixed_threshold(config)
-        ground = ground_of(job, catalogue, fixed, device)
-        before: Training | None = None
-        self.count = begin_labels_alone(ground).total_steps if job.compare_labelled_only else 0
-        for plan in stages(config):
-            before = plan.begin(ground, before)
-            self.count += before.total_steps
-        assert before is not None, "every method has a stage"
-        self.training = before
-        self.batch = before.config.batch
-        self.training.network.train()
-        self.training.objective.train()
-        of_stage = np.flatnonzero(np.isin(rows, self.training.trainable))
-        if not len(of_stage):
-            raise InputError(
-                f"none of the {catalogue.items.kind} that were looked at and can be used is one "
-                f"that the last stage of {config.method} trains on, the unlabelled ones; see what "
-                "is wrong with these"
-            )
-        self.rows = torch.from_numpy(rows[of_stage])
-        self.media, self.device = media.select(torch.from_numpy(of_stage)), device
-
-    def memory_needed(self) -> int:
-        """The least that a whole batch needs: what is kept of it for the backward pass."""
-        half, whole = self._saved_bytes(PROBE // 2), self._saved_bytes(PROBE)
-        return whole + (self.batch - PROBE) * (whole - half) // (PROBE // 2)
-
-    def seconds(self, size: int) -> float:
-        """Mean time of a step on a batch of this size, after one to warm up."""
-        batch = self._batch(size)
-        self._take_step(batch)
-        began = time.perf_counter()
-        for _ in range(STEPS):
-            self._take_step(batch)
-        return (time.perf_counter() - began) / STEPS
-
-    def view_shapes(self) -> str:
-        """Of the view of one item."""
-        seen = Viewer(self.training.config, self.device).plain(self._batch(1).media)
-        return _shapes(pixels=seen.pixels, spectrogram=seen.spectrogram)
-
-    def _saved_bytes(self, size: int) -> int:
-        with storages_kept() as bytes_at:
-            self._take_step(self._batch(size))
-        return sum(bytes_at.values())
-
-    def _take_step(self, batch: Batch) -> None:
-        self.training.take_step(batch)
-        float(self.training.last_total)  # waits for the device
-
-    def _batch(self, size: int) -> Batch:
-        """The first items; all of them again and again if they are fewer."""
-        at = torch.arange(size) % len(self.rows)
-        index = self.rows[at].to(self.device)
-        return Batch(self.media.select(at).to(self.device), self.training.labels[index], index)
 
 
 def _place(job: Job, device: torch.device) -> tuple[Room, int | None]:
@@ -196,15 +157,8 @@ def _place(job: Job, device: torch.device) -> tuple[Room, int | None]:
     return choose_room(len(job.catalogue), bytes_each, device, job.runtime.cache), bytes_each
 
 
-def _sample(
-    job: Job, room: Room, device: torch.device, progress: Progress
-) -> tuple[NDArray[np.int64], Media, list[Skipped], float]:
-    """Catalogue rows, what they hold, those that cannot be used, seconds for each.
-
-    Half of the rows are labelled, half not, as a stage may train on one kind alone.
-
-    The time is that of reading an item as the run reads it before training.
-    """
+def _sample(job: Job, room: Room, device: torch.device, progress: Progress) -> _Sample:
+    """Half of the rows are labelled, half not, as a stage may train on one kind alone."""
     rows = _looked_at(job.catalogue)
     source = job.catalogue.items.subset(rows)
     progress.stage(f"Reading some of the {source.kind}", len(rows))
@@ -221,7 +175,7 @@ def _sample(
             f"{job.catalogue.names[rows[0]]}: {skipped[0].reason}{hint}"
         )
     [media] = items.batches([torch.arange(len(usable))], Draw(job.config.seed, 1))
-    return usable, media, skipped, seconds
+    return _Sample(usable, media, skipped, seconds)
 
 
 def _looked_at(catalogue: Catalogue) -> NDArray[np.int64]:
@@ -264,35 +218,50 @@ def _kept(room: Room, bytes_each: int | None, n_items: int) -> str:
             return f"kept on the device, {size}"
 
 
-def _time(
-    job: Job, steps: _Steps, read_seconds: float, step_seconds: float, *, is_kept: bool
-) -> str:
-    """Of each stage and in all. Workers decode while the network computes."""
-    catalogue, config = job.catalogue, job.config
+def _step(stage: Measured, is_one_of: int) -> str:
+    by_less = f", by steps of {PROBE}" if stage.measured_on < stage.batch else ""
+    of_which = f": {stage.title}, {stage.batch:,} items" if is_one_of > 1 else ""
+    return f"{stage.seconds:.3g} s{by_less}{of_which}"
+
+
+def _time(job: Job, measured: Sequence[Measured], read_seconds: float, *, is_kept: bool) -> str:
+    """Of all stages and in all. Workers decode while the network computes."""
+    catalogue, config, last = job.catalogue, job.config, measured[-1]
     decode_seconds = 0.0 if is_kept else read_seconds / clips_tried(config)
-    both = (steps.batch * decode_seconds, step_seconds)
-    count = steps.count + _search_steps(job)
+    both = max if decoding_workers(job) else operator.add
+    training = sum(
+        stage.count * both(stage.batch * decode_seconds, stage.seconds) for stage in measured
+    )
     clips = config.clips if isinstance(config, VideoConfig) else 1
-    view_seconds = step_seconds / steps.batch / 6  # of two, forward and twice as long backward
+    view_seconds = last.seconds / last.batch / 6  # of two, forward and twice as long backward
     looks = 2 if may_settle(config, len(catalogue.unlabelled)) else 1
     calibrating = rows_to_calibrate_on(catalogue.labels, catalogue.held_out)
     n_sorted = looks * len(catalogue.unlabelled) + len(calibrating)
     reading = len(catalogue) * read_seconds
-    training = count * (max(both) if decoding_workers(job) else sum(both))
     sorting = n_sorted * clips * (decode_seconds + view_seconds)
     return (
         f"about {duration(reading + training + sorting)} in all: reading {duration(reading)}, "
-        f"training {duration(training)} ({count:,} steps), sorting {duration(sorting)}"
+        f"training {duration(training)} ({sum(stage.count for stage in measured):,} steps), "
+        f"sorting {duration(sorting)}"
     )
 
 
 def _search_steps(job: Job) -> int:
-    """Of the search for mu on known classes, if there is one."""
+    """Of the search for mu on known classes."""
     config = job.config
-    if config.mu != "heldout":
-        return 0
     labelled_per_epoch = max(1, len(job.catalogue.labelled) // config.batch)
     return len(candidates(config.window)) * config.heldout_epochs * labelled_per_epoch
+
+
+def _too_little_memory(costs: _Costs) -> list[str]:
+    """A warning if the largest step is known not to fit."""
+    if costs.needed <= costs.free:
+        return []
+    return [
+        f"this machine is too small: a step of {costs.largest.batch:,} items needs at least "
+        f"{_size(costs.needed)}{_of_which_kept(costs.kept)}, and {_size(costs.free)} are free; "
+        "give a smaller --batch, --px or --width, or take a larger machine"
+    ]
 
 
 def _of_which_kept(kept: int) -> str:
