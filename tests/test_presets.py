@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from newfound.config import Method, VideoConfig
+from newfound.config import Config, Method, VideoConfig
 from newfound.presets import METHOD_SETTINGS, PRESETS
 from newfound.settings import make_config
 
@@ -26,6 +26,17 @@ def test_a_method_changes_the_presets_defaults_and_gives_way_to_what_is_asked(
     if "pairs" in own:
         assert make_config(preset, method=method, pairs="nearest").pairs == "nearest"
     assert make_config(preset, method=method, consistency_weight=3).consistency_weight == 3
+
+
+def test_each_kinds_own_defaults_are_those_of_its_first_preset() -> None:
+    assert Config() == PRESETS["images"]
+    assert VideoConfig() == PRESETS["videos"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_all_settings_of_a_config_can_be_given_at_once(name: str) -> None:
+    config = PRESETS[name].model_copy(update={"epochs": 7})
+    assert make_config(**config.model_dump()) == config
 
 
 def test_methods_that_are_run_as_their_authors_run_them() -> None:

@@ -31,7 +31,7 @@ from newfound.data.image_loader import KeptImages
 from newfound.disk.checkpoint import load_checkpoint
 from newfound.disk.files import write_atomically
 from newfound.disk.run_folder import RunFolder
-from newfound.errors import InputError
+from newfound.errors import InputError, NonFiniteLossError
 from newfound.progress import Progress
 from newfound.results.inference import ask
 from newfound.training import kept_training
@@ -563,6 +563,55 @@ def test_the_search_for_mu_is_not_repeated(tmp_path: Path, monkeypatch: pytest.M
     assert epoch_records(run)[0]["mu"] == pytest.approx(best["fraction"] * 32)
     spent = json.loads((run / "result.json").read_text())["seconds"]["search"]
     assert spent == pytest.approx(sum(record["seconds"] for record in searched))
+
+
+def test_a_mu_with_which_the_loss_is_no_number_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = make_folder(tmp_path / "photos", known=(0, 1, 2, 3), novel=(4, 5), each=5)
+    original, broken = threshold.rehearse, {*MU_FRACTIONS[:2]}
+
+    def breaking(rehearsal: Any, fraction: float, *others: Any) -> float | None:
+        if fraction in broken:
+            raise NonFiniteLossError("the loss became nan at step 1")
+        return original(rehearsal, fraction, *others)
+
+    monkeypatch.setattr(threshold, "rehearse", breaking)
+    command = discover_command(photos, tmp_path / "run", mu="heldout", heldout_epochs=1)
+    command.remove("--quiet")
+    assert newfound(*command) == 0
+    assert "mu = 0.35 H is left out: the loss became no number" in "".join(capsys.readouterr())
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    searched = [record for record in map(json.loads, lines) if record["event"] == "heldout"]
+    assert [record["acc"] is None for record in searched] == [True, True, False, False, False]
+    assert epoch_records(tmp_path / "run")[0]["mu"] >= MU_FRACTIONS[2] * 32
+    broken |= {*MU_FRACTIONS}
+    command[command.index(str(tmp_path / "run"))] = str(tmp_path / "none")
+    for _ in range(2):  # what is known of them is not tried again
+        assert newfound(*command) == 2
+        assert "no number with every mu that was tried (0.35, 0.47" in capsys.readouterr().err
+        monkeypatch.setattr(threshold, "rehearse", None)
+
+
+def test_a_run_goes_on_in_the_precision_it_began_in(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine whose processor computes in another one by itself."""
+    for begun_in in (True, False):
+        run = tmp_path / str(begun_in)
+        command = discover_command(photos, run, precision="auto")
+        with monkeypatch.context() as patched:
+            patched.setattr("newfound.job.uses_bfloat16", lambda *_, fast=begun_in: fast)
+            patched.setattr(Training, "take_step", signalled(lambda training: training.step == 5))
+            assert newfound(*command) == 130
+        monkeypatch.setattr("newfound.job.uses_bfloat16", lambda *_, fast=begun_in: not fast)
+        assert newfound(*command, "--dry-run") == 0
+        assert newfound(*command) == 0
+        kept = json.loads((run / "config.json").read_text())["config"]["precision"]
+        assert kept == ("bfloat16" if begun_in else "float32")
+        fixed = discover_command(photos, run, precision="float32" if begun_in else "bfloat16")
+        monkeypatch.undo()
+        assert newfound(*fixed) == 2
 
 
 def test_the_search_for_mu_needs_four_known_classes(

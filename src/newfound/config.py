@@ -293,6 +293,8 @@ class Config(_Frozen):
 
 ModalityPairs = Literal["within", "cross", "off"]
 
+_112_OF_128 = ((112 / 128) ** 2, (112 / 128) ** 2)
+
 
 class VideoConfig(Config):
     """Settings of videos with sound (sections 3.1.2 and 4). Defaults are the preset's."""
@@ -307,8 +309,18 @@ class VideoConfig(Config):
         "both", description="what the network sees and hears"
     )
 
+    crop_scale: tuple[float, float] = Field(
+        _112_OF_128, description="least and largest area of the random crop, share of the picture"
+    )
+    crop_ratio: tuple[float, float] = Field(
+        (1.0, 1.0), description="least and largest width / height of the random crop"
+    )
+    flip: float = Field(0.0, ge=0, le=1, description="probability of a left-right flip")
+    jitter: float = Field(0.0, ge=0, le=1, description="probability of the colour distortion")
+    grey: float = Field(0.0, ge=0, le=1, description="probability of dropping all colour")
+    blur: float = Field(0.0, ge=0, le=1, description="probability of a Gaussian blur")
     weak_crop_scale: tuple[float, float] = Field(
-        ((112 / 128) ** 2, (112 / 128) ** 2),
+        _112_OF_128,
         description="baselines' views: area of the random crop, share of the picture",
     )
 

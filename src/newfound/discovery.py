@@ -212,7 +212,8 @@ def discover(
     compare_labelled_only: also train on labels alone, for the k-means baseline on its features.
     runtime: a `newfound.Runtime`; that class itself, like `newfound.Config`, raises pydantic's
     ValidationError, a ValueError, for a value out of its range.
-    settings: fields of `newfound.Config` that replace the preset's; None is a value, too.
+    settings: fields of `newfound.Config` that replace the preset's; None is a value, too. All of
+    a config's are given by `**config.model_dump()`, as of a changed copy of a preset.
 
     Whatever torch and numpy are set to outside (`no_grad`, a default dtype or device, autocast, the
     precision of products, errors of numpy), within they are as in a fresh process.

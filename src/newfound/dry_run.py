@@ -88,7 +88,7 @@ def try_out(job: Job, progress: Progress) -> list[str]:
     warnings = check_feasible(job, job.catalogue, are_final=False)
     warnings += duplicates_in_words(job.catalogue)
     device = choose_device(job.runtime.device)
-    job = replace(job, config=resolved(job.config, device))
+    job = resolved(job, device)
     job.folder.check(identity_of(job), about(job, device))
     job = replace(job, catalogue=with_held_out(job, job.catalogue))
     room, bytes_each = _place(job, device)

@@ -1,6 +1,6 @@
 """What a run is to do, and what follows from it before anything is read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from newfound.data.images import ArrayImages
 from newfound.disk.run_folder import RunFolder
 from newfound.machine.cores import choose_workers
 from newfound.machine.device import describe, uses_bfloat16
+from newfound.machine.distributed import agreed
 from newfound.models.weights import Weights
 from newfound.version import source_commit
 
@@ -59,10 +60,13 @@ def room_on_gpu_in_words(job: Job) -> str:
     return f"if {job.catalogue.items.kind} are kept on the GPU, give --cache memory to go on; or "
 
 
-def resolved(config: Config, device: torch.device) -> Config:
-    """The settings with `auto` replaced, so that a run goes on as it began, and elsewhere too."""
-    precision = "bfloat16" if uses_bfloat16(config.precision, device) else "float32"
-    return config.model_copy(update={"precision": precision})
+def resolved(job: Job, device: torch.device) -> Job:
+    """The job with the precision `auto` replaced: by that of the work that is there already, as a
+    run goes on as it began on another machine, too; else by what this device is fast in.
+    """
+    begun = agreed(job.folder.precision_of_work) if job.config.precision == "auto" else None
+    fitting = "bfloat16" if uses_bfloat16(job.config.precision, device) else "float32"
+    return replace(job, config=job.config.model_copy(update={"precision": begun or fitting}))
 
 
 def missing_in_words(catalogue: Catalogue) -> str:

@@ -48,7 +48,7 @@ def predict(
 
     data: see `open_new_items`.
     Raises InputError if there is nothing to read or nothing that can be read, RunFolderError if the
-    run has not ended.
+    network of the run is not there yet, or damaged.
     """
     header, config = folder.read_config(), folder.config()
     novel = category_names(header["num_novel"])

@@ -73,14 +73,7 @@ PRESETS: dict[str, Config] = {
         settle_steps=300,
     ),
     # The paper's for Kinetics-400 and VGG-Sound: crops of 112 out of 128, nothing else.
-    "videos": VideoConfig(
-        crop_scale=((112 / 128) ** 2, (112 / 128) ** 2),
-        crop_ratio=(1.0, 1.0),
-        flip=0.0,
-        jitter=0.0,
-        grey=0.0,
-        blur=0.0,
-    ),
+    "videos": VideoConfig(),
     # For a CPU or a deadline: small pictures, few frames, a narrow network. Half of SimCLR's
     # colour distortion, without which a clip is known by the colour of its ground.
     "quick-videos": VideoConfig(
@@ -101,11 +94,14 @@ PRESETS: dict[str, Config] = {
         lr=0.03,
         mu="share",
         crop_scale=(0.6, 1.0),
+        crop_ratio=(3 / 4, 4 / 3),
+        flip=0.5,
+        jitter=0.8,
         brightness=0.4,
         contrast=0.4,
         saturation=0.4,
         hue=0.1,
-        blur=0.0,
+        grey=0.2,
         schedule="cosine",
         warmup_epochs=3,
         settle_steps=300,

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +60,7 @@ def run(job: Job, progress: Progress) -> None:
     run's, and Stopped when the user interrupts; the folder can then be continued.
     """
     with distributed.joined(job.runtime.device) as device:
-        job = replace(job, config=resolved(job.config, device))
+        job = resolved(job, device)
         if distributed.count() > 1:
             _check_all_began_alike(job)
         distributed.check_batch(job.config.batch)

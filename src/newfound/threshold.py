@@ -1,13 +1,15 @@
 """The threshold of pairs of a run, searched for on known classes where that is asked for."""
 
+import math
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from newfound.data.catalogue import Catalogue
 from newfound.data.items import Items
-from newfound.errors import Stopped
+from newfound.errors import InputError, NonFiniteLossError, Stopped
 from newfound.job import Job
 from newfound.machine import distributed
 from newfound.machine.interrupt import stop_requested
@@ -32,7 +34,10 @@ def threshold_of(
 def _search_mu(
     job: Job, catalogue: Catalogue, items: Items, device: torch.device, progress: Progress
 ) -> tuple[float, dict[str, float]]:
-    """The best candidate on known classes, as a count; what is in the log is not done again."""
+    """The best candidate on known classes, as a count; what is in the log is not done again.
+
+    One with which the loss becomes no number is left out. Raises InputError if none goes.
+    """
     rehearsal = make_rehearsal(catalogue.labels, catalogue.labelled, job.num_novel)
     records = distributed.agreed(job.folder.records)
     done = {r["fraction"]: r for r in records if r["event"] == "heldout"}
@@ -41,7 +46,11 @@ def _search_mu(
         if fraction not in done:
             began = time.monotonic()
             with stop_requested() as stop:
-                acc = _try_mu(job, rehearsal, fraction, items, device, progress, stop)
+                try:
+                    acc = _try_mu(job, rehearsal, fraction, items, device, progress, stop)
+                except NonFiniteLossError:
+                    acc = math.nan
+                    progress.message(f"mu = {fraction} H is left out: the loss became no number")
             if acc is not None:
                 done[fraction] = {"acc": acc, "seconds": time.monotonic() - began}
                 job.folder.log("heldout", fraction=fraction, **done[fraction])
@@ -50,7 +59,13 @@ def _search_mu(
                     f"stopped; {job.folder.path} holds the trials of mu that were complete. The "
                     "same command goes on with the next one from its start"
                 )
-    best = max(tried, key=lambda fraction: done[fraction]["acc"])
+    accs = np.array([done[fraction]["acc"] for fraction in tried], dtype=np.float64)  # null is NaN
+    if np.isnan(accs).all():
+        raise InputError(
+            f"the loss became no number with every mu that was tried ({', '.join(map(str, tried))})"
+            "; give a lower --lr, --precision float32 or --mu share, with another --out"
+        )
+    best = tried[int(np.nanargmax(accs))]
     progress.message(
         f"mu = {best} H: ACC {done[best]['acc']:.3f} on known classes taken as unknown"
     )

@@ -74,7 +74,7 @@ def test_class_folders_become_a_protocol_whose_truth_is_apart(tmp_path: Path) ->
     assert truth.labels.tolist() == [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("test_part", ["test", "val"])
+@pytest.mark.parametrize("test_part", ["test", "val", "valid", "validation"])
 def test_train_and_test_hold_out_the_known_classes_of_the_second(
     tmp_path: Path, test_part: str
 ) -> None:
@@ -87,6 +87,23 @@ def test_train_and_test_hold_out_the_known_classes_of_the_second(
     assert catalogue.labels[held_out].tolist() == [0, 1]
     assert len(catalogue.labelled) == 4 and len(truth.labels) == len(catalogue.unlabelled) == 4
     assert set(catalogue.trainable) == set(range(len(catalogue))) - set(held_out)
+
+
+def test_of_three_parts_two_are_held_out(tmp_path: Path) -> None:
+    for part, images in (("train", 2), ("val", 1), ("test", 1)):
+        write_classes(tmp_path / part, "a", "b", "c", "d", images=images)
+    catalogue, _ = open_catalogue(tmp_path, labelled_classes=2)
+    held_out = sorted(catalogue.names[catalogue.held_out].tolist())
+    assert held_out == ["test/a/0.png", "test/b/0.png", "val/a/0.png", "val/b/0.png"]
+
+
+@pytest.mark.parametrize("loose", ["a.png", "b.mp4"])
+def test_what_lies_beside_class_folders_is_of_no_class(tmp_path: Path, loose: str) -> None:
+    write_classes(tmp_path, "a", "b", "c", "d")
+    (tmp_path / loose).write_bytes(b"")
+    for kind in ("images", "videos"):
+        with pytest.raises(InputError, match=f"holds files outside its class folders: '{loose}'"):
+            open_catalogue(tmp_path, labelled_classes=2, kind=kind)
 
 
 def test_a_class_that_is_called_train_is_a_class(tmp_path: Path) -> None:

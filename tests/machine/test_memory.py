@@ -48,6 +48,23 @@ def test_what_a_jobs_groups_have_used_is_not_free(
     assert list(memory._left_to_groups(tmp_path / "own", root)) == left
 
 
+def test_groups_of_the_first_version_are_known_too(tmp_path: Path) -> None:
+    """As on clusters of older systems, where the kinds of limits lie in trees of their own."""
+    root = tmp_path / "groups"
+    for place, limit, used, files in (
+        ("", 2**63 - 4096, 9000, 0),
+        ("slurm/job", 700, 650, 20),
+    ):
+        group = root / "memory" / place
+        group.mkdir(parents=True, exist_ok=True)
+        (group / "memory.limit_in_bytes").write_text(f"{limit}\n")
+        (group / "memory.usage_in_bytes").write_text(f"{used}\n")
+        (group / "memory.stat").write_text(f"cache 5\ntotal_inactive_file {files}\n")
+    (tmp_path / "own").write_text("9:cpu,cpuacct:/slurm\n4:memory:/slurm/job\n0::/\n\n")
+    left = list(memory._left_to_groups(tmp_path / "own", root))
+    assert left == [700 - 650 + 20, 2**63 - 4096 - 9000]
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [

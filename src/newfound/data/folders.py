@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from newfound.data.endings import has_image_ending
+from newfound.data.endings import has_media_ending
 from newfound.data.texts import Texts, column, decoded
 from newfound.data.words import printable, some
 from newfound.errors import InputError
@@ -57,15 +57,15 @@ def list_folder(folder: str) -> Listing:
 def class_folders(folder: Path) -> list[Path]:
     """The folders in a folder, each of one class.
 
-    Raises InputError for images that lie beside them, which would be of no class.
+    Raises InputError for images and videos that lie beside them, which would be of no class.
     """
     listing = list_folder(str(folder))
     folders = _folders_of(listing, folder)
     names = {*decoded(listing.files), *listing.links} - {path.name for path in folders}
-    loose = [printable(name) for name in sorted(names) if has_image_ending(name)]
+    loose = [printable(name) for name in sorted(names) if has_media_ending(name)]
     if loose:
         raise InputError(
-            f"{printable(str(folder))!r} holds images outside its class folders: "
+            f"{printable(str(folder))!r} holds files outside its class folders: "
             f"{some(loose)}; put each into a folder named after its class"
         )
     return folders

@@ -25,6 +25,8 @@ def label_values(labels: ArrayLike | Sequence[Any]) -> list[Any]:
     if values.dtype.kind == "U":  # as numpy makes of a number among texts, too
         values = np.asarray(labels, dtype=object)
     values = values.astype(object)
+    if any(isinstance(value, int) for value in values):  # pandas' own ints have pd.NA for a gap
+        values = np.array([UNLABELLED if _is_missing(v) else v for v in values], dtype=object)
     if values.ndim != 1:
         raise InputError(f"the labels have the shape {values.shape}; give one axis, (n,)")
     if all(isinstance(value, int) for value in values):

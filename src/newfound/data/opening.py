@@ -36,7 +36,8 @@ from newfound.data.texts import Texts
 from newfound.data.words import printable, some
 from newfound.errors import InputError
 
-_SPLITS = {"train", "test", "val"}
+_HELD_OUT = ("test", "val", "valid", "validation")
+"""Folders beside `train` whose known classes are held out, as benchmarks call them."""
 
 
 Data = (
@@ -238,19 +239,19 @@ def _two_folders(labelled: Path, unlabelled: Path, source: str, kind: Kind) -> C
 
 
 def open_split(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catalogue, Truth]:
-    """train/<class>/**, with the known classes of test/ or val/ held out, whatever lies beside.
+    """train/<class>/**, with the known classes of `_HELD_OUT` held out, whatever lies beside.
 
     labelled_classes: as for `open_catalogue`, which takes a folder for split only if nothing else
     lies in it. Raises InputError as it does.
     """
-    tested = [path / name for name in ("test", "val") if (path / name).is_dir()]
-    return _of_classes(path, path / "train", tested[:1], labelled_classes, kind)
+    held_out = [path / name for name in _HELD_OUT if (path / name).is_dir()]
+    return _of_classes(path, path / "train", held_out, labelled_classes, kind)
 
 
 def _class_folders(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catalogue, Truth]:
     """<class>/**, or split."""
     splits = {folder.name for folder in folders_in(path)}
-    if "train" in splits and splits <= _SPLITS:
+    if "train" in splits and splits <= {"train", *_HELD_OUT}:
         return open_split(path, labelled_classes, kind)
     return _of_classes(path, path, [], labelled_classes, kind)
 

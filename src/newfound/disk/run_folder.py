@@ -206,6 +206,14 @@ class RunFolder:
         except (TypeError, KeyError, InputError) as error:
             raise RunFolderError(f"{self.config_file} is damaged: {error}; {_LOST}") from None
 
+    def precision_of_work(self) -> str | None:
+        """What the work that is there was computed in; None where there is none."""
+        if not self._has_work():
+            return None
+        with suppress(RunFolderError):  # which is told when the folder is claimed
+            return self.config().precision
+        return None
+
     def result(self) -> dict[str, Any]:
         """`result.json`. Raises RunFolderError if the run has not ended, or the file is damaged."""
         try:

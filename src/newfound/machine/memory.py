@@ -5,10 +5,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from newfound.errors import LocalError
+
+
+class _GroupFiles(NamedTuple):
+    """What a control group's files are called, and a line of its `memory.stat`."""
+
+    limit: str
+    current: str
+    inactive: str
+
+
+_VERSION_1 = _GroupFiles("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_VERSION_2 = _GroupFiles("memory.max", "memory.current", "inactive_file")
 
 
 def free_memory() -> int:
@@ -31,23 +44,32 @@ def _left_to_groups(own: Path, root: Path) -> Iterator[int]:
 
     What Linux would give up when asked, pages of files read long ago, counts as left.
 
-    own: tells which group it is; root: where they all lie, of their second version.
+    own: tells which group it is; root: where they all lie, of either version.
     """
     lines = own.read_text().splitlines() if own.exists() else []
-    group = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
-    for place in (root / group, *(root / group).parents):
-        limit = place / "memory.max"
+    told = (line.split(":", 2) for line in lines if line.count(":") > 1)
+    groups = {kind: name for _, kind, name in told}
+    memory = next((name for kind, name in groups.items() if "memory" in kind.split(",")), "/")
+    yield from _left(root, groups.get("", "/"), _VERSION_2)
+    yield from _left(root / "memory", memory, _VERSION_1)
+
+
+def _left(root: Path, group: str, files: _GroupFiles) -> Iterator[int]:
+    """Bytes left to a group and to those around it, as far as they have a limit."""
+    innermost = root / group.removeprefix("/")
+    for place in (innermost, *innermost.parents):
+        limit = place / files.limit
         if place.is_relative_to(root) and limit.exists():
             text = limit.read_text().strip()
             if text != "max":
-                yield max(0, int(text) - _used(place))
+                yield max(0, int(text) - _used(place, files))
 
 
-def _used(group: Path) -> int:
+def _used(group: Path, files: _GroupFiles) -> int:
     """Bytes; 0 where the system does not tell, as some sandboxes do not."""
     with suppress(OSError, KeyError, ValueError):
-        files = int(_numbers(group / "memory.stat")["inactive_file"])
-        return int((group / "memory.current").read_text()) - files
+        inactive = int(_numbers(group / "memory.stat")[files.inactive])
+        return int((group / files.current).read_text()) - inactive
     return 0
 
 
