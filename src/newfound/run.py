@@ -46,7 +46,7 @@ from newfound.report.page import write_report
 from newfound.results.answer import rows_to_calibrate_on
 from newfound.results.evaluate import clustering_accuracy
 from newfound.results.inference import Answers, ask
-from newfound.sequence import Score, Sequence, stopped
+from newfound.sequence import Score, StageSequence, stopped
 from newfound.settling import settle, settles
 from newfound.stages import Ground, begin_labels_alone, ground_of, narrow_known_head, stages
 from newfound.threshold import threshold_of
@@ -155,7 +155,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     threshold, search_seconds = threshold_of(job, catalogue, items, device, progress)
     seconds |= search_seconds
     ground = ground_of(job, catalogue, threshold, device)
-    sequence = Sequence(
+    sequence = StageSequence(
         ground,
         items,
         catalogue.fingerprint(),

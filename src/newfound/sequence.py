@@ -23,7 +23,7 @@ catalogue, -1 where an item was not seen."""
 
 
 @dataclass(frozen=True)
-class Sequence:
+class StageSequence:
     """What the stages of a run have in common.
 
     data: fingerprint of the items that could be read.  weights: fingerprint of what the network

@@ -12,7 +12,7 @@ from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError
 from newfound.reproduce.datasets import DATA_SETS
 from newfound.reproduce.figures import check_drawable, places
-from newfound.reproduce.plan import PlannedRun, Problem
+from newfound.reproduce.plan import PlannedProblem, PlannedRun
 from support.made_images import made_arrays
 
 
@@ -31,7 +31,7 @@ def trial(folder: Path, classes: int, each: int) -> PlannedRun:
     noise = np.random.default_rng(0).normal(0, 0.01, features.shape).astype(np.float32)
     np.savez(folder / "embedding.npz", features=features + noise)
     config = DATA_SETS["cifar10"].config("small", {})
-    return PlannedRun(RunFolder(folder), Problem("", catalogue, truth, classes), config)
+    return PlannedRun(RunFolder(folder), PlannedProblem("", catalogue, truth, classes), config)
 
 
 def test_items_are_coloured_by_their_own_class(tmp_path: Path) -> None:

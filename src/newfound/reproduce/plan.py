@@ -20,7 +20,7 @@ from newfound.stages import stages
 
 
 @dataclass(frozen=True)
-class Problem:
+class PlannedProblem:
     """What is to be discovered: a data set, or one of its parts. name: "" for a whole one."""
 
     name: str
@@ -39,7 +39,7 @@ class PlannedRun:
     """One run of a row, with one seed, on one problem."""
 
     folder: RunFolder
-    problem: Problem
+    problem: PlannedProblem
     config: Config
 
     def job(self, runtime: Runtime) -> Job:
@@ -91,7 +91,7 @@ class Plan:
     table: Table
     data_set: DataSet
     scale: ScaleName
-    problems: tuple[Problem, ...]
+    problems: tuple[PlannedProblem, ...]
     out: Path
     num_novel: int | None = None
 
@@ -182,5 +182,5 @@ def make_plan(
         if table.pretended:
             catalogue, truth = pretend(catalogue, wanted)
             wanted = len(truth.class_names)
-        problems.append(Problem(part, catalogue, truth, wanted))
+        problems.append(PlannedProblem(part, catalogue, truth, wanted))
     return Plan(table, data_set, scale, tuple(problems), out, num_novel)
