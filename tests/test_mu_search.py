@@ -4,7 +4,10 @@ import torch
 
 from newfound.data.image_loader import KeptImages
 from newfound.errors import InputError
-from newfound.mu_search import make_rehearsal, rehearse
+from newfound.mu_search import begin_trial, make_rehearsal, score_trial
+from newfound.results.evaluate import clustering_accuracy
+from newfound.results.inference import ask
+from newfound.training.train import train
 from support.made_images import made_arrays
 from support.small_run import one_thread, tiny_config
 
@@ -40,21 +43,19 @@ def test_three_classes_are_too_few() -> None:
         make_rehearsal(labels, np.arange(3), 2)
 
 
-def test_a_rehearsal_scores_the_pretended_items_and_can_be_stopped() -> None:
+def test_a_trial_is_trained_on_labelled_items_and_scored_on_pretended_ones() -> None:
     pixels, kinds = made_arrays((0, 1, 2, 3), 6)
     grey = KeptImages(torch.from_numpy(pixels).float().mean(dim=3).byte()[:, None])
     rehearsal = make_rehearsal(kinds.astype(np.int64), np.arange(24), 2)
     config = tiny_config(heldout_epochs=2, warmup_epochs=2, epochs=9, batch=64)
-    steps = []
-
-    def after_step(training) -> bool:
-        steps.append(training.step)
-        return len(steps) < 3
-
-    device = torch.device("cpu")
     with one_thread():
-        acc = rehearse(rehearsal, 0.5, grey, config, device, after_step, False)
-        assert acc is not None
-        assert acc >= 0.5  # two categories of equal size
-        assert steps == [1, 2]
-        assert rehearse(rehearsal, 0.5, grey, config, device, after_step, False) is None
+        ground, training = begin_trial(rehearsal, 0.5, config, torch.device("cpu"), False)
+        assert training.total_steps == 2
+        assert ground.threshold == 16
+        assert training.config.warmup_epochs == 0.5
+        assert train(training, grey)
+        acc = score_trial(rehearsal, ground, grey, [])
+    answers = ask(
+        ground.network, grey, rehearsal.pretended, config=config, device=torch.device("cpu")
+    )
+    assert acc == clustering_accuracy(rehearsal.hidden, answers.novel.argmax(axis=1)) >= 0.5

@@ -31,9 +31,10 @@ from newfound.data.image_loader import KeptImages
 from newfound.disk.checkpoint import load_checkpoint
 from newfound.disk.files import write_atomically
 from newfound.disk.run_folder import RunFolder
-from newfound.errors import InputError, NonFiniteLossError
+from newfound.errors import InputError
 from newfound.progress import Progress
 from newfound.results.inference import ask
+from newfound.stages import Ground
 from newfound.training import kept_training
 from newfound.training.train import Training
 from support.made_images import CLASSES, made_arrays, make_folder
@@ -231,7 +232,7 @@ def test_termination_after_training_says_how_to_go_on(
 
 def killed_when(name: str, nth: int, where: str, command: list[str]) -> None:
     """Run the command in a forked process that is killed at the nth call of a function of ours."""
-    homes = {"save_checkpoint": kept_training, "log": RunFolder, "rehearse": threshold}
+    homes = {"save_checkpoint": kept_training, "log": RunFolder, "begin_trial": threshold}
     home: Any = homes.get(name, run_module)
 
     def child() -> None:
@@ -408,6 +409,31 @@ def test_a_signal_while_a_trial_of_mu_is_measured_stops_after_it(
         assert events(tmp_path / "run").count("heldout") == trials
 
 
+def test_a_trial_of_mu_goes_on_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = make_folder(tmp_path / "photos", known=(0, 1, 2, 3), novel=(4, 5), each=5)
+    searching = {"mu": "heldout", "heldout_epochs": 3, "settle_steps": 5}
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    discovered(photos, whole, **searching)
+    command = discover_command(photos, cut, **searching)
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "take_step", signalled(lambda training: training.step == 4))
+        assert newfound(*command) == 130
+    checkpoint = cut / f"stage-mu{MU_FRACTIONS[0]}.pt"
+    assert load_checkpoint(checkpoint)["training"]["step"] == 4
+    assert newfound(*command) == 0
+    assert_same_run(whole, cut)
+    assert not list(cut.glob("stage-*.pt"))
+    told = [
+        [
+            (r["fraction"], r["acc"]) if r["event"] == "heldout" else (r["stage"], r["epoch"])
+            for r in map(json.loads, (run / "log.jsonl").read_text().splitlines())
+            if r["event"] in ("heldout", "stage_epoch")
+        ]
+        for run in (whole, cut)
+    ]
+    assert told[0] == told[1] and len(told[0]) == len(MU_FRACTIONS) * 4
+
+
 def test_where_a_file_vanishes_the_steps_before_are_kept(
     photos: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -545,15 +571,15 @@ def test_the_search_for_mu_is_not_repeated(tmp_path: Path, monkeypatch: pytest.M
     photos = make_folder(tmp_path / "photos", known=(0, 1, 2, 3), novel=(4, 5), each=5)
     run = tmp_path / "run"
     command = discover_command(photos, run, mu="heldout", heldout_epochs=1)
-    killed_when("rehearse", 3, "before", command)
+    killed_when("begin_trial", 3, "before", command)
     tried: list[float] = []
-    original = threshold.rehearse
+    original = threshold.begin_trial
 
-    def counted(rehearsal: Any, fraction: float, *others: Any) -> float | None:
+    def counted(rehearsal: Any, fraction: float, *others: Any) -> tuple[Ground, Training]:
         tried.append(fraction)
         return original(rehearsal, fraction, *others)
 
-    monkeypatch.setattr(threshold, "rehearse", counted)
+    monkeypatch.setattr(threshold, "begin_trial", counted)
     assert newfound(*command) == 0
     assert tried == list(MU_FRACTIONS[2:])
     lines = (run / "log.jsonl").read_text().splitlines()
@@ -569,14 +595,16 @@ def test_a_mu_with_which_the_loss_is_no_number_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos = make_folder(tmp_path / "photos", known=(0, 1, 2, 3), novel=(4, 5), each=5)
-    original, broken = threshold.rehearse, {*MU_FRACTIONS[:2]}
+    original, broken = threshold.begin_trial, {*MU_FRACTIONS[:2]}
 
-    def breaking(rehearsal: Any, fraction: float, *others: Any) -> float | None:
+    def breaking(rehearsal: Any, fraction: float, *others: Any) -> tuple[Ground, Training]:
+        ground, training = original(rehearsal, fraction, *others)
         if fraction in broken:
-            raise NonFiniteLossError("the loss became nan at step 1")
-        return original(rehearsal, fraction, *others)
+            with torch.no_grad():
+                ground.network.known.bias[0] = torch.nan
+        return ground, training
 
-    monkeypatch.setattr(threshold, "rehearse", breaking)
+    monkeypatch.setattr(threshold, "begin_trial", breaking)
     command = discover_command(photos, tmp_path / "run", mu="heldout", heldout_epochs=1)
     command.remove("--quiet")
     assert newfound(*command) == 0
@@ -590,7 +618,7 @@ def test_a_mu_with_which_the_loss_is_no_number_is_left_out(
     for _ in range(2):  # what is known of them is not tried again
         assert newfound(*command) == 2
         assert "no number with every mu that was tried (0.35, 0.47" in capsys.readouterr().err
-        monkeypatch.setattr(threshold, "rehearse", None)
+        monkeypatch.setattr(threshold, "begin_trial", None)
 
 
 def test_a_run_goes_on_in_the_precision_it_began_in(

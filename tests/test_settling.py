@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from newfound import mu_search, settling
 from newfound import run as run_module
+from newfound.candidates import MU_FRACTIONS
 from newfound.config import Config
 from newfound.data.image_loader import KeptImages
 from newfound.data.opening import open_catalogue
 from newfound.errors import InputError
 from newfound.models.network import make_network
-from newfound.mu_search import make_rehearsal, rehearse
+from newfound.mu_search import begin_trial, make_rehearsal, score_trial
 from newfound.objective.pairs import wta_agreement, wta_windows
 from newfound.presets import METHOD_SETTINGS, PRESETS
 from newfound.reproduce.datasets import DATA_SETS
@@ -37,6 +38,7 @@ from newfound.settling import (
 )
 from newfound.stages import Ground
 from newfound.training.pseudo_labels import PseudoLabels
+from newfound.training.train import train
 from support.made_images import made_arrays, make_folder
 from support.small_run import (
     TINY_VIDEOS,
@@ -269,7 +271,7 @@ def test_the_epochs_of_a_run_tell_whether_its_head_settles(
     assert "settled" not in events(tmp_path / "run")
 
 
-def test_so_do_those_of_a_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_do_those_of_a_trial_of_mu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
 
     def watched(_config: Config, _unlabelled: int, epochs: list[dict[str, Any]]) -> bool:
@@ -277,18 +279,10 @@ def test_so_do_those_of_a_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
         return False
 
     monkeypatch.setattr(mu_search, "settles", watched)
-    pixels, labels = made_arrays((0, 1, 2, 3), 4)
-    config = settings(heldout_epochs=3, batch=8, channels=3)
-    rehearse(
-        make_rehearsal(labels, np.arange(16), 2),
-        0.5,
-        KeptImages(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()),
-        config,
-        torch.device("cpu"),
-        lambda _: True,
-        False,
-    )
-    assert told == [3]
+    photos = make_folder(tmp_path / "photos", known=(0, 1, 2, 3), novel=(4, 5), each=5)
+    searching = {"mu": "heldout", "heldout_epochs": 3, "epochs": 1}
+    assert newfound(*discover_command(photos, tmp_path / "run", **searching)) == 0
+    assert told == [3] * len(MU_FRACTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -427,7 +421,9 @@ def test_a_trial_of_mu_settles_too(monkeypatch: pytest.MonkeyPatch, always_kept:
     found = []
     for changed in ({"settle_steps": 0}, {"bce_weight": 0.0}, {}):
         config = tiny_config(**{"heldout_epochs": 1, "batch": 64, "settle_steps": 5} | changed)
-        device = torch.device("cpu")
-        found.append(rehearse(rehearsal, 0.5, grey, config, device, lambda _: True, False))
+        ground, training = begin_trial(rehearsal, 0.5, config, torch.device("cpu"), False)
+        epochs: list[dict[str, Any]] = []
+        assert train(training, grey, after_epoch=lambda told, _, to=epochs: to.append(told))
+        found.append(score_trial(rehearsal, ground, grey, epochs))
     assert thresholds == [16]
     assert found[2] == 0.5  # of the head that settled: all in one of two equal categories

@@ -5,7 +5,6 @@ trained on that smaller problem, and the candidate that sorts them best is taken
 items of the run take no part.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,7 @@ from newfound.results.evaluate import clustering_accuracy
 from newfound.results.inference import ask
 from newfound.settling import settle, settles
 from newfound.stages import Ground, begin_ours
-from newfound.training.train import Training, train
+from newfound.training.train import Training
 
 
 def candidates(window: int) -> list[float]:
@@ -65,19 +64,17 @@ def make_rehearsal(labels: np.ndarray, labelled: np.ndarray, num_novel: int) -> 
     return Rehearsal(rehearsed, labelled, labelled[is_hidden], numbers[is_hidden], known, novel)
 
 
-def rehearse(
+def begin_trial(
     rehearsal: Rehearsal,
     fraction: float,
-    items: Items,
     config: Config,
     device: torch.device,
-    after_step: Callable[[Training], bool],
     compiles: bool,
     weights: Weights | None = None,
-) -> float | None:
-    """Train on the rehearsal with mu = `fraction` of H; ACC on the pretended-unlabelled items.
+) -> tuple[Ground, Training]:
+    """A training on the rehearsal with mu = `fraction` of H, not begun yet.
 
-    compiles: as for `Look`.  weights: as for `make_network`.  None if `after_step` stopped it.
+    compiles: as for `Look`.  weights: as for `make_network`.
     """
     network = make_network(config, rehearsal.known, rehearsal.novel, weights)
     shorter = config.model_copy(
@@ -89,15 +86,17 @@ def rehearse(
     )
     mu = fraction * config.hashes
     ground = Ground(network, shorter, rehearsal.labels, rehearsal.rows, mu, device, compiles)
-    training = begin_ours(ground)
-    epochs: list[dict[str, Any]] = []
-    if not train(
-        training,
-        items,
-        after_step=after_step,
-        after_epoch=lambda figures, _: epochs.append(figures),
-    ):
-        return None
+    return ground, begin_ours(ground)
+
+
+def score_trial(
+    rehearsal: Rehearsal, ground: Ground, items: Items, epochs: list[dict[str, Any]]
+) -> float:
+    """ACC on the pretended-unlabelled items of a trial that was trained.
+
+    epochs: the figures of each, by which it shows whether the novel head is to settle first.
+    """
+    network, config, device = ground.network, ground.config, ground.device
     answers = ask(network, items, rehearsal.pretended, config=config, device=device)
     if agreed(lambda: settles(config, len(rehearsal.pretended), epochs)):
         settle(ground, torch.from_numpy(answers.features))

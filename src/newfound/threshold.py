@@ -2,21 +2,25 @@
 
 import math
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from newfound.data.catalogue import Catalogue
 from newfound.data.items import Items
-from newfound.errors import InputError, NonFiniteLossError, Stopped
+from newfound.errors import InputError, NonFiniteLossError
 from newfound.job import Job
 from newfound.machine import distributed
 from newfound.machine.interrupt import stop_requested
-from newfound.mu_search import Rehearsal, candidates, make_rehearsal, rehearse
+from newfound.mu_search import Rehearsal, begin_trial, candidates, make_rehearsal, score_trial
 from newfound.progress import Progress
+from newfound.sequence import stopped
+from newfound.stages import Ground
+from newfound.training.kept_training import KeptTraining
 from newfound.training.pseudo_labels import fixed_threshold
-from newfound.training.train import Training
 
 
 def threshold_of(
@@ -39,26 +43,13 @@ def _search_mu(
     One with which the loss becomes no number is left out. Raises InputError if none goes.
     """
     rehearsal = make_rehearsal(catalogue.labels, catalogue.labelled, job.num_novel)
+    search = _Search(job, rehearsal, catalogue.fingerprint(), items, device, progress)
     records = distributed.agreed(job.folder.records)
     done = {r["fraction"]: r for r in records if r["event"] == "heldout"}
     tried = candidates(job.config.window)
     for fraction in tried:
         if fraction not in done:
-            began = time.monotonic()
-            with stop_requested() as stop:
-                try:
-                    acc = _try_mu(job, rehearsal, fraction, items, device, progress, stop)
-                except NonFiniteLossError:
-                    acc = math.nan
-                    progress.message(f"mu = {fraction} H is left out: the loss became no number")
-            if acc is not None:
-                done[fraction] = {"acc": acc, "seconds": time.monotonic() - began}
-                job.folder.log("heldout", fraction=fraction, **done[fraction])
-            if distributed.any_process(stop()):
-                raise Stopped(
-                    f"stopped; {job.folder.path} holds the trials of mu that were complete. The "
-                    "same command goes on with the next one from its start"
-                )
+            done[fraction] = search.try_out(fraction)
     accs = np.array([done[fraction]["acc"] for fraction in tried], dtype=np.float64)  # null is NaN
     if np.isnan(accs).all():
         raise InputError(
@@ -72,32 +63,62 @@ def _search_mu(
     return best * job.config.hashes, {"search": sum(done[f]["seconds"] for f in tried)}
 
 
-def _try_mu(
-    job: Job,
-    rehearsal: Rehearsal,
-    fraction: float,
-    items: Items,
-    device: torch.device,
-    progress: Progress,
-    stop: Callable[[], bool],
-) -> float | None:
-    """ACC on known classes taken as unknown, None if it was stopped before."""
-    steps_per_epoch = len(rehearsal.rows) // min(job.config.batch, len(rehearsal.rows))
-    progress.stage(
-        f"Trying mu = {fraction} H on known classes", job.config.heldout_epochs * steps_per_epoch
-    )
+@dataclass(frozen=True)
+class _Search:
+    """What all trials of mu have in common. data: fingerprint of the items that could be read."""
 
-    def after_step(_: Training) -> bool:
-        progress.advance()
-        return not distributed.any_process(stop())
+    job: Job
+    rehearsal: Rehearsal
+    data: str
+    items: Items
+    device: torch.device
+    progress: Progress
 
-    return rehearse(
-        rehearsal,
-        fraction,
-        items,
-        job.config,
-        device,
-        after_step,
-        job.runtime.compile,
-        job.weights,
-    )
+    def try_out(self, fraction: float) -> dict[str, float]:
+        """The ACC with one candidate, NaN if its loss became no number, and the seconds it took.
+
+        It is logged, and not kept otherwise. Raises Stopped if the user asked to stop.
+        """
+        folder = self.job.folder
+        checkpoint = folder.checkpoint_of(_key(fraction))
+        ground, training = begin_trial(
+            self.rehearsal,
+            fraction,
+            self.job.config,
+            self.device,
+            self.job.runtime.compile,
+            self.job.weights,
+        )
+        every, title = self.job.runtime.checkpoint_seconds, f"Trying mu = {fraction} H"
+        kept = KeptTraining(training, f"{title} on known classes", checkpoint, self.data, every)
+        folder.forget_after(training.step, _key(fraction))
+        before, began = kept.seconds, time.monotonic()
+        with stop_requested() as stop:
+            try:
+                acc = self._trained_and_scored(fraction, ground, kept)
+            except NonFiniteLossError:
+                acc = math.nan
+                self.progress.message(f"mu = {fraction} H is left out: the loss became no number")
+        found = {"acc": acc, "seconds": before + time.monotonic() - began}
+        folder.log("heldout", fraction=fraction, **found)
+        if distributed.is_writer():
+            checkpoint.unlink(missing_ok=True)
+        if distributed.any_process(stop()):
+            raise stopped(folder)
+        return found
+
+    def _trained_and_scored(self, fraction: float, ground: Ground, kept: KeptTraining) -> float:
+        folder, key = self.job.folder, _key(fraction)
+
+        def log_epoch(figures: dict[str, Any], _: Tensor | None) -> None:
+            folder.log("stage_epoch", stage=key, **figures)
+
+        if not kept.run(self.items, self.progress, log_epoch):
+            raise stopped(folder)
+        epochs = [r for r in distributed.agreed(folder.records) if r.get("stage") == key]
+        return score_trial(self.rehearsal, ground, self.items, epochs)
+
+
+def _key(fraction: float) -> str:
+    """Of a trial's checkpoint, and its epochs in the log."""
+    return f"mu{fraction}"
