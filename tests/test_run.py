@@ -31,7 +31,7 @@ from newfound.data.image_loader import KeptImages
 from newfound.disk.checkpoint import load_checkpoint
 from newfound.disk.files import write_atomically
 from newfound.disk.run_folder import RunFolder
-from newfound.errors import InputError
+from newfound.errors import InputError, RunFolderError
 from newfound.progress import Progress
 from newfound.results.inference import ask
 from newfound.stages import Ground
@@ -637,9 +637,23 @@ def test_a_run_goes_on_in_the_precision_it_began_in(
         assert newfound(*command) == 0
         kept = json.loads((run / "config.json").read_text())["config"]["precision"]
         assert kept == ("bfloat16" if begun_in else "float32")
+        folder = RunFolder(tmp_path / ("x" * 300))
+        with pytest.raises(RunFolderError, match="give another --out"):
+            folder.precision_of_work()
         fixed = discover_command(photos, run, precision="float32" if begun_in else "bfloat16")
         monkeypatch.undo()
         assert newfound(*fixed) == 2
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
+def test_every_process_asks_for_the_precision_of_what_is_there(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """One that did not, having another command, would leave the others waiting for it."""
+    asked = []
+    monkeypatch.setattr("newfound.job.agreed", lambda question: asked.append(question()))
+    assert newfound(*discover_command(photos, tmp_path / "run", precision=precision)) == 0
+    assert asked == [None]
 
 
 def test_the_search_for_mu_needs_four_known_classes(

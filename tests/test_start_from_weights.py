@@ -134,8 +134,39 @@ def test_the_run_is_known_by_them(
     for command in (discover_command(photos, out), discover_command(photos, out, weights=out)):
         assert run_newfound(*command) == 2
         told = capsys.readouterr().err
-        assert f"weights: '{earlier}/model.safetensors' there" in told
+        assert f"weights: those of '{earlier}/model.safetensors' there" in told
+        assert ("none asked" in told) == ("--weights" not in command)
     assert contents(out) == before
+
+
+def test_what_the_weights_have_learnt_is_told(
+    photos: Path, earlier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of classes that a search takes as unknown, and of items that are held out."""
+
+    def told_by(*command: str) -> str:
+        assert run_newfound(*command) == 0
+        return " ".join("".join(capsys.readouterr()).split())
+
+    def discover(out: str, **changed: Any) -> str:
+        command = discover_command(photos, tmp_path / out, weights=earlier, epochs=1, **changed)
+        command.remove("--quiet")
+        return told_by(*command)
+
+    chosen_wrongly = "which are taken as unknown here: what is chosen by them may be wrong"
+    told = discover("run")
+    assert "trained with labels of 'blue-bar', 'green-square'" in told
+    assert "the accuracy on them may be too high" in told and chosen_wrongly not in told
+    warned = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert "may be too high" in (tmp_path / "run" / "report.html").read_text(), warned["warnings"]
+    assert chosen_wrongly in discover("search", mu="heldout", heldout_epochs=1)
+    tuned = flags(**TINY | {"mu": (0.4, 0.6), "window": 4, "workers": 0, "epochs": 1})
+    command = ["tune", "images", photos, "--num-novel", 2, "--out", tmp_path / "t"]
+    assert chosen_wrongly in told_by(*map(str, command), "--weights", str(earlier), *tuned)
+    others = make_folder(tmp_path / "others", (4, 5), (2, 3), each=7)
+    command = discover_command(others, tmp_path / "o", weights=earlier, epochs=1)
+    command.remove("--quiet")
+    assert "trained with labels" not in told_by(*command)
 
 
 def test_stopped_within_training_it_goes_on_bit_for_bit(

@@ -64,9 +64,11 @@ def resolved(job: Job, device: torch.device) -> Job:
     """The job with the precision `auto` replaced: by that of the work that is there already, as a
     run goes on as it began on another machine, too; else by what this device is fast in.
     """
-    begun = agreed(job.folder.precision_of_work) if job.config.precision == "auto" else None
+    # Asked by every process, as one with another command would leave the others waiting.
+    begun = agreed(job.folder.precision_of_work)
     fitting = "bfloat16" if uses_bfloat16(job.config.precision, device) else "float32"
-    return replace(job, config=job.config.model_copy(update={"precision": begun or fitting}))
+    precision = begun if begun and job.config.precision == "auto" else fitting
+    return replace(job, config=job.config.model_copy(update={"precision": precision}))
 
 
 def missing_in_words(catalogue: Catalogue) -> str:

@@ -18,6 +18,7 @@ from newfound.data.catalogue import Catalogue, Truth, hold_out
 from newfound.data.rehearsal import pretend
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, NonFiniteLossError, Stopped
+from newfound.feasible import known_to_weights_in_words
 from newfound.job import Job
 from newfound.models.weights import Weights
 from newfound.progress import Progress
@@ -133,6 +134,8 @@ def tune(
     rehearsed, truth = pretend(held, num_novel)
     trainable = len(hold_out(rehearsed, config.held_out, config.seed).trainable)
     _tell(rehearsed, truth, num_novel, trainable, config, progress)
+    for text in known_to_weights_in_words(weights, (), truth.class_names) if weights else ():
+        progress.message(f"warning: {text}")
     rehearsal = _Rehearsal(
         rehearsed,
         truth,

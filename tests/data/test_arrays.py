@@ -47,6 +47,27 @@ def test_whole_labels_of_pandas_lack_what_is_missing() -> None:
         assert catalogue.class_names == ("3", "7")
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["cat", None, 3, None], "the labels hold 3"),
+        ([True, False, None, None], "the labels hold True"),
+        (None, r"the labels have the shape \(\)"),
+        (5, r"the labels have the shape \(\)"),
+    ],
+)
+def test_what_is_missing_makes_no_label_of_what_is_none(labels: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        from_arrays(np.zeros((4, 8, 8), np.uint8), labels)
+
+
+def test_whole_numbers_of_numpy_are_labels_among_what_is_missing() -> None:
+    catalogue = from_arrays(
+        np.zeros((4, 8, 8), np.uint8), pd.Series([np.int64(7), np.int64(3), pd.NA, pd.NA])
+    )
+    assert catalogue.labels.tolist() == [1, 0, -1, -1]
+
+
 def test_images_of_several_sizes_are_no_array() -> None:
     images = [np.zeros((8, side), np.uint8) for side in (8, 8, 9)]
     with pytest.raises(InputError, match=r"make no array .*; resize them to one size, or write"):

@@ -60,7 +60,7 @@ def test_groups_of_the_first_version_are_known_too(tmp_path: Path) -> None:
         (group / "memory.limit_in_bytes").write_text(f"{limit}\n")
         (group / "memory.usage_in_bytes").write_text(f"{used}\n")
         (group / "memory.stat").write_text(f"cache 5\ntotal_inactive_file {files}\n")
-    (tmp_path / "own").write_text("9:cpu,cpuacct:/slurm\n4:memory:/slurm/job\n0::/\n\n")
+    (tmp_path / "own").write_text("9:cpu,memory_recursive:/slurm\n4:memory:/slurm/job\n0::/\n\n")
     left = list(memory._left_to_groups(tmp_path / "own", root))
     assert left == [700 - 650 + 20, 2**63 - 4096 - 9000]
 

@@ -112,6 +112,37 @@ def test_of_clips_too_beside_an_audio_encoder_of_its_own(tmp_path: Path) -> None
     assert_equal(state(network), state(make_network(VIDEOS, 3, 2)), "encoders.audio.")
 
 
+def test_weights_kept_with_their_gradients_are_weights(resnet18: nn.Module, tmp_path: Path) -> None:
+    torch.save(resnet18.state_dict(), tmp_path / "a.pth")
+    torch.save(resnet18.state_dict(keep_vars=True), tmp_path / "b.pth")
+    a, b = (read_weights(tmp_path / f"{name}.pth") for name in "ab")
+    assert a.fingerprint == b.fingerprint
+    make_network(FULL, 3, 2, b)
+
+
+@pytest.mark.parametrize("spoilt", [Tensor.to_sparse, lambda value: value.to(torch.complex64)])
+def test_a_weight_that_is_no_plain_number_is_refused(
+    resnet18: nn.Module, tmp_path: Path, spoilt: Callable[[Tensor], Tensor]
+) -> None:
+    broken = state(resnet18)
+    broken["conv1.weight"] = spoilt(broken["conv1.weight"])
+    torch.save(broken, tmp_path / "a.pth")
+    with pytest.raises(InputError, match=r"a\.pth holds a weight that cannot be used: it is quant"):
+        read_weights(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "net.module."])
+def test_our_own_network_is_known_after_a_prefix(tmp_path: Path, prefix: str) -> None:
+    run = make_network(TINY_VIDEOS, 3, 2)
+    saved(run, tmp_path / "a.safetensors")
+    save_file(
+        {prefix + name: value for name, value in state(run).items()},
+        tmp_path / "b.safetensors",
+    )
+    a, b = (read_weights(tmp_path / f"{name}.safetensors").fingerprint for name in "ab")
+    assert a == b
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_read_as_float32(
     resnet18: nn.Module, tmp_path: Path, dtype: torch.dtype
@@ -250,6 +281,7 @@ def test_what_is_no_file_of_weights_is_refused(resnet18: nn.Module, tmp_path: Pa
     broken["layer3.0.conv1.weight"][0, 0, 0, 0] = float("nan")
     torch.save(broken, tmp_path / "nan.pth")
     for name, message in {
+        "x" * 300: "cannot read .*File name too long",
         "absent.pth": "absent.pth is not there; give a file of weights, or the folder of a run",
         ".": "model.safetensors is not there; give .* the folder of a run that has ended",
         "text.pth": "text.pth is damaged, no file of weights",

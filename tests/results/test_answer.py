@@ -106,6 +106,12 @@ def test_of_each_class_there_are_enough_and_all_held_out_ones(
     assert (given_labels[rows] >= 0).all()
 
 
+def test_only_as_many_join_as_are_wanting() -> None:
+    labels, held = np.zeros(100, dtype=np.int64), np.arange(100) < 7
+    assert len(rows_to_calibrate_on(labels, held)) == FEWEST
+    assert len(rows_to_calibrate_on(labels, np.arange(100) < 30)) == 30
+
+
 def test_those_that_join_are_spread_over_their_class() -> None:
     """Neighbours may be of one burst or film."""
     rows = rows_to_calibrate_on(np.zeros(1000, dtype=np.int64), np.zeros(1000, dtype=np.bool_))
@@ -139,7 +145,23 @@ def test_the_temperature_of_a_large_set_is_that_of_a_part_of_it() -> None:
     n = 3 * ENOUGH
     known, labels, features = logits(0, n, 3), np.arange(n) % 4 % 3, logits(1, n, 2)
     calibration = calibrate(features, known, labels, held_out(n), features)
-    assert calibration.temperature == fit_temperature(known[::3], labels[::3])
+    part = np.sort(np.argsort(labels, kind="stable")[::3])
+    assert calibration.temperature == fit_temperature(known[part], labels[part])
+
+
+def test_no_class_is_lost_where_a_large_set_is_thinned() -> None:
+    """Items may be in turns of each class, of which every second or third would leave some out."""
+    classes = 6
+    labels = np.arange(2 * ENOUGH) % classes
+    features = np.where(labels[:, None] % 2 == 0, [[9.0, 0.0]], [[0.0, 9.0]])
+    unlabelled = np.full((50, 2), 4.5)
+    calibration = calibrate(
+        features, logits(0, len(labels), classes), labels, labels >= 0, unlabelled
+    )
+    at_odd, at_even = one_answer(
+        np.array([[0.0, 9.0], [9.0, 0.0]]), np.zeros((2, 2)), np.zeros((2, 2)), calibration
+    )[:, 2:].sum(axis=1)
+    assert at_odd == pytest.approx(at_even, abs=1e-3)
 
 
 @pytest.mark.parametrize("truth_temperature", [0.3, 1.0, 4.0])

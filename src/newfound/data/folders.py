@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from newfound.data.endings import has_media_ending
+from newfound.data.endings import has_image_ending, has_media_ending
+from newfound.data.source import Kind
 from newfound.data.texts import Texts, column, decoded
 from newfound.data.words import printable, some
 from newfound.errors import InputError
@@ -54,19 +55,21 @@ def list_folder(folder: str) -> Listing:
     return Listing(column(sorted(files)), sorted(folders), sorted(links))
 
 
-def class_folders(folder: Path) -> list[Path]:
+def class_folders(folder: Path, kind: Kind) -> list[Path]:
     """The folders in a folder, each of one class.
 
-    Raises InputError for images and videos that lie beside them, which would be of no class.
+    Raises InputError for images, or files of this kind, that lie beside them, which would be of no
+    class.
     """
     listing = list_folder(str(folder))
     folders = _folders_of(listing, folder)
     names = {*decoded(listing.files), *listing.links} - {path.name for path in folders}
-    loose = [printable(name) for name in sorted(names) if has_media_ending(name)]
+    is_one = has_image_ending if kind == "images" else has_media_ending
+    loose = [printable(name) for name in sorted(names) if is_one(name)]
     if loose:
         raise InputError(
             f"{printable(str(folder))!r} holds files outside its class folders: "
-            f"{some(loose)}; put each into a folder named after its class"
+            f"{some(loose)}; put each into a folder named after its class, or move it away"
         )
     return folders
 

@@ -25,10 +25,12 @@ def label_values(labels: ArrayLike | Sequence[Any]) -> list[Any]:
     if values.dtype.kind == "U":  # as numpy makes of a number among texts, too
         values = np.asarray(labels, dtype=object)
     values = values.astype(object)
-    if any(isinstance(value, int) for value in values):  # pandas' own ints have pd.NA for a gap
-        values = np.array([UNLABELLED if _is_missing(v) else v for v in values], dtype=object)
     if values.ndim != 1:
         raise InputError(f"the labels have the shape {values.shape}; give one axis, (n,)")
+    given = [value for value in values if not _is_missing(value)]
+    if given and all(_is_whole(value) for value in given):  # pandas' own have pd.NA for a gap
+        whole = [UNLABELLED if _is_missing(value) else int(value) for value in values]
+        values = np.array(whole, dtype=object)
     if all(isinstance(value, int) for value in values):
         odd = [value for value in values if value < UNLABELLED]
         is_label = [value != UNLABELLED for value in values]
@@ -41,6 +43,10 @@ def label_values(labels: ArrayLike | Sequence[Any]) -> list[Any]:
             "with '' for unlabelled"
         )
     return [value if keep else None for value, keep in zip(values, is_label)]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _is_text(value: Any) -> bool:

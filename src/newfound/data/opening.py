@@ -37,7 +37,7 @@ from newfound.data.words import printable, some
 from newfound.errors import InputError
 
 _HELD_OUT = ("test", "val", "valid", "validation")
-"""Folders beside `train` whose known classes are held out, as benchmarks call them."""
+"""Folders beside `train`, as benchmarks call them; the known classes of the first are held out."""
 
 
 Data = (
@@ -74,8 +74,8 @@ def open_catalogue(
     labelled_classes: with a folder of class folders, or shards of items that all have labels, how
     many in name order are labelled; the rest become unlabelled and their truth is returned. Such
     a folder may also hold just
-    `train` and `test` (or `val`), each with the class folders: the known classes of the
-    second are held out.
+    `train` and `test`, `val`, `valid` or `validation`, each with the class folders: the known
+    classes of the second, of several the first of these, are held out.
     root, download: where torchvision's sets are kept, and whether they may be fetched.
     kind: what the files are. A manifest of videos may have the columns start_seconds and
     end_seconds, between which each item lies in its file; empty is the file's own end.
@@ -220,7 +220,7 @@ def _renaming(path: Path) -> str:
 
 def _two_folders(labelled: Path, unlabelled: Path, source: str, kind: Kind) -> Catalogue:
     """labelled/<class>/** and unlabelled/**."""
-    folders = class_folders(labelled)
+    folders = class_folders(labelled, kind)
     listed = Listings(labelled, unlabelled)
     *members, heap = files_below([*folders, unlabelled], listed)
     listed.keep()
@@ -239,13 +239,13 @@ def _two_folders(labelled: Path, unlabelled: Path, source: str, kind: Kind) -> C
 
 
 def open_split(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catalogue, Truth]:
-    """train/<class>/**, with the known classes of `_HELD_OUT` held out, whatever lies beside.
+    """train/<class>/**, the known classes of one of `_HELD_OUT` held out, whatever lies beside.
 
     labelled_classes: as for `open_catalogue`, which takes a folder for split only if nothing else
     lies in it. Raises InputError as it does.
     """
     held_out = [path / name for name in _HELD_OUT if (path / name).is_dir()]
-    return _of_classes(path, path / "train", held_out, labelled_classes, kind)
+    return _of_classes(path, path / "train", held_out[:1], labelled_classes, kind)
 
 
 def _class_folders(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catalogue, Truth]:
@@ -261,7 +261,7 @@ def _of_classes(
 ) -> tuple[Catalogue, Truth]:
     """The class folders of `train`, and the known ones of what is held out; all lie in `path`."""
     listed = Listings(path)
-    members = _files_by_class(train, listed)
+    members = _files_by_class(train, listed, kind)
     class_names = sorted(members)
     if not 2 <= labelled_classes <= len(class_names) - 2:
         raise InputError(
@@ -273,7 +273,7 @@ def _of_classes(
     classes = list(range(len(parts)))
     n_train = sum(map(len, parts))
     for folder in held_out:
-        tested = _files_by_class(folder, listed)
+        tested = _files_by_class(folder, listed, kind)
         known = [label for label in range(labelled_classes) if class_names[label] in tested]
         parts += [tested[class_names[label]] for label in known]
         classes += known
@@ -290,9 +290,9 @@ def _of_classes(
     )
 
 
-def _files_by_class(folder: Path, listed: Listings) -> dict[str, Texts]:
+def _files_by_class(folder: Path, listed: Listings, kind: Kind) -> dict[str, Texts]:
     """Class folders' printable names and files, empty ones left out."""
-    classes = class_folders(folder)
+    classes = class_folders(folder, kind)
     return {
         printable(of_class.name): files
         for of_class, files in zip(classes, files_below(classes, listed))

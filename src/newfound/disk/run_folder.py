@@ -207,7 +207,11 @@ class RunFolder:
             raise RunFolderError(f"{self.config_file} is damaged: {error}; {_LOST}") from None
 
     def precision_of_work(self) -> str | None:
-        """What the work that is there was computed in; None where there is none."""
+        """What the work that is there was computed in; None where there is none.
+
+        Raises RunFolderError for a place that can be no run's.
+        """
+        self._check_place()
         if not self._has_work():
             return None
         with suppress(RunFolderError):  # which is told when the folder is claimed
@@ -303,14 +307,18 @@ def _difference(header: dict[str, Any], identity: dict[str, Any], about: dict[st
     told = {
         "data_fingerprint": f"data: {_data_in_words(header)} there, {_data_in_words(about)} asked; "
         "files, their names or order, labels or sizes differ",
-        "weights_fingerprint": f"weights: {header.get('weights')!r} there, "
-        f"{about.get('weights')!r} asked; their values differ",
+        "weights_fingerprint": f"weights: {_weights_in_words(header)} there, "
+        f"{_weights_in_words(about)} asked",
     }
     return "\n".join(
         "  " + told.get(name, f"{name}: {there.get(name)!r} there, {asked.get(name)!r} asked")
         for name in sorted(there.keys() | asked.keys())
         if there.get(name) != asked.get(name)
     )
+
+
+def _weights_in_words(header: dict[str, Any]) -> str:
+    return f"those of {header['weights']!r}" if header.get("weights") else "none"
 
 
 def _data_in_words(header: dict[str, Any]) -> str:

@@ -1,8 +1,11 @@
 """Trained weights that a network starts from: published ones, or those of an earlier run."""
 
 import hashlib
+import json
+import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +19,7 @@ from torch import Tensor, nn
 from newfound.errors import InputError
 from newfound.models.encoders import SMALL_STEM_PX
 
-_OF_A_RUN = re.compile(r"((?:encoders|projections)\.\w+|fusion)\.(.+)")
+_OF_A_RUN = re.compile(r"(?:.*\.)?((?:encoders|projections)\.\w+|fusion)\.(.+)")
 """A part of our network, and a name within it. The heads are each run's own."""
 
 _OF_AN_ENCODER = re.compile(r"(?:conv1|bn1|stem|layer\d)\..+")
@@ -38,11 +41,12 @@ class Weights:
     """Trained weights of some parts of a network.
 
     source: where they were read.  parts: the part's name in `Network`, as encoders.visual -> its
-    state, float32 on the CPU.
+    state, float32 on the CPU.  taught: the classes whose labels they learnt, as far as it is known.
     """
 
     source: Path
     parts: Mapping[str, Mapping[str, Tensor]]
+    taught: frozenset[str] = frozenset()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -101,12 +105,18 @@ def read_weights(path: Path) -> Weights:
     alone or within a dict, after any prefix, for the encoder of what is seen.
     Reading never runs code from the file. Raises InputError for anything else.
     """
-    file = path / "model.safetensors" if path.is_dir() else path
+    file = path / "model.safetensors" if os.path.isdir(path) else path  # noqa: PTH112 - never raises
     for state in _states(_read(file)):
-        if parts := _parts_of_a_run(state) or _encoder(state, file):
+        try:
+            parts = _parts_of_a_run(state) or _encoder(state, file)
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{file} holds a weight that cannot be used: {error}") from error
+        if parts:
             for name, part in parts.items():
                 _check_numbers(part, f"{file}: {name}")
-            return Weights(file, parts)
+            return Weights(file, parts, _taught(file))
     raise InputError(f"{file} holds no weights that are known here; {_CURE}")
 
 
@@ -140,12 +150,27 @@ def _states(read: Any, depth: int = 2) -> Iterator[dict[str, Tensor]]:
             yield from _states(value, depth - 1)
 
 
+def _taught(file: Path) -> frozenset[str]:
+    """The known classes of the run that a file lies in, none where it is in no run's folder."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        header = json.loads((file.parent / "config.json").read_text(encoding="utf-8"))
+        return frozenset(map(str, header["known"]))
+    return frozenset()
+
+
+def _as_trained(value: Tensor) -> Tensor:
+    """A weight as float32, whatever it was saved as. Raises ValueError if that would change it."""
+    if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
+        raise ValueError("it is quantized, sparse, complex or empty")
+    return value.detach().float()
+
+
 def _parts_of_a_run(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """Those of our network, {} for the state of anything else."""
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in state.items():
         if match := _OF_A_RUN.fullmatch(name):
-            parts.setdefault(match[1], {})[match[2]] = value.float()
+            parts.setdefault(match[1], {})[match[2]] = _as_trained(value)
     return parts if any(part.startswith("encoders.") for part in parts) else {}
 
 
@@ -160,8 +185,9 @@ def _encoder(state: Mapping[str, Tensor], file: Path) -> dict[str, dict[str, Ten
             f"{file} holds several networks, {prefix!r} and {others[0]!r}; save the weights of one "
             "of them alone"
         )
-    bare = {name[len(prefix) :]: v.float() for name, v in state.items() if name.startswith(prefix)}
-    return {"encoders.visual": {n: v for n, v in bare.items() if _OF_AN_ENCODER.fullmatch(n)}}
+    bare = {name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)}
+    of_encoder = {n: _as_trained(v) for n, v in bare.items() if _OF_AN_ENCODER.fullmatch(n)}
+    return {"encoders.visual": of_encoder}
 
 
 def _check_numbers(state: Mapping[str, Tensor], of: str) -> None:

@@ -46,7 +46,7 @@ def open_class_folders(
 
 
 def open_split_folders(place: Path, known: int, novel: int) -> Opened:
-    """PLACE/train/<class>/** and the same in test/ or val/, beside which all else is left alone."""
+    """PLACE/train/<class>/** and the same in test/ or val/; what else lies beside is left alone."""
     if not (place / "train").is_dir():
         raise InputError(f"no train/<class>/ in {_shown(place)}; give --data the whole data set")
     return _with_all_classes(*open_split(place, known, "images"), known, novel, place)
@@ -124,8 +124,8 @@ def omniglot_alphabets(place: Path) -> tuple[str, ...]:
 def open_omniglot(place: Path, alphabet: str) -> Opened:
     """All characters of the background set are labelled, those of one alphabet are novel."""
     background, evaluation = _omniglot(place)
-    known = [c for letters in folders_in(background) for c in class_folders(letters)]
-    novel = class_folders(evaluation / alphabet)
+    known = [c for letters in folders_in(background) for c in class_folders(letters, "images")]
+    novel = class_folders(evaluation / alphabet, "images")
     if len(known) < 2 or len(novel) < 2:
         raise InputError(
             f"{_shown(place)} has {len(known)} characters to learn from and {len(novel)} in "

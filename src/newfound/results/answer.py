@@ -69,14 +69,16 @@ def calibrate(
     features: (n, d), known: (n, C_l) logits, labels: (n,) in 0..C_l-1 and held_out: (n,) bool of
     labelled items, as `rows_to_calibrate_on` chooses them.  unlabelled_features: (m, d).
     """
-    of_known, of_novel = _spread(features), _spread(unlabelled_features)
+    some = _spread_over_classes(labels)
+    of_known, of_novel = features[some], _spread(unlabelled_features)
     rows, novel = np.vstack([of_known, of_novel]), np.ones(len(of_novel), dtype=np.int64)
     is_novel = np.concatenate([np.zeros(len(of_known)), novel])
-    weights = np.concatenate([_balanced(_spread(labels)), _balanced(novel)])
+    weights = np.concatenate([_balanced(labels[some]), _balanced(novel)])
     gate = LogisticRegression(max_iter=2000).fit(rows, is_novel, weights * len(rows) / 2)
-    measured = held_out if held_out.sum() >= FEWEST else np.ones_like(held_out)
+    measured = np.flatnonzero(held_out) if held_out.sum() >= FEWEST else np.arange(len(labels))
+    measured = measured[_spread_over_classes(labels[measured])]
     return Calibration(
-        fit_temperature(_spread(known[measured]), _spread(labels[measured])),
+        fit_temperature(known[measured], labels[measured]),
         gate.coef_[0].astype(np.float64),
         float(gate.intercept_[0]),
     )
@@ -115,6 +117,11 @@ def _balanced(labels: np.ndarray) -> np.ndarray:
     counts = np.bincount(labels)
     weights: np.ndarray = 1 / counts[labels] / np.count_nonzero(counts)
     return weights
+
+
+def _spread_over_classes(labels: np.ndarray) -> np.ndarray:
+    """Positions of at most `ENOUGH` of the items, ascending, of each class its share."""
+    return np.sort(_spread(np.argsort(labels, kind="stable")))
 
 
 def _spread(rows: np.ndarray) -> np.ndarray:
