@@ -127,7 +127,9 @@ def test_a_weight_that_is_no_plain_number_is_refused(
     broken = state(resnet18)
     broken["conv1.weight"] = spoilt(broken["conv1.weight"])
     torch.save(broken, tmp_path / "a.pth")
-    with pytest.raises(InputError, match=r"a\.pth holds a weight that cannot be used: it is quant"):
+    with pytest.raises(
+        InputError, match=r"a\.pth: encoders\.visual\.conv1\.weight is quantized, sp"
+    ):
         read_weights(tmp_path / "a.pth")
 
 

@@ -107,16 +107,12 @@ def read_weights(path: Path) -> Weights:
     """
     file = path / "model.safetensors" if os.path.isdir(path) else path  # noqa: PTH112 - never raises
     for state in _states(_read(file)):
-        try:
-            parts = _parts_of_a_run(state) or _encoder(state, file)
-        except ValueError as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{file} holds a weight that cannot be used: {error}") from error
-        if parts:
-            for name, part in parts.items():
-                _check_numbers(part, f"{file}: {name}")
-            return Weights(file, parts, _taught(file))
+        if parts := _parts_of_a_run(state) or _encoder(state, file):
+            plain = {
+                part: {n: _plain(value, f"{file}: {part}.{n}") for n, value in weights.items()}
+                for part, weights in parts.items()
+            }
+            return Weights(file, plain, _taught(file))
     raise InputError(f"{file} holds no weights that are known here; {_CURE}")
 
 
@@ -158,11 +154,14 @@ def _taught(file: Path) -> frozenset[str]:
     return frozenset()
 
 
-def _as_trained(value: Tensor) -> Tensor:
-    """A weight as float32, whatever it was saved as. Raises ValueError if that would change it."""
+def _plain(value: Tensor, called: str) -> Tensor:
+    """A weight as float32. Raises InputError where it cannot be that, or has no finite numbers."""
     if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
-        raise ValueError("it is quantized, sparse, complex or empty")
-    return value.detach().float()
+        raise InputError(f"{called} is quantized, sparse, complex or empty; give plain weights")
+    plain = value.detach().float()
+    if not plain.isfinite().all():
+        raise InputError(f"{called} has values that are no numbers; give other weights")
+    return plain
 
 
 def _parts_of_a_run(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
@@ -170,7 +169,7 @@ def _parts_of_a_run(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in state.items():
         if match := _OF_A_RUN.fullmatch(name):
-            parts.setdefault(match[1], {})[match[2]] = _as_trained(value)
+            parts.setdefault(match[1], {})[match[2]] = value
     return parts if any(part.startswith("encoders.") for part in parts) else {}
 
 
@@ -186,14 +185,7 @@ def _encoder(state: Mapping[str, Tensor], file: Path) -> dict[str, dict[str, Ten
             "of them alone"
         )
     bare = {name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)}
-    of_encoder = {n: _as_trained(v) for n, v in bare.items() if _OF_AN_ENCODER.fullmatch(n)}
-    return {"encoders.visual": of_encoder}
-
-
-def _check_numbers(state: Mapping[str, Tensor], of: str) -> None:
-    for name, value in state.items():
-        if not value.isfinite().all():
-            raise InputError(f"{of}.{name} has values that are no numbers; give other weights")
+    return {"encoders.visual": {n: v for n, v in bare.items() if _OF_AN_ENCODER.fullmatch(n)}}
 
 
 def _cure(name: str, there: tuple[int, ...], here: tuple[int, ...]) -> str:
