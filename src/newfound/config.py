@@ -242,8 +242,9 @@ class Config(_Frozen):
             )
         if self.method in ("kmeans", "dtc") and self.pretraining == "none":
             raise ValueError(
-                f"pretraining is none, and method is {self.method}, which trains "
-                "nothing else; give --pretraining labels, cl, simclr or rotnet"
+                f"pretraining is none, and method is {self.method}, which "
+                "clusters what pretraining has learnt; give --pretraining labels, cl, simclr or "
+                "rotnet"
             )
 
     @property
