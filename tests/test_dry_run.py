@@ -318,6 +318,22 @@ def test_each_stage_is_measured_on_a_batch_of_its_own(
     assert len(by_few) == 1 and "(CL), 20 items" in by_few[0]
 
 
+def test_the_search_for_mu_takes_its_time_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = make_folder(tmp_path / "photos", known=(0, 1, 2, 3), novel=(4, 5), each=6)
+    monkeypatch.setattr(Steps, "seconds", lambda *_: 3600.0)
+    it = job(photos, tmp_path / "run", **TINY | {"mu": "heldout", "heldout_epochs": 2})
+    lines = try_out(it, Progress(quiet=True))
+    steps = [line[15:] for line in lines if line.startswith("a step")]
+    assert [step.partition(": ")[2] for step in steps] == [
+        "Trying mu on known classes, 8 items",
+        "Training, 8 items",
+    ]
+    # 20 labelled ones in batches of 8, for five candidates twice; 32 in all, three times
+    assert "(32 steps)" in next(line for line in lines if line.startswith("time"))
+
+
 @pytest.mark.parametrize("method", ["kmeans", "kcl", "mcl", "dtc", "rs", "rs-ll"])
 def test_every_stage_of_every_method_can_be_measured(
     photos: Path, tmp_path: Path, method: str

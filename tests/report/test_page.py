@@ -485,6 +485,30 @@ class TestVideos:
                 assert np.abs(shown - pixels[row_of[path]]).mean() < 8
 
 
+@pytest.mark.parametrize(
+    ("told", "is_said"),
+    [
+        ({}, False),
+        ({"classes": 2}, False),
+        ({"classes": 1}, True),
+        ({"classes": 1, "known_names": ["dog"]}, False),
+    ],
+)
+def test_of_how_many_classes_held_out_items_are(
+    tmp_path: Path, told: dict[str, int | list[str]], is_said: bool
+) -> None:
+    """Where that is fewer than are known; a class that was left out is none of these."""
+    made = make_run(tmp_path / "run")
+    result = json.loads((made.path / "result.json").read_text())
+    if "known_names" in told:
+        result["known_names"] = told["known_names"]
+    result["known"] |= {name: value for name, value in told.items() if name == "classes"}
+    (made.path / "result.json").write_text(json.dumps(result))
+    text = squeezed(Page(write_report(made.path).read_text(encoding="utf-8")).text)
+    assert "kept from training" in text
+    assert ("which are of 1 known classes alone" in text) == is_said
+
+
 def url_of(path: Path) -> str:
     return f"{path.as_uri()}#t=0.5"
 
