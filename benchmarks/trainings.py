@@ -12,11 +12,12 @@ from newfound.config import Config, VideoConfig
 from newfound.data.clip_loader import clip_shape
 from newfound.data.images import decode_side
 from newfound.data.sound import SAMPLE_RATE
+from newfound.ground import Ground
 from newfound.machine.device import uses_bfloat16
 from newfound.models.network import Network, make_network
 from newfound.ours import JointObjective
 from newfound.settings import make_config
-from newfound.stages import Ground, begin_ours
+from newfound.stages import begin_ours
 from newfound.training.pseudo_labels import fixed_threshold
 from newfound.training.train import Training
 

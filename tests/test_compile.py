@@ -13,9 +13,10 @@ from torch.fx import GraphModule
 
 from newfound.data.image_loader import KeptImages
 from newfound.errors import InputError
+from newfound.ground import Ground
 from newfound.models.network import make_network
 from newfound.settings import make_config
-from newfound.stages import Ground, stages
+from newfound.stages import stages
 from newfound.training.train import train
 from support.clips_in_memory import ClipsInMemory
 from support.made_images import make_folder

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import torch
 
-from newfound import run as run_module
 from newfound import stages as stages_module
 from newfound.config import Runtime
 from newfound.data.arrays import from_arrays
@@ -247,7 +246,7 @@ def test_k_means_may_leave_any_of_its_clusters_empty(
 ) -> None:
     pixels, labels = made_arrays((0, 1, 2), 6)
     catalogue = from_arrays(pixels, np.where(labels == 2, -1, labels))
-    monkeypatch.setattr(run_module, "kmeans", lambda *_: np.array([2, 0, 0, 0, 2, 2]))
+    monkeypatch.setattr("newfound.clustering.kmeans", lambda *_: np.array([2, 0, 0, 0, 2, 2]))
     config = tiny_config(method="kmeans", pretraining="labels", epochs=2)
     folder = RunFolder(tmp_path / "run")
     run(Job(folder, catalogue, None, 3, config, Runtime(device="cpu"), False), Progress(quiet=True))

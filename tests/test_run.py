@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 import torch
 
+from newfound import ground, threshold
 from newfound import run as run_module
-from newfound import threshold
 from newfound.candidates import MU_FRACTIONS
 from newfound.config import Runtime
 from newfound.data.arrays import from_arrays
@@ -32,9 +32,9 @@ from newfound.disk.checkpoint import load_checkpoint
 from newfound.disk.files import write_atomically
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, RunFolderError
+from newfound.ground import Ground
 from newfound.progress import Progress
 from newfound.results.inference import ask
-from newfound.stages import Ground
 from newfound.training import kept_training
 from newfound.training.train import Training
 from support.made_images import CLASSES, made_arrays, make_folder
@@ -211,14 +211,19 @@ def test_ctrl_c_ends_the_step_saves_and_says_how_to_go_on(photos: Path, tmp_path
     assert not (stopped / "result.json").exists()
 
 
-@pytest.mark.parametrize("at", ["ask", "conclude"])
+@pytest.mark.parametrize("home, at", [(ground, "ask"), (run_module, "conclude")])
 def test_termination_after_training_says_how_to_go_on(
-    photos: Path, whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], at: str
+    photos: Path,
+    whole: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    home: Any,
+    at: str,
 ) -> None:
     run, command = tmp_path / "run", discover_command(photos, tmp_path / "run")
 
     def child() -> None:
-        setattr(run_module, at, lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+        setattr(home, at, lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
         os._exit(newfound(*command))
 
     process = FORKED.Process(target=child)
@@ -402,7 +407,7 @@ def test_a_signal_while_a_trial_of_mu_is_measured_stops_after_it(
         os.kill(os.getpid(), signal.SIGINT)
         return ask(*arguments, **named)
 
-    monkeypatch.setattr("newfound.mu_search.ask", interrupted)
+    monkeypatch.setattr("newfound.ground.ask", interrupted)
     command = discover_command(photos, tmp_path / "run", mu="heldout", heldout_epochs=1)
     for trials in (1, 2):
         assert newfound(*command) == 130

@@ -19,6 +19,7 @@ from newfound.config import Config
 from newfound.data.image_loader import KeptImages
 from newfound.data.opening import open_catalogue
 from newfound.errors import InputError
+from newfound.ground import Ground
 from newfound.models.network import make_network
 from newfound.mu_search import begin_trial, make_rehearsal, score_trial
 from newfound.objective.pairs import wta_agreement, wta_windows
@@ -36,7 +37,6 @@ from newfound.settling import (
     settles,
     standardised,
 )
-from newfound.stages import Ground
 from newfound.training.pseudo_labels import PseudoLabels
 from newfound.training.train import train
 from support.made_images import made_arrays, make_folder
@@ -341,7 +341,7 @@ def test_the_unlabelled_are_looked_at_again_only_by_another_head(
         return ask(network, items, rows, **named)
 
     monkeypatch.setattr(settling, "WORTH_A_FALL", worth)
-    monkeypatch.setattr(run_module, "ask", watched)
+    monkeypatch.setattr("newfound.ground.ask", watched)
     with one_thread():
         for name, steps in (("still", 0), ("settled", 2)):
             asked.clear()

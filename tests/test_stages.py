@@ -11,15 +11,10 @@ from torch import Tensor
 from newfound.config import Config
 from newfound.data.image_loader import KeptImages
 from newfound.errors import InputError
+from newfound.ground import Ground
 from newfound.models.network import Network, make_network
 from newfound.settings import make_config
-from newfound.stages import (
-    Ground,
-    check_method,
-    freeze_lower_layers,
-    narrow_known_head,
-    stages,
-)
+from newfound.stages import check_method, freeze_lower_layers, narrow_known_head, stages
 from newfound.training.train import Training, learning_rate, train
 from support.made_images import made_arrays
 from support.small_run import TINY_VIDEOS, tiny_config

@@ -2,36 +2,26 @@
 
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from newfound.baselines.kmeans import kmeans, kmeans_in_blocks
-from newfound.batch import Media
-from newfound.config import Config, VideoConfig
-from newfound.data.catalogue import Catalogue, Truth
-from newfound.data.clip_loader import StreamedClips
-from newfound.data.items import Items
+from newfound.baselines.kmeans import kmeans
+from newfound.comparisons import compare
 from newfound.disk.embedding import PART_ROWS, write_embedding
 from newfound.disk.files import write_atomically, write_csv, write_text
-from newfound.disk.run_folder import RunFolder
 from newfound.errors import StoreError
+from newfound.finding import Finding
 from newfound.machine.memory import peak_memory
-from newfound.models.network import Network
 from newfound.progress import Progress
 from newfound.report.page import write_report
 from newfound.report.thumbnails import make_thumbnails
 from newfound.report.wording import item_noun
 from newfound.results.answer import calibrate, rows_to_calibrate_on
-from newfound.results.evaluate import assessment, scores
+from newfound.results.evaluate import assessment
 from newfound.results.inference import Answers
 from newfound.results.model_file import save_model
 from newfound.results.tables import (
@@ -46,36 +36,6 @@ from newfound.results.tables import (
     sort_into_categories,
 )
 from newfound.results.warning_signs import find_warnings
-
-PIXEL_BASELINE_PX = 32
-"""k-means on pixels sees images shrunk to this side."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A trained network, what it was trained on, and how long each stage took.
-
-    unlabelled: what the network says of `catalogue.unlabelled`.  labelled: of
-    `rows_to_calibrate_on`.  labelled_only: (n_unlabelled, d) features of the network trained on
-    labels alone, or None.  skipped: items that were left out.  head_changed_since: whether the
-    novel head is another than training left.  seconds: stage -> seconds, of "sorting" those that
-    the answers took.
-    """
-
-    folder: RunFolder
-    catalogue: Catalogue
-    truth: Truth | None
-    config: Config
-    network: Network
-    media: Items
-    device: torch.device
-    workers: int
-    unlabelled: Answers
-    labelled: Answers
-    labelled_only: np.ndarray | None
-    skipped: int
-    head_changed_since: bool
-    seconds: dict[str, float]
 
 
 def conclude(finding: Finding, progress: Progress) -> None:
@@ -101,7 +61,7 @@ def conclude(finding: Finding, progress: Progress) -> None:
 
     progress.stage("Comparing with k-means", 1)
     clusters = kmeans(unlabelled.features, len(categories.names), config.seed)
-    baselines = _baselines(finding, categories, clusters)
+    baselines = compare(finding, categories, clusters)
     progress.stage("Drawing the map", 1)
     positions = map_positions(unlabelled.features, config.seed)
     items = items_table(catalogue.names[catalogue.unlabelled], categories, positions, clusters)
@@ -154,57 +114,6 @@ def _quality(
             categories.names,
         )
     return quality
-
-
-def _baselines(finding: Finding, categories: Categories, clusters: np.ndarray) -> dict[str, Any]:
-    """k-means on our features and the others there are.
-
-    Those on pixels only where it can be scored, and not of videos that are decoded anew: that
-    would be once more for this alone.
-    """
-    count, seed = len(categories.names), finding.config.seed
-    found = {"kmeans_features": clusters}
-    if finding.truth is not None and _has_pictures_at_hand(finding):
-        of, n = partial(_plain_pixels, finding), len(categories.assigned)
-        found["kmeans_pixels"] = kmeans_in_blocks(of, n, count, seed)
-    if finding.labelled_only is not None:
-        found["kmeans_labelled_only"] = kmeans(finding.labelled_only, count, seed)
-    return {name: _compared(finding, categories, labels) for name, labels in found.items()}
-
-
-def _compared(finding: Finding, categories: Categories, clusters: np.ndarray) -> dict[str, float]:
-    agreement = {"agreement": scores(categories.assigned, clusters)["ari"]}
-    if finding.truth is None:
-        return agreement
-    return scores(finding.truth.labels, clusters) | agreement
-
-
-def _plain_pixels(finding: Finding, which: np.ndarray) -> Iterator[np.ndarray]:
-    """Some of the unlabelled images, shrunk to at most 32 pixels, in blocks.
-
-    which: positions among the unlabelled.  Yields (m, channels * side^2) float32.
-    """
-    rows = torch.from_numpy(finding.catalogue.unlabelled[which])
-    side = min(finding.config.px, PIXEL_BASELINE_PX)
-    for media in finding.media.batches(rows.split(max(1, 256 // finding.media.clips))):
-        small = F.interpolate(_pictures(media, finding.media.clips), size=(side, side), mode="area")
-        yield small.flatten(1).cpu().numpy()
-
-
-def _has_pictures_at_hand(finding: Finding) -> bool:
-    config = finding.config
-    if not isinstance(config, VideoConfig):
-        return True
-    return config.modalities != "audio" and not isinstance(finding.media, StreamedClips)
-
-
-def _pictures(media: Media, clips: int) -> Tensor:
-    """One picture of each item, (B, channels, S, S) float32: of videos the mean of all frames."""
-    assert media.pixels is not None, "compared by their pixels are only items with pictures"
-    if media.pixels.ndim == 4:
-        return media.pixels.float()
-    of_clips = media.pixels.mean(dim=2, dtype=torch.float32)
-    return of_clips.reshape(-1, clips, *of_clips.shape[1:]).mean(dim=1)
 
 
 def _counts(finding: Finding, categories: Categories) -> dict[str, int]:

@@ -16,13 +16,13 @@ from newfound.candidates import MU_FRACTIONS
 from newfound.config import Config
 from newfound.data.items import Items
 from newfound.data.rehearsal import hidden_classes
+from newfound.ground import Ground
 from newfound.machine.distributed import agreed
 from newfound.models.network import make_network
 from newfound.models.weights import Weights
 from newfound.results.evaluate import clustering_accuracy
-from newfound.results.inference import ask
 from newfound.settling import settle, settles
-from newfound.stages import Ground, begin_ours
+from newfound.stages import begin_ours
 from newfound.training.train import Training
 
 
@@ -96,9 +96,8 @@ def score_trial(
 
     epochs: the figures of each, by which it shows whether the novel head is to settle first.
     """
-    network, config, device = ground.network, ground.config, ground.device
-    answers = ask(network, items, rehearsal.pretended, config=config, device=device)
-    if agreed(lambda: settles(config, len(rehearsal.pretended), epochs)):
+    answers = ground.ask(items, rehearsal.pretended)
+    if agreed(lambda: settles(ground.config, len(rehearsal.pretended), epochs)):
         settle(ground, torch.from_numpy(answers.features))
-        answers = ask(network, items, rehearsal.pretended, config=config, device=device)
+        answers = ground.ask(items, rehearsal.pretended)
     return clustering_accuracy(rehearsal.hidden, answers.novel.argmax(axis=1))

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
 
-from newfound.baselines.kmeans import centres_and_variance, kmeans
-from newfound.conclusion import Finding, conclude
+from newfound.alike import check_all_began_alike, check_all_read_the_same
+from newfound.clustering import cluster_features
+from newfound.conclusion import conclude
 from newfound.config import VideoConfig
 from newfound.data.catalogue import Catalogue, Truth, drop
 from newfound.data.decoding import is_of_a_lost_worker, lost_worker_in_words
@@ -24,6 +24,8 @@ from newfound.disk.outputs import has_whole_report, lost_output
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, LocalError, RunFolderError
 from newfound.feasible import check_feasible
+from newfound.finding import Finding
+from newfound.ground import Ground, ground_of
 from newfound.job import (
     Job,
     about,
@@ -35,22 +37,21 @@ from newfound.job import (
     room_on_gpu_in_words,
     with_held_out,
 )
+from newfound.labelled_only import labelled_only_features
 from newfound.machine import distributed
 from newfound.machine.cores import compute_threads
 from newfound.machine.device import describe, float32_as_such
 from newfound.machine.interrupt import terminated_as_by_ctrl_c
 from newfound.machine.memory import begin_peak_memory, lack_of_memory_in_words
-from newfound.models.heads import NearestCentre
 from newfound.progress import Progress
 from newfound.report.page import write_report
 from newfound.results.answer import rows_to_calibrate_on
 from newfound.results.evaluate import clustering_accuracy
-from newfound.results.inference import Answers, ask
+from newfound.results.inference import Answers
 from newfound.sequence import Score, StageSequence, stopped
 from newfound.settling import settle, settles
-from newfound.stages import Ground, begin_labels_alone, ground_of, narrow_known_head, stages
+from newfound.stages import narrow_known_head, stages
 from newfound.threshold import threshold_of
-from newfound.training.kept_training import KeptTraining
 
 
 def run(job: Job, progress: Progress) -> None:
@@ -62,7 +63,7 @@ def run(job: Job, progress: Progress) -> None:
     with distributed.joined(job.runtime.device) as device:
         job = resolved(job, device)
         if distributed.count() > 1:
-            _check_all_began_alike(job)
+            check_all_began_alike(job)
         distributed.check_batch(job.config.batch)
         if job.config.own_batch:
             distributed.check_batch(job.config.own_batch, "--own-batch")
@@ -167,7 +168,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     )
     seconds |= sequence.train()
     if job.config.method == "kmeans":
-        _cluster_features(ground, items, progress)
+        cluster_features(ground, items, progress)
     settled = None
     epochs = distributed.agreed(job.folder.epochs)
     if settles(job.config, len(ground.unlabelled), epochs):
@@ -176,7 +177,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     narrow_known_head(ground.network, len(catalogue.class_names))
     labelled_only = None
     if job.compare_labelled_only:
-        labelled_only, took = _labelled_only_features(job, catalogue, items, device, progress)
+        labelled_only, took = labelled_only_features(job, catalogue, items, device, progress)
         seconds["training_on_labels_alone"] = took
     began = time.monotonic()
     still_true = settled.answers if settled else None
@@ -235,7 +236,7 @@ def _decode(
     )
     check_share_bad(bad, catalogue.names, catalogue.items.kind, job.runtime.max_bad)
     unreadable = [b.index for b in bad]
-    _check_all_read_the_same(catalogue, unreadable)
+    check_all_read_the_same(catalogue, unreadable)
     skipped = pd.DataFrame({"path": catalogue.names[unreadable], "reason": [b.reason for b in bad]})
     write_csv(job.folder.skipped, skipped)
     if bad:
@@ -269,40 +270,6 @@ def _check_may_compile(job: Job) -> None:
         )
 
 
-def _check_all_began_alike(job: Job) -> None:
-    """Raise InputError if another process has other data or settings, as by another machine."""
-    by_process = distributed.everyones(identity_of(job))
-    for number, identity in enumerate(by_process):
-        for name, of_first in by_process[0].items():
-            if identity[name] != of_first:
-                raise InputError(
-                    f"process {number} of {len(by_process)} has another {name} than process 0 "
-                    f"({_differing(identity[name], of_first)}); see that all have the same "
-                    "command, files and kind of machine"
-                )
-
-
-def _differing(here: Any, there: Any) -> str:
-    """Of settings the first that differs, of others all."""
-    if isinstance(here, dict):
-        names = (name for name in here | there if here.get(name) != there.get(name))
-        return next(f"{name} {here.get(name)!r} and {there.get(name)!r}" for name in names)
-    return f"{here!r} and {there!r}"
-
-
-def _check_all_read_the_same(catalogue: Catalogue, unreadable: list[int]) -> None:
-    """Raise InputError if one of several processes cannot read what another can."""
-    by_process = [set(rows) for rows in distributed.everyones(unreadable)]
-    differing = sorted(set[int]().union(*by_process) - by_process[0].intersection(*by_process))
-    if differing:
-        row = differing[0]
-        failing = [str(number) for number, rows in enumerate(by_process) if row in rows]
-        raise InputError(
-            f"{str(catalogue.names[row])!r} cannot be read by process {', '.join(failing)} of "
-            f"{distributed.count()}, and by the others it can; see that all have the same files"
-        )
-
-
 def _answers(
     ground: Ground,
     catalogue: Catalogue,
@@ -319,19 +286,8 @@ def _answers(
     unknown = 0 if of_unlabelled else len(unlabelled)
     progress.stage("Sorting", unknown + len(measured))
     if of_unlabelled is None:
-        of_unlabelled = _ask(ground, items, unlabelled, progress)
-    return of_unlabelled, _ask(ground, items, measured, progress)
-
-
-def _ask(ground: Ground, items: Items, rows: np.ndarray, progress: Progress) -> Answers:
-    return ask(
-        ground.network,
-        items,
-        rows,
-        config=ground.config,
-        device=ground.device,
-        advance=progress.advance,
-    )
+        of_unlabelled = ground.ask(items, unlabelled, progress.advance)
+    return of_unlabelled, ground.ask(items, measured, progress.advance)
 
 
 class _Settled(NamedTuple):
@@ -345,42 +301,9 @@ def _settle(ground: Ground, items: Items, folder: RunFolder, progress: Progress)
     """Let the novel head settle on the trained network."""
     began = time.monotonic()
     progress.stage("Looking at the unlabelled", len(ground.unlabelled))
-    answers = _ask(ground, items, ground.unlabelled, progress)
+    answers = ground.ask(items, ground.unlabelled, progress.advance)
     progress.stage("Settling the novel head", ground.config.settle_steps)
     settling = settle(ground, torch.from_numpy(answers.features), progress.advance)
     folder.log("settled", kept=settling.is_kept, **settling._asdict())
     still_true = None if settling.is_kept else answers
     return _Settled(still_true, time.monotonic() - began)
-
-
-def _cluster_features(ground: Ground, items: Items, progress: Progress) -> None:
-    """k-means on the features of the unlabelled items; phi_u names the nearest centre."""
-    progress.stage("Clustering the features by k-means", len(ground.unlabelled))
-    answers = _ask(ground, items, ground.unlabelled, progress)
-    head = ground.network.novel
-    assert isinstance(head, NearestCentre), "as make_network makes it for k-means"
-    labels = kmeans(answers.features, head.out_features, ground.config.seed)
-    _, labels = np.unique(labels, return_inverse=True)  # some are empty where too few items differ
-    centres, variance = centres_and_variance(answers.features, labels)
-    # The last centre stands in for the empty ones: of equal distances arg max takes the first.
-    missing = head.out_features - len(centres)
-    head.place(torch.from_numpy(np.pad(centres, ((0, missing), (0, 0)), mode="edge")), variance)
-
-
-def _labelled_only_features(
-    job: Job, catalogue: Catalogue, items: Items, device: torch.device, progress: Progress
-) -> tuple[np.ndarray, float]:
-    """Features of the unlabelled items from the same network trained on labels alone.
-
-    k-means on these is compared with every method; row (1) of Table 1 is a method of its own.
-    Returns (n_unlabelled, d), and the seconds it took.
-    """
-    ground = ground_of(job, catalogue, None, device)
-    training = begin_labels_alone(ground)
-    title = "Training on labels alone"
-    every, data = job.runtime.checkpoint_seconds, catalogue.fingerprint()
-    kept = KeptTraining(training, title, job.folder.labelled_only, data, every)
-    if not kept.run(items, progress, lambda _figures, _categories: None):
-        raise stopped(job.folder)
-    progress.stage("Looking at the unlabelled", len(ground.unlabelled))
-    return _ask(ground, items, ground.unlabelled, progress).features, kept.seconds

@@ -10,9 +10,10 @@ from newfound.config import Runtime
 from newfound.data.items import Items
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import Stopped
+from newfound.ground import Ground
 from newfound.machine.distributed import agreed
 from newfound.progress import Progress
-from newfound.stages import Ground, Stage, stages
+from newfound.stages import Stage, stages
 from newfound.training.kept_training import KeptTraining
 from newfound.training.shelf import Shelf
 from newfound.training.train import Training

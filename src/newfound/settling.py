@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from newfound.batch import UNLABELLED
 from newfound.config import Config
+from newfound.ground import Ground
 from newfound.machine.distributed import agreed
 from newfound.models.network import weights_from
 from newfound.objective.joint import pairwise_bce
-from newfound.stages import Ground
 from newfound.training.churn import RESTLESS, last_churn
 from newfound.training.pseudo_labels import PseudoLabels
 

@@ -33,12 +33,11 @@ from newfound.baselines.objectives import (
 from newfound.baselines.ranking_statistics import widened_head
 from newfound.config import Config
 from newfound.data.batches import class_balanced_batches
-from newfound.data.catalogue import Catalogue
 from newfound.errors import InputError
-from newfound.job import Job
+from newfound.ground import Ground
 from newfound.machine import distributed
 from newfound.models.batch_norm import share_statistics
-from newfound.models.network import Network, make_network
+from newfound.models.network import Network
 from newfound.ours import JointObjective
 from newfound.training.look import Look
 from newfound.training.train import Objective, Optimiser, Training
@@ -54,51 +53,6 @@ _ADAM: dict[str, Any] = {
 
 ITEMS_OF_A_CLASS = 5
 """In a batch of labelled items of KCL's and MCL's similarity network, as there."""
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What all stages of a run stand on.
-
-    labels: (n,) int64 of the whole catalogue, -1 = unlabelled.  trainable: rows that training may
-    see.  threshold: of pairs, as `fixed` of `PseudoLabels`.  compiles: as for `Look`.
-    """
-
-    network: Network
-    config: Config
-    labels: np.ndarray
-    trainable: np.ndarray
-    threshold: float | None
-    device: torch.device
-    compiles: bool = False
-
-    @property
-    def labelled(self) -> np.ndarray:
-        """Rows with a label to train on."""
-        rows: np.ndarray = self.trainable[self.labels[self.trainable] >= 0]
-        return rows
-
-    @property
-    def unlabelled(self) -> np.ndarray:
-        """Rows without a label."""
-        rows: np.ndarray = self.trainable[self.labels[self.trainable] < 0]
-        return rows
-
-
-def ground_of(
-    job: Job, catalogue: Catalogue, threshold: float | None, device: torch.device
-) -> Ground:
-    """A new network for a job, on what can be used of its items."""
-    network = make_network(job.config, len(catalogue.class_names), job.num_novel, job.weights)
-    return Ground(
-        network,
-        job.config,
-        catalogue.labels,
-        catalogue.trainable,
-        threshold,
-        device,
-        job.runtime.compile,
-    )
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from newfound.batch import Batch, Media
 from newfound.errors import InputError
+from newfound.ground import ground_of
 from newfound.job import Job
-from newfound.stages import begin_labels_alone, ground_of, stages
+from newfound.stages import begin_labels_alone, stages
 from newfound.training.pseudo_labels import fixed_threshold
 from newfound.training.train import Training
 

@@ -12,13 +12,13 @@ from torch import Tensor
 from newfound.data.catalogue import Catalogue
 from newfound.data.items import Items
 from newfound.errors import InputError, NonFiniteLossError
+from newfound.ground import Ground
 from newfound.job import Job
 from newfound.machine import distributed
 from newfound.machine.interrupt import stop_requested
 from newfound.mu_search import Rehearsal, begin_trial, candidates, make_rehearsal, score_trial
 from newfound.progress import Progress
 from newfound.sequence import stopped
-from newfound.stages import Ground
 from newfound.training.kept_training import KeptTraining
 from newfound.training.pseudo_labels import fixed_threshold
 

@@ -27,9 +27,10 @@ from newfound.baselines.objectives import (
 )
 from newfound.batch import Batch, Media, Outputs
 from newfound.data.image_loader import KeptImages
+from newfound.ground import Ground
 from newfound.models.network import make_network
 from newfound.settings import make_config
-from newfound.stages import Ground, begin_labels_alone, stages
+from newfound.stages import begin_labels_alone, stages
 from newfound.training.pseudo_labels import fixed_threshold
 from newfound.training.train import Training, _mix, train
 from reference import baselines as loops

@@ -34,6 +34,7 @@ from newfound.data.images import FileImages
 from newfound.data.source import UnreadableError
 from newfound.disk.files import write_text
 from newfound.errors import InputError, StoreError
+from newfound.ground import Ground
 from newfound.machine import distributed
 from newfound.models.batch_norm import SharedBatchNorm, share_statistics
 from newfound.models.network import make_network
@@ -41,7 +42,7 @@ from newfound.progress import Progress
 from newfound.results.inference import ask
 from newfound.settings import make_config
 from newfound.settling import settle
-from newfound.stages import Ground, begin_ours, check_method, stages
+from newfound.stages import begin_ours, check_method, stages
 from newfound.training.kept_training import KeptTraining
 from newfound.training.train import Training, train
 from support.clips_in_memory import ClipsInMemory

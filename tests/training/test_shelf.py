@@ -10,8 +10,9 @@ import torch
 
 from newfound.disk.checkpoint import load_checkpoint
 from newfound.errors import RunFolderError
+from newfound.ground import Ground
 from newfound.models.network import make_network
-from newfound.stages import Ground, stages
+from newfound.stages import stages
 from newfound.training.shelf import Shelf
 from newfound.training.train import Training
 from support.made_images import make_folder

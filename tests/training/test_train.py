@@ -13,9 +13,10 @@ from newfound.batch import Batch, Media, Seen
 from newfound.config import Config
 from newfound.data.image_loader import KeptImages
 from newfound.errors import NonFiniteLossError
+from newfound.ground import Ground
 from newfound.models.network import make_network
 from newfound.settings import make_config
-from newfound.stages import Ground, begin_ours, stages
+from newfound.stages import begin_ours, stages
 from newfound.training import train as train_module
 from newfound.training.first_failure import FirstFailure
 from newfound.training.tally import Tally
