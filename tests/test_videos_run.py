@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from newfound import discover
+from newfound import discover, settling, settling_by_pairs
 from newfound import run as run_module
 from newfound.batch import Batch
 from newfound.config import Runtime
@@ -26,6 +26,7 @@ from newfound.disk.checkpoint import load_checkpoint
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError
 from newfound.progress import Progress
+from newfound.results.inference import ask
 from newfound.settings import make_config
 from newfound.training import kept_training
 from newfound.training.train import Training
@@ -657,3 +658,31 @@ def test_python_finds_what_the_command_finds(videos: Path, whole: Path, tmp_path
         found.predict(np.zeros((1, 8, 8), np.uint8))
     answers = found.predict(videos / "hum" / "0.mp4", workers=0)
     assert answers["path"].tolist() == ["0.mp4"]
+
+
+@pytest.mark.parametrize(("worth", "times"), [(-9.0, 2), (1.0, 1)])
+def test_videos_are_looked_at_again_only_by_another_head_of_which_the_report_is_told(
+    worth: float, times: int, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+    asked: list[list[int]] = []
+
+    def asking(network: Any, items: Any, rows: np.ndarray, **named: Any) -> Any:
+        asked.append(rows.tolist())
+        return ask(network, items, rows, **named)
+
+    def warning(*arguments: Any) -> list[str]:
+        told.append(arguments[-1])
+        return []
+
+    for module in (settling, settling_by_pairs):
+        monkeypatch.setattr(module, "FEWEST", 1)
+    monkeypatch.setattr(settling_by_pairs, "WORTH_A_FALL", worth)
+    monkeypatch.setattr("newfound.conclusion.find_warnings", warning)
+    monkeypatch.setattr("newfound.ground.ask", asking)
+    discovered(videos, tmp_path / "run", settle_steps=2, epochs=1)
+    unlabelled = asked[0]
+    assert len(unlabelled) == len(pd.read_csv(tmp_path / "run" / "items.csv"))
+    assert asked.count(unlabelled) == times
+    lines = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text().splitlines())
+    assert told == [line["kept"] for line in lines if line["event"] == "settled"] == [worth < 0]

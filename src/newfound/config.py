@@ -186,10 +186,10 @@ class Config(_Frozen):
     settle_steps: int = Field(
         0,
         ge=0,
-        description="steps in which, once training has ended, the novel head alone learns by Eq. 8 "
-        "on the trained network's features, if there are 200 unlabelled items and more, of which "
-        "more than a tenth still changed category in each of the last epochs, on average; 0 as in "
-        "the paper",
+        description="once training has ended, the novel head settles on the trained network's "
+        "features in at most so many steps: of k-means on their directions; of videos with sound "
+        "by Eq. 8, if there are 200 unlabelled items and more, of which more than a tenth still "
+        "changed category in each of the last epochs, on average; 0 as in the paper",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 autocast where the device computes in it"

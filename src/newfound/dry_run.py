@@ -234,7 +234,7 @@ def _time(job: Job, measured: Sequence[Measured], read_seconds: float, *, is_kep
     )
     clips = config.clips if isinstance(config, VideoConfig) else 1
     view_seconds = last.seconds / last.batch / 6  # of two, forward and twice as long backward
-    looks = 2 if may_settle(config, len(catalogue.unlabelled)) else 1
+    looks = 2 if clips > 1 and may_settle(config, len(catalogue.unlabelled)) else 1
     calibrating = rows_to_calibrate_on(catalogue.labels, catalogue.held_out)
     n_sorted = looks * len(catalogue.unlabelled) + len(calibrating)
     reading = len(catalogue) * read_seconds

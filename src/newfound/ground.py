@@ -1,11 +1,12 @@
 """What all stages of a run stand on: a network, and the items it may learn from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from newfound.blocks import blocks
 from newfound.config import Config
 from newfound.data.catalogue import Catalogue
 from newfound.data.items import Items
@@ -49,6 +50,13 @@ class Ground:
         return ask(
             self.network, items, rows, config=self.config, device=self.device, advance=advance
         )
+
+    @torch.no_grad()
+    def with_novel_head(self, answers: Answers) -> Answers:
+        """The same, with what phi_u says now. For items of one clip."""
+        features = torch.from_numpy(answers.features)
+        logits = [self.network.novel(features[b].to(self.device)) for b in blocks(len(features))]
+        return replace(answers, novel=torch.cat(logits).cpu().numpy())
 
 
 def ground_of(

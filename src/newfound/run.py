@@ -196,7 +196,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
         labelled=labelled,
         labelled_only=labelled_only,
         skipped=len(job.catalogue) - len(catalogue),
-        head_changed_since=settled is not None and settled.answers is None,
+        head_changed_since=settled is not None and settled.is_kept,
         seconds=seconds,
     )
     distributed.agreed(lambda: conclude(finding, progress))
@@ -291,9 +291,12 @@ def _answers(
 
 
 class _Settled(NamedTuple):
-    """The answers for the unlabelled, or None if the novel head is another now."""
+    """answers: for the unlabelled, None if the novel head's are to be asked for anew.  is_kept:
+    whether the novel head is another one.
+    """
 
     answers: Answers | None
+    is_kept: bool
     seconds: float
 
 
@@ -305,5 +308,8 @@ def _settle(ground: Ground, items: Items, folder: RunFolder, progress: Progress)
     progress.stage("Settling the novel head", ground.config.settle_steps)
     settling = settle(ground, torch.from_numpy(answers.features), progress.advance)
     folder.log("settled", kept=settling.is_kept, **settling._asdict())
-    still_true = None if settling.is_kept else answers
-    return _Settled(still_true, time.monotonic() - began)
+    still_true: Answers | None = answers
+    if settling.is_kept:
+        # A video's answer is the mean over its clips' probabilities.
+        still_true = ground.with_novel_head(answers) if items.clips == 1 else None
+    return _Settled(still_true, settling.is_kept, time.monotonic() - began)

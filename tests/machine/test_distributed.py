@@ -21,7 +21,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from newfound import run as run_module
-from newfound import settling
 from newfound.baselines import deep_transfer_clustering
 from newfound.baselines.deep_transfer_clustering import initial_centres
 from newfound.cli.main import run_command_line
@@ -316,14 +315,12 @@ def test_the_first_centres_of_dtc_are_the_writers(tmp_path: Path) -> None:
 def test_the_novel_head_that_settles_is_the_writers(tmp_path: Path) -> None:
     """Rounding may lead it elsewhere in another process; all answer by the same one."""
 
-    def settled() -> tuple[Tensor, float]:
-        settling.WORTH_A_FALL = -9.0  # whatever becomes of the loss, the head is kept
-        settling.RATE = 5.0 + distributed.rank()
+    def settled() -> tuple[Tensor, Any]:
         on, _ = image_ground(settle_steps=5)
-        given = torch.rand(16, on.network.fused_size, generator=torch.Generator().manual_seed(SEED))
-        found = settle(on, given)
+        generator = torch.Generator().manual_seed(SEED + distributed.rank())
+        found = settle(on, torch.rand(16, on.network.fused_size, generator=generator))
         made: Tensor = on.network.novel.weight.detach()
-        return made, found.after
+        return made, found
 
     (tmp_path / "one").mkdir()
     [alone] = in_processes(1, tmp_path / "one", settled)

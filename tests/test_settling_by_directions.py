@@ -1,0 +1,179 @@
+"""The novel head settles by directions: k-means on the sphere from where training left it."""
+
+import copy
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor, nn
+
+from newfound import blocks
+from newfound.settling_by_directions import SCALES, settle_by_directions
+
+ITEMS, SIZE, CATEGORIES = 90, 12, 3
+TRUTH = torch.arange(ITEMS) % CATEGORIES
+
+
+def features(noise: float = 0.6, seed: int = 6) -> Tensor:
+    """Of three directions, and of all lengths from 1 to 50."""
+    generator = torch.Generator().manual_seed(seed)
+    middles = torch.randn(CATEGORIES, SIZE, generator=generator).relu()
+    apart = noise * torch.randn(ITEMS, SIZE, generator=generator)
+    return (middles[TRUTH] + apart) * torch.linspace(1, 50, ITEMS)[:, None]
+
+
+def a_head(seed: int = 0) -> nn.Linear:
+    head = nn.Linear(SIZE, CATEGORIES)
+    with torch.no_grad():
+        head.weight.copy_(
+            torch.randn(CATEGORIES, SIZE, generator=torch.Generator().manual_seed(seed))
+        )
+        head.weight.mul_(0.05)
+        head.bias.copy_(torch.tensor([0.1, -0.1, 0.0]))
+    return head
+
+
+def by_loops(head: nn.Linear, given: Tensor, most_steps: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """The directions and members, item by item, and the steps that were taken."""
+    on_sphere = [x / np.linalg.norm(x) for x in given.double().numpy()]
+    start = head(given).softmax(dim=1).detach().double().numpy()
+
+    def mean(weights: np.ndarray, old: np.ndarray | None, k: int) -> np.ndarray:
+        total = sum((weights[i, k] * on_sphere[i] for i in range(ITEMS)), np.zeros(SIZE))
+        length = np.linalg.norm(total)
+        return total / length if length > 0 or old is None else old[k]
+
+    def nearest(directions: np.ndarray) -> list[int]:
+        return [int(np.argmax([x @ c for c in directions])) for x in on_sphere]
+
+    directions = np.stack([mean(start, None, k) for k in range(CATEGORIES)])
+    members, steps = nearest(directions), 0
+    while steps < most_steps:
+        one_hot = np.eye(CATEGORIES)[members]
+        directions = np.stack([mean(one_hot, directions, k) for k in range(CATEGORIES)])
+        steps, last, members = steps + 1, members, nearest(directions)
+        if members == last:
+            break
+    return directions, np.array(members), steps
+
+
+@pytest.mark.parametrize("most_steps", [1, 2, 300])
+@pytest.mark.parametrize("block", [7, 2**15])
+def test_steps_are_those_written_out_item_by_item(
+    most_steps: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks.blocks, "__defaults__", (block,))
+    for seed in range(5):
+        head, given = a_head(seed), features(noise=1.5, seed=seed)
+        as_trained = head(given).argmax(dim=1)
+        directions, members, steps = by_loops(head, given, most_steps)
+        told: list[int] = []
+        found = settle_by_directions(head, given, most_steps, told.append)
+        assert head(given).argmax(dim=1).tolist() == members.tolist()
+        assert told == [1] * steps and found.steps == steps and found.is_kept
+        assert found.moved == pytest.approx((as_trained.numpy() != members).mean())
+        rows = torch.nn.functional.cosine_similarity(
+            head.weight.detach(), torch.from_numpy(directions - directions.mean(axis=0)).float()
+        )
+        torch.testing.assert_close(rows, torch.ones(CATEGORIES))
+        assert head.bias.tolist() == [0.0] * CATEGORIES
+
+
+def test_it_ends_at_rest_where_k_means_does_not_move_either() -> None:
+    head, given = a_head(), features()
+    settle_by_directions(head, given, 300)
+    on_sphere = nn.functional.normalize(given)
+    members = head(given).argmax(dim=1)
+    middles = torch.stack([on_sphere[members == k].mean(dim=0) for k in range(CATEGORIES)])
+    one_more = KMeans(CATEGORIES, init=middles.numpy(), n_init=1).fit(on_sphere.numpy())
+    assert np.mean(one_more.labels_ == members.numpy()) > 0.95
+    with torch.no_grad():
+        head.weight.mul_(1e4)  # sure of each item: the first means weigh none by halves
+    again = settle_by_directions(head, given, 300)
+    assert again.moved == 0 and again.steps == 1
+
+
+def test_categories_held_for_one_are_told_apart() -> None:
+    """The third row hardly ever wins, though it leans to the second category."""
+    given = features(noise=0.2)
+    middles = nn.functional.normalize(
+        torch.stack([given[k == TRUTH].mean(dim=0) for k in range(CATEGORIES)])
+    )
+    head, both = a_head(), middles[0] + middles[1]
+    with torch.no_grad():
+        leaning = both + 0.1 * (middles[1] - middles[0])
+        head.weight.copy_(0.3 * torch.stack([both, middles[2], leaning]))
+        head.bias.copy_(torch.tensor([3.0, 0.0, 0.0]))
+    assert _right(head, given) < 0.7
+    settle_by_directions(head, given, 300)
+    assert _right(head, given) == 1
+
+
+def _right(head: nn.Linear, given: Tensor) -> float:
+    found = head(given).argmax(dim=1)
+    names = map(torch.tensor, permutations(range(CATEGORIES)))
+    return max(float((name[found] == TRUTH).float().mean()) for name in names)
+
+
+def test_lengths_of_features_do_not_matter() -> None:
+    given = features(noise=1.5)
+    scaled = given * torch.rand(ITEMS, 1, generator=torch.Generator().manual_seed(2)).add(0.1)
+    members = []
+    for lengths_as in (given, scaled):
+        head = a_head()
+        with torch.no_grad():
+            head.weight.mul_(1e4)  # sure of each item, however short
+            head.bias.zero_()
+        settle_by_directions(head, lengths_as, 300)
+        members.append(head(given).argmax(dim=1).tolist())
+    assert members[0] == members[1]
+
+
+@pytest.mark.parametrize("factor", [0.2, 1.0, 4.0])
+def test_the_head_is_as_sure_as_it_was(factor: float) -> None:
+    head, given = a_head(), features()
+    with torch.no_grad():
+        head.weight.mul_(factor)
+
+    def sure() -> float:
+        return head(given).softmax(dim=1).amax(dim=1).mean().item()
+
+    was = sure()
+    settle_by_directions(head, given, 300)
+    assert sure() == pytest.approx(was, abs=1e-4)
+
+
+def test_a_head_that_knows_nothing_or_all_gets_numbers() -> None:
+    for weight, scale in ((0.0, SCALES[0]), (1e6, SCALES[1])):
+        head, given = a_head(), features()
+        with torch.no_grad():
+            head.weight.mul_(weight)
+            head.bias.mul_(weight)
+        settle_by_directions(head, given, 300)
+        lengths = given.norm(dim=1).mean() * torch.linalg.matrix_norm(head.weight.detach(), 2)
+        assert torch.isfinite(head.weight).all()
+        assert lengths <= 3 * scale
+
+
+def test_a_category_that_loses_its_last_item_keeps_its_direction() -> None:
+    """The third row is no item's, from the first step on."""
+    given = features()
+    head = a_head()
+    with torch.no_grad():
+        head.weight[2] = -given.mean(dim=0)
+        head.bias[2] = -100.0
+    lone = copy.deepcopy(head)
+    directions, members, _ = by_loops(head, given, 300)
+    settle_by_directions(head, given, 300)
+    assert head(given).argmax(dim=1).tolist() == members.tolist()
+    assert torch.isfinite(head.weight).all() and np.isfinite(directions).all()
+    assert not torch.equal(lone.weight, head.weight)
+
+
+def test_an_item_without_features_is_no_error() -> None:
+    given, head = features(), a_head()
+    given[4] = 0
+    settle_by_directions(head, given, 300)
+    assert torch.isfinite(head.weight).all()
