@@ -61,7 +61,6 @@ def test_a_count_of_1_is_no_fraction() -> None:
         ({"method": "uno"}, "method: .*'ours', 'kmeans', 'kcl', 'mcl', 'dtc', 'rs' or 'rs-ll'"),
         ({"method": "dtc", "dtc_variant": "tea"}, "dtc_variant: "),
         ({"pretraining": "cl"}, "our method is trained in one stage; leave it out"),
-        ({"method": "kmeans", "pretraining": "none"}, "clusters what pretraining has learnt; give"),
         ({"method": "dtc", "pretraining": "none"}, "method is dtc, which clusters what"),
         ({"method": "rs", "mu": "heldout"}, "these are pairs rank of method rs"),
         ({"method": "rs", "pairs": "wta", "mu": "heldout"}, "pairs wta of method rs"),

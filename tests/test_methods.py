@@ -459,7 +459,7 @@ def test_settings_that_do_not_go_together_are_refused_before_the_work(
 ) -> None:
     for settings, complaint in [
         ({"pretraining": "cl"}, "or give the --method of a baseline"),
-        ({"method": "kmeans", "pretraining": "none"}, "give --pretraining labels, cl, simclr"),
+        ({"method": "kmeans", "pretraining": "none"}, "or --pretraining labels, cl, simclr"),
         ({"method": "rs", "mu": "heldout"}, "mu `heldout` searches for our method's WTA pairs"),
     ]:
         assert newfound(*command(photos, tmp_path / "run", **settings)) == 2

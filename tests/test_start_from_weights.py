@@ -4,22 +4,33 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
 import newfound
 from newfound import mu_search
+from newfound.config import Runtime
+from newfound.data.arrays import from_arrays
+from newfound.disk.run_folder import RunFolder
+from newfound.errors import InputError
+from newfound.feasible import check_features
+from newfound.job import Job
 from newfound.models.network import make_network
 from newfound.models.weights import Weights, read_weights
+from newfound.settings import make_config
 from newfound.training.train import Training
-from support.made_images import make_folder
+from support.made_images import made_arrays, make_folder
 from support.signals import signalled
 from support.small_run import (
     TINY,
+    TINY_VIDEOS,
     assert_same_run,
     contents,
     discover_command,
+    epoch_records,
     flags,
     one_thread,
     tensors,
@@ -215,3 +226,56 @@ def test_the_shelf_keeps_pretraining_from_other_weights_apart(
         "taken_from" in (tmp_path / str(number) / "log.jsonl").read_text() for number in range(3)
     ]
     assert taken == [False, False, True]
+
+
+UNTRAINED = {"method": "kmeans", "pretraining": "none", "settle_steps": 0}
+
+
+def test_k_means_on_the_features_of_the_weights_trains_nothing(
+    photos: Path, earlier: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    command = discover_command(photos, out, weights=earlier, **UNTRAINED)
+    assert run_newfound(*command) == 0
+    ours, theirs = tensors(out), tensors(earlier)
+    encoder = [name for name in ours if name.startswith("encoders.")]
+    assert encoder and all(torch.equal(ours[name], theirs[name]) for name in encoder)
+    assert not list(out.glob("*.pt")) and not epoch_records(out)
+    items, embedding = pd.read_csv(out / "items.csv"), np.load(out / "embedding.npz")
+    assert items["category"].nunique() == 2
+    table = pd.crosstab(items["category"], items["features_kmeans"])
+    assert (table > 0).to_numpy().sum() == 2, "one cluster to one category"
+    features = torch.from_numpy(embedding["features"])
+    nearest = torch.cdist(features, ours["novel.centres"]).argmin(dim=1)
+    assert nearest.tolist() == embedding["probabilities"].argmax(axis=1).tolist()
+
+    before = contents(out)
+    (out / "items.csv").unlink()
+    assert run_newfound(*command) == 0, "what is lost is made anew"
+    assert contents(out)["items.csv"] == before["items.csv"]
+
+
+def test_nothing_trained_needs_weights_for_all_that_is_seen_and_heard(
+    photos: Path, earlier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_newfound(*discover_command(photos, tmp_path / "run", **UNTRAINED)) == 2
+    assert "pretraining is none, and method is kmeans" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    config = make_config(**TINY_VIDEOS | UNTRAINED)
+    seen = make_network(config, 2, 2).encoder("visual").state_dict()
+    weights = Weights(Path("r3d.pth"), {"encoders.visual": seen})
+    pixels, kinds = made_arrays((0, 1, 2), 4)
+    catalogue = from_arrays(pixels, np.where(kinds == 2, -1, kinds))
+    films = Job(
+        RunFolder(tmp_path / "films"), catalogue, None, 2, config, Runtime(), False, weights
+    )
+    with pytest.raises(InputError, match=r"r3d.pth has no weights for audio; give --pretraining"):
+        check_features(films)
+
+
+def test_its_dry_run_counts_no_step(
+    photos: Path, earlier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = discover_command(photos, tmp_path / "run", weights=earlier, **UNTRAINED)
+    assert run_newfound(*command, "--dry-run") == 0
+    assert "training 0 s (0 steps)" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""k-means as a method: phi_u without training of its own."""
+"""k-means as a method: phi_u, and where nothing is trained phi_l, by features as they are."""
 
 import numpy as np
 import torch
@@ -22,3 +22,17 @@ def cluster_features(ground: Ground, items: Items, progress: Progress) -> None:
     # The last centre stands in for the empty ones: of equal distances arg max takes the first.
     missing = head.out_features - len(centres)
     head.place(torch.from_numpy(np.pad(centres, ((0, missing), (0, 0)), mode="edge")), variance)
+
+
+def know_by_means(ground: Ground, items: Items, progress: Progress) -> None:
+    """phi_l names the known class whose labelled items' mean is nearest.
+
+    Its softmax is the posterior of round Gaussians of equal size and weight, as phi_u's is.
+    """
+    progress.stage("Looking at the labelled", len(ground.labelled))
+    answers = ground.ask(items, ground.labelled, progress.advance)
+    means, variance = centres_and_variance(answers.features, ground.labels[ground.labelled])
+    head, placed = ground.network.known, torch.from_numpy(means)
+    with torch.no_grad():
+        head.weight.copy_(placed / variance)
+        head.bias.copy_(-placed.square().sum(dim=1) / (2 * variance))

@@ -40,8 +40,8 @@ class Config(_Frozen):
         "auto",
         description="how a baseline's network is trained first: by `labels` (cross-entropy), "
         "`rotnet` (rotations), `cl` (cross-entropy, NCE-I and NCE-C), `simclr` (NCE-I) or not "
-        "(`none`); auto: rotnet for dtc, rs and rs-ll, labels for kmeans, kcl and mcl, none for "
-        "ours",
+        "(`none`; of kmeans with --weights alone); auto: rotnet for dtc, rs and rs-ll, labels for "
+        "kmeans, kcl and mcl, none for ours",
     )
     dtc_variant: Literal["plain", "pi", "te", "tep"] = Field(
         "pi",
@@ -240,11 +240,10 @@ class Config(_Frozen):
                 f"settle_steps is {self.settle_steps}, and method is {self.method}; only our "
                 "method's novel head settles: leave it out"
             )
-        if self.method in ("kmeans", "dtc") and self.pretraining == "none":
+        if self.method == "dtc" and self.pretraining == "none":
             raise ValueError(
-                f"pretraining is none, and method is {self.method}, which "
-                "clusters what pretraining has learnt; give --pretraining labels, cl, simclr or "
-                "rotnet"
+                "pretraining is none, and method is dtc, which clusters what pretraining has "
+                "learnt; give --pretraining labels, cl, simclr or rotnet"
             )
 
     @property

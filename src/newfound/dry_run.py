@@ -44,6 +44,7 @@ from newfound.mu_search import candidates
 from newfound.progress import Progress, duration
 from newfound.results.answer import rows_to_calibrate_on
 from newfound.settling import may_settle
+from newfound.stages import stages
 from newfound.step_costs import PROBE, Measured, Steps, begun, step_cost
 from newfound.views.viewer import Viewer
 
@@ -119,6 +120,8 @@ def _costs(
         progress.stage("Measuring steps", 1)
         steps = Steps(training, sample.rows, sample.media, job.catalogue.items.kind)
         measured.append(step_cost(title, steps, free - kept))
+    if not (stages(job.config) or job.compare_labelled_only):  # a step tells what a look costs
+        measured = [replace(stage, count=0) for stage in measured]
     if job.config.mu == "heldout":
         title, count = "Trying mu on known classes", _search_steps(job)
         measured.insert(0, replace(measured[-1], title=title, count=count))

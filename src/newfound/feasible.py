@@ -7,10 +7,11 @@ import numpy as np
 from newfound.data.catalogue import Catalogue, check_counts
 from newfound.data.rehearsal import hidden_classes
 from newfound.data.words import some
+from newfound.errors import InputError
 from newfound.job import Job, with_held_out
 from newfound.models.network import make_network
 from newfound.models.weights import Weights
-from newfound.stages import check_method
+from newfound.stages import check_method, stages
 
 
 def known_to_weights_in_words(
@@ -34,6 +35,26 @@ def known_to_weights_in_words(
     return []
 
 
+def check_features(job: Job) -> None:
+    """That the weights fit, and if nothing is trained that they make all features."""
+    weights = job.weights
+    if weights:
+        known = len(job.catalogue.class_names)
+        network = make_network(job.config, known, job.num_novel, weights)
+    if stages(job.config):
+        return
+    if not weights:
+        raise InputError(
+            "pretraining is none, and method is kmeans, which clusters features that were learnt; "
+            "give trained --weights, or --pretraining labels, cl, simclr or rotnet"
+        )
+    if missing := [name for name in network.encoders if f"encoders.{name}" not in weights.parts]:
+        raise InputError(
+            f"nothing is trained, and {weights.source} has no weights for {', '.join(missing)}; "
+            "give --pretraining labels, cl or simclr, or other --weights"
+        )
+
+
 def check_feasible(job: Job, catalogue: Catalogue, *, are_final: bool) -> list[str]:
     """Whether these items suffice for the job.
 
@@ -49,8 +70,9 @@ def check_feasible(job: Job, catalogue: Catalogue, *, are_final: bool) -> list[s
         present = np.unique(split.labels[split.labelled])
         n_hidden = hidden_classes(len(present), job.num_novel)
         hidden = [catalogue.class_names[label] for label in present[-n_hidden:]]
+    if not are_final:
+        check_features(job)
     if job.weights and not are_final:
-        make_network(job.config, len(catalogue.class_names), job.num_novel, job.weights)
         warnings += known_to_weights_in_words(job.weights, catalogue.class_names, hidden)
     labelled, unlabelled = len(split.labelled), len(split.unlabelled)
     check_method(job.config, labelled, unlabelled, job.num_novel, are_final=are_final)

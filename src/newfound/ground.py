@@ -62,10 +62,10 @@ class Ground:
 def ground_of(
     job: Job, catalogue: Catalogue, threshold: float | None, device: torch.device
 ) -> Ground:
-    """A new network for a job, on what can be used of its items."""
+    """A new network for a job, on the device, and what can be used of its items."""
     network = make_network(job.config, len(catalogue.class_names), job.num_novel, job.weights)
     return Ground(
-        network,
+        network.to(device).channels_last(),
         job.config,
         catalogue.labels,
         catalogue.trainable,

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from newfound.alike import check_all_began_alike, check_all_read_the_same
-from newfound.clustering import cluster_features
+from newfound.clustering import cluster_features, know_by_means
 from newfound.conclusion import conclude
 from newfound.config import VideoConfig
 from newfound.data.catalogue import Catalogue, Truth, drop
@@ -132,12 +132,13 @@ def _is_complete(job: Job, progress: Progress) -> bool:
     if not job.folder.result_file.exists():
         return False
     if lost := lost_output(job.folder):
-        trained = job.folder.checkpoint_of(stages(job.config)[-1].key)
-        if not trained.exists():
-            raise RunFolderError(
-                f"{lost} is absent or damaged, and {trained}, of which it could be made "
-                "anew, is gone; give another --out to train again"
-            )
+        for last in stages(job.config)[-1:]:
+            trained = job.folder.checkpoint_of(last.key)
+            if not trained.exists():
+                raise RunFolderError(
+                    f"{lost} is absent or damaged, and {trained}, of which it could be made "
+                    "anew, is gone; give another --out to train again"
+                )
         progress.message(f"{lost} is absent or damaged, and made anew")
         return False
     return not job.compare_labelled_only or (
@@ -169,6 +170,8 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     seconds |= sequence.train()
     if job.config.method == "kmeans":
         cluster_features(ground, items, progress)
+        if not stages(job.config):
+            know_by_means(ground, items, progress)
     settled = None
     epochs = distributed.agreed(job.folder.epochs)
     if settles(job.config, len(ground.unlabelled), epochs):

@@ -1,7 +1,7 @@
 """The stages in which a method is trained, one after another, on one network.
 
     ours          Eq. 10 alone
-    kmeans        pretraining
+    kmeans        pretraining, or none at all
     kcl, mcl      pretraining, similarity network, clustering
     dtc           pretraining, [labels,] warm-up, clustering
     rs, rs-ll     pretraining, [labels,] joint

@@ -40,10 +40,10 @@ class Measured:
 
 
 def begun(job: Job, device: torch.device) -> Iterator[tuple[str, Training]]:
-    """Each stage of a run with its title, begun when it is asked for."""
+    """Each stage of a run with its title, begun when it is asked for; without any, labels alone."""
     fixed = None if job.config.mu == "heldout" else fixed_threshold(job.config)
     ground = ground_of(job, job.catalogue, fixed, device)
-    if job.compare_labelled_only:
+    if job.compare_labelled_only or not stages(job.config):
         yield "Training on labels alone", begin_labels_alone(ground)
     before: Training | None = None
     for stage in stages(job.config):
