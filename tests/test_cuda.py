@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from newfound import settling, settling_by_pairs
+from newfound import settling
 from newfound.batch import Batch
 from newfound.models.batch_norm import share_statistics
 from newfound.training.first_failure import STEPS_BETWEEN_GLANCES, FirstFailure
@@ -97,8 +97,7 @@ def test_every_part(
     precision: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (settling, settling_by_pairs):
-        monkeypatch.setattr(module, "FEWEST", 16)
+    monkeypatch.setattr(settling, "FEWEST", 16)
     run = tmp_path / "run"
     whole = command(run, precision=precision, **changed)
     assert newfound(*whole, "--compare-labelled-only") == 0

@@ -230,6 +230,8 @@ def test_more_time_for_more_to_do(
     with monkeypatch.context() as patched:
         patched.setattr(settling, "FEWEST", 8)  # the head settles: the 8 are looked at twice
         assert module._time(it, [stage], 60.0, is_kept=True).endswith("sorting 2 h 45 min")
+        one_clip = replace(it, config=it.config.model_copy(update={"clips": 1}))
+        assert module._time(one_clip, [stage], 60.0, is_kept=True).endswith("sorting 35 min 0 s")
     longer = replace(stage, count=3, seconds=7200.0)
     both = module._time(it, [longer, stage], 60.0, is_kept=True)
     assert "training 21 h 0 min (18 steps)" in both

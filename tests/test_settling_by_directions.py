@@ -1,6 +1,5 @@
 """The novel head settles by directions: k-means on the sphere from where training left it."""
 
-import copy
 from itertools import permutations
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
-from newfound import blocks
+from newfound import settling_by_directions
 from newfound.settling_by_directions import SCALES, settle_by_directions
 
 ITEMS, SIZE, CATEGORIES = 90, 12, 3
@@ -41,7 +40,7 @@ def by_loops(head: nn.Linear, given: Tensor, most_steps: int) -> tuple[np.ndarra
     start = head(given).softmax(dim=1).detach().double().numpy()
 
     def mean(weights: np.ndarray, old: np.ndarray | None, k: int) -> np.ndarray:
-        total = sum((weights[i, k] * on_sphere[i] for i in range(ITEMS)), np.zeros(SIZE))
+        total = sum((weights[i, k] * on_sphere[i] for i in range(len(given))), np.zeros(SIZE))
         length = np.linalg.norm(total)
         return total / length if length > 0 or old is None else old[k]
 
@@ -60,25 +59,32 @@ def by_loops(head: nn.Linear, given: Tensor, most_steps: int) -> tuple[np.ndarra
 
 
 @pytest.mark.parametrize("most_steps", [1, 2, 300])
-@pytest.mark.parametrize("block", [7, 2**15])
+@pytest.mark.parametrize("at_most", [31, ITEMS])
 def test_steps_are_those_written_out_item_by_item(
-    most_steps: int, block: int, monkeypatch: pytest.MonkeyPatch
+    most_steps: int, at_most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks.blocks, "__defaults__", (block,))
+    """On so many of the items, from the first to the last."""
+    monkeypatch.setattr(settling_by_directions, "FITTED_ON", at_most)
     for seed in range(5):
         head, given = a_head(seed), features(noise=1.5, seed=seed)
-        as_trained = head(given).argmax(dim=1)
-        directions, members, steps = by_loops(head, given, most_steps)
+        taken = given[np.linspace(0, ITEMS - 1, at_most).astype(int)]
+        as_trained = head(taken).argmax(dim=1)
+        directions, members, steps = by_loops(head, taken, most_steps)
         told: list[int] = []
         found = settle_by_directions(head, given, most_steps, told.append)
-        assert head(given).argmax(dim=1).tolist() == members.tolist()
-        assert told == [1] * steps and found.steps == steps and found.is_kept
+        assert head(taken).argmax(dim=1).tolist() == members.tolist()
+        assert told == [1] * steps + [most_steps - steps] and found.steps == steps
+        assert found.is_kept
         assert found.moved == pytest.approx((as_trained.numpy() != members).mean())
-        rows = torch.nn.functional.cosine_similarity(
-            head.weight.detach(), torch.from_numpy(directions - directions.mean(axis=0)).float()
-        )
-        torch.testing.assert_close(rows, torch.ones(CATEGORIES))
+        assert_rows_are(directions, head)
         assert head.bias.tolist() == [0.0] * CATEGORIES
+
+
+def assert_rows_are(directions: np.ndarray, head: nn.Linear) -> None:
+    """Those less their mean, by one and the same factor."""
+    apart = torch.from_numpy(directions - directions.mean(axis=0)).float()
+    rows = head.weight.detach()
+    torch.testing.assert_close(rows / rows.norm(), apart / apart.norm(), rtol=1e-4, atol=1e-5)
 
 
 def test_it_ends_at_rest_where_k_means_does_not_move_either() -> None:
@@ -111,6 +117,19 @@ def test_categories_held_for_one_are_told_apart() -> None:
     assert _right(head, given) == 1
 
 
+@pytest.mark.parametrize("bias", [-34.0, -40.0, -110.0])
+def test_a_category_that_wins_nothing_and_is_all_but_impossible_comes_back(bias: float) -> None:
+    given = nn.functional.normalize(features(noise=0.1))
+    middles = torch.stack([given[k == TRUTH].mean(dim=0) for k in range(CATEGORIES)])
+    head = a_head()
+    with torch.no_grad():
+        head.weight.copy_(5 * torch.stack([middles[0] + middles[1], middles[2], middles[1]]))
+        head.bias.copy_(torch.tensor([0.0, 0.0, bias]))
+    assert _right(head, given) < 0.7
+    settle_by_directions(head, given, 300)
+    assert _right(head, given) == 1
+
+
 def _right(head: nn.Linear, given: Tensor) -> float:
     found = head(given).argmax(dim=1)
     names = map(torch.tensor, permutations(range(CATEGORIES)))
@@ -131,9 +150,11 @@ def test_lengths_of_features_do_not_matter() -> None:
     assert members[0] == members[1]
 
 
+@pytest.mark.parametrize("common", [0.0, 300.0])
 @pytest.mark.parametrize("factor", [0.2, 1.0, 4.0])
-def test_the_head_is_as_sure_as_it_was(factor: float) -> None:
-    head, given = a_head(), features()
+def test_the_head_is_as_sure_as_it_was(factor: float, common: float) -> None:
+    """Where all features are nearly alike, too."""
+    head, given = a_head(), features() + common
     with torch.no_grad():
         head.weight.mul_(factor)
 
@@ -158,18 +179,20 @@ def test_a_head_that_knows_nothing_or_all_gets_numbers() -> None:
 
 
 def test_a_category_that_loses_its_last_item_keeps_its_direction() -> None:
-    """The third row is no item's, from the first step on."""
-    given = features()
+    """Of two kinds of items the third row has some of each, and is nearest to none."""
+    given = features(noise=0.1)[TRUTH < 2]
+    middles = nn.functional.normalize(
+        torch.stack([given[::2].mean(dim=0), given[1::2].mean(dim=0)])
+    )
     head = a_head()
     with torch.no_grad():
-        head.weight[2] = -given.mean(dim=0)
-        head.bias[2] = -100.0
-    lone = copy.deepcopy(head)
+        head.weight.copy_(torch.cat([middles, torch.zeros(1, SIZE)]))
+        head.bias.zero_()
     directions, members, _ = by_loops(head, given, 300)
     settle_by_directions(head, given, 300)
+    assert sorted(set(members)) == [0, 1]
     assert head(given).argmax(dim=1).tolist() == members.tolist()
-    assert torch.isfinite(head.weight).all() and np.isfinite(directions).all()
-    assert not torch.equal(lone.weight, head.weight)
+    assert_rows_are(directions, head)
 
 
 def test_an_item_without_features_is_no_error() -> None:

@@ -17,8 +17,7 @@ from newfound.objective.pairs import wta_agreement, wta_windows
 from newfound.results.evaluate import clustering_accuracy
 from newfound.settings import make_config
 from newfound.settling_by_pairs import (
-    FEWEST,
-    may_have_come_to_rest,
+    came_to_rest,
     other_starts,
     settle_by_pairs,
     settle_head,
@@ -164,18 +163,12 @@ def test_steps_are_those_of_sgd_on_the_pairs_of_drawn_items(
 
 
 @pytest.mark.parametrize("pairs", ["wta", "nearest"])
-@pytest.mark.parametrize("modalities", ["none", "visual", "both"])
 def test_the_network_and_threshold_of_the_ground_are_what_settles(
-    modalities: str, pairs: str, monkeypatch: pytest.MonkeyPatch
+    pairs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fused features settle otherwise, if pairs are WTA's and their threshold may follow."""
+    """Otherwise if pairs are WTA's and their threshold may follow."""
     monkeypatch.setattr(settling_by_pairs, "WORTH_A_FALL", -9.0)
-    more: dict[str, Any] = {"pairs": pairs, "mu": "share", "settle_steps": 5}
-    if modalities == "none":
-        config: Config = settings(**more)
-    else:
-        within = {"instance_pairs": "within", "category_pairs": "within"}
-        config = make_config(**TINY_VIDEOS | {"modalities": modalities} | within | more)
+    config = make_config(**TINY_VIDEOS | {"pairs": pairs, "mu": "share", "settle_steps": 5})
     network = make_network(config, 2, CATEGORIES)
     labels = np.array([0, 1] + [-1] * ITEMS)
     given = torch.rand(ITEMS, network.fused_size, generator=torch.Generator().manual_seed(1))
@@ -184,7 +177,7 @@ def test_the_network_and_threshold_of_the_ground_are_what_settles(
         head = copy.deepcopy(network.novel)
         assert isinstance(head, nn.Linear)
         compared, others = given, []
-        if (modalities, pairs, threshold) == ("both", "wta", None):
+        if (pairs, threshold) == ("wta", None):
             compared, others = standardised(given), other_starts(head, config.seed)
         labeller = PseudoLabels(config, network.windows, threshold, CATEGORIES)
         settle_head(head, others, given, compared, labeller, config)
@@ -199,10 +192,9 @@ def test_it_has_come_to_rest_where_hardly_any_item_changed_in_the_last_epochs() 
     """As the README's digits, where plain features know less than training did."""
 
     def at_rest(*churn: float | None) -> bool:
-        return may_have_come_to_rest(FEWEST, [{"churn": value} for value in churn])
+        return came_to_rest([{"churn": value} for value in churn])
 
     assert not at_rest(0.12) and not at_rest(None, 0.05), "too few epochs to tell"
     assert not at_rest(*[0.0] * 18, 0.09, 0.12)
     assert at_rest(*[0.5] * 18, 0.05, 0.14)
     assert at_rest(float("nan"), *[0.3] * 10, 0.1, 0.1)
-    assert may_have_come_to_rest(FEWEST - 1, []) and not may_have_come_to_rest(FEWEST, [])

@@ -675,8 +675,7 @@ def test_videos_are_looked_at_again_only_by_another_head_of_which_the_report_is_
         told.append(arguments[-1])
         return []
 
-    for module in (settling, settling_by_pairs):
-        monkeypatch.setattr(module, "FEWEST", 1)
+    monkeypatch.setattr(settling, "FEWEST", 1)
     monkeypatch.setattr(settling_by_pairs, "WORTH_A_FALL", worth)
     monkeypatch.setattr("newfound.conclusion.find_warnings", warning)
     monkeypatch.setattr("newfound.ground.ask", asking)

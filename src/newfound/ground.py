@@ -52,11 +52,22 @@ class Ground:
         )
 
     @torch.no_grad()
-    def with_novel_head(self, answers: Answers) -> Answers:
-        """The same, with what phi_u says now. For items of one clip."""
-        features = torch.from_numpy(answers.features)
+    def ask_again(
+        self,
+        items: Items,
+        rows: np.ndarray,
+        before: Answers,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> Answers:
+        """What it says now that phi_u alone is another one than in the answers before.
+
+        The answer of an item of one clip follows from its features, without another look.
+        """
+        if items.clips > 1:
+            return self.ask(items, rows, advance)
+        features = torch.from_numpy(before.features)
         logits = [self.network.novel(features[b].to(self.device)) for b in blocks(len(features))]
-        return replace(answers, novel=torch.cat(logits).cpu().numpy())
+        return replace(before, novel=torch.cat(logits).cpu().numpy())
 
 
 def ground_of(

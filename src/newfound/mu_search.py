@@ -99,5 +99,5 @@ def score_trial(
     answers = ground.ask(items, rehearsal.pretended)
     if agreed(lambda: settles(ground.config, len(rehearsal.pretended), epochs)):
         settle(ground, torch.from_numpy(answers.features))
-        answers = ground.ask(items, rehearsal.pretended)
+        answers = ground.ask_again(items, rehearsal.pretended, answers)
     return clustering_accuracy(rehearsal.hidden, answers.novel.argmax(axis=1))

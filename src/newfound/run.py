@@ -294,25 +294,22 @@ def _answers(
 
 
 class _Settled(NamedTuple):
-    """answers: for the unlabelled, None if the novel head's are to be asked for anew.  is_kept:
-    whether the novel head is another one.
-    """
+    """answers: for the unlabelled.  is_kept: whether the novel head is another one."""
 
-    answers: Answers | None
+    answers: Answers
     is_kept: bool
     seconds: float
 
 
 def _settle(ground: Ground, items: Items, folder: RunFolder, progress: Progress) -> _Settled:
     """Let the novel head settle on the trained network."""
-    began = time.monotonic()
-    progress.stage("Looking at the unlabelled", len(ground.unlabelled))
-    answers = ground.ask(items, ground.unlabelled, progress.advance)
+    began, rows = time.monotonic(), ground.unlabelled
+    progress.stage("Looking at the unlabelled", len(rows))
+    answers = ground.ask(items, rows, progress.advance)
     progress.stage("Settling the novel head", ground.config.settle_steps)
     settling = settle(ground, torch.from_numpy(answers.features), progress.advance)
     folder.log("settled", kept=settling.is_kept, **settling._asdict())
-    still_true: Answers | None = answers
     if settling.is_kept:
-        # A video's answer is the mean over its clips' probabilities.
-        still_true = ground.with_novel_head(answers) if items.clips == 1 else None
-    return _Settled(still_true, settling.is_kept, time.monotonic() - began)
+        progress.stage("Looking at the unlabelled again", len(rows))
+        answers = ground.ask_again(items, rows, answers, progress.advance)
+    return _Settled(answers, settling.is_kept, time.monotonic() - began)

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from newfound.config import Config, VideoConfig
 from newfound.ground import Ground
 from newfound.machine.distributed import agreed
-from newfound.settling_by_directions import MovedItems, settle_by_directions
-from newfound.settling_by_pairs import FEWEST, FallOfLoss, may_have_come_to_rest, settle_by_pairs
+from newfound.settling_by_directions import SettledByDirections, settle_by_directions
+from newfound.settling_by_pairs import FEWEST, SettledByPairs, came_to_rest, settle_by_pairs
+
+Settled = SettledByDirections | SettledByPairs
 
 
 def may_settle(config: Config, unlabelled: int) -> bool:
@@ -32,26 +34,24 @@ def settles(config: Config, unlabelled: int, epochs: Sequence[Mapping[str, Any]]
 
     epochs: the figures of training's epochs.
     """
-    if _by_pairs(config) and may_have_come_to_rest(unlabelled, epochs):
-        return False
-    return may_settle(config, unlabelled)
+    return may_settle(config, unlabelled) and not (_by_pairs(config) and came_to_rest(epochs))
 
 
 def settle(
     ground: Ground, features: Tensor, advance: Callable[[int], None] = lambda _: None
-) -> MovedItems | FallOfLoss:
-    """Let phi_u of the trained network take `settle_steps` more; the rest stays bit for bit.
+) -> Settled:
+    """Let phi_u of the trained network take at most `settle_steps`; the rest stays bit for bit.
 
     features: (n, d) float32 of the unlabelled items, as the trained network gives them.  advance is
-    called after each step.  Of several processes the writer takes the steps, and all get its phi_u.
+    called with the steps done.  Of several processes the writer takes them, and all get its phi_u.
     """
     head = ground.network.novel
     assert isinstance(head, nn.Linear), "only our method's head settles"
 
-    def settled() -> tuple[dict[str, Tensor], MovedItems | FallOfLoss]:
+    def settled() -> tuple[dict[str, Tensor], Settled]:
         on_device = features.to(ground.device)
         if _by_pairs(ground.config):
-            found: MovedItems | FallOfLoss = settle_by_pairs(ground, on_device, advance)
+            found: Settled = settle_by_pairs(ground, on_device, advance)
         else:
             found = settle_by_directions(head, on_device, ground.config.settle_steps, advance)
         return {name: weight.cpu() for name, weight in head.state_dict().items()}, found

@@ -13,17 +13,14 @@ import torch.nn.functional as F
 from scipy.optimize import brentq
 from torch import Tensor, nn
 
-from newfound.blocks import blocks, spread
+from newfound.baselines.kmeans import FITTED_ON
+from newfound.blocks import spread
 
-SCALES = (0.1, 1000.0)
-"""Logits are so many times the cosines, at least and at most: by the least a head is sure of
-nothing, by the most of everything."""
-
-MEASURED = 10_000
-"""How sure a head is shows by so many items."""
+SCALES = (0.1, 1e6)
+"""Logits are so many times the cosines, at least and at most."""
 
 
-class MovedItems(NamedTuple):
+class SettledByDirections(NamedTuple):
     """steps: how many were taken.  moved: share of the items that changed category by them."""
 
     steps: int
@@ -41,57 +38,55 @@ def settle_by_directions(
     features: Tensor,
     most_steps: int,
     advance: Callable[[int], None] = lambda _: None,
-) -> MovedItems:
+) -> SettledByDirections:
     """Make the rows of a head, in place, the mean directions of the items that it puts there.
 
     The first means weigh every item by the head's probabilities. Then a step puts each item where
     its direction is nearest, and takes the means anew: until no item moves, or `most_steps` times.
     A category that loses its last item keeps its direction. In the mean the head is as sure of the
-    items as it was.
+    items as it was, as far as `SCALES` go.
 
-    features: (n, d) float32, n >= 1, on the head's device.  advance is called after each step.
+    features: (n, d) float32, n >= 1, on the head's device; of more than `FITTED_ON` so many are
+    taken, evenly spread.  advance is called with the steps done since its last call, and with those
+    that are left where it ends before.
     """
-    lengths = features.norm(dim=1).clamp(min=1e-12)
-    sample = torch.from_numpy(spread(len(features), MEASURED)).to(features.device)
-    sureness = _sureness(head(features[sample]))
-    as_trained = _in_blocks(features, lambda part: head(part).argmax(dim=1))
-    directions = _mean_directions(features, lengths, lambda rows: head(features[rows]).softmax(1))
-    members = _nearest(features, directions)
+    sample = features[torch.from_numpy(spread(len(features), FITTED_ON)).to(features.device)]
+    lengths = sample.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    unit = sample / lengths
+    logits = head(sample)
+    directions = _mean_directions(unit, _shares(logits))
+    members = (unit @ directions.T).argmax(dim=1)
     steps, moves = 0, True
     while moves and steps < most_steps:
-        weights = F.one_hot(members, head.out_features).to(features)
-        means = _mean_directions(features, lengths, weights.__getitem__)
+        means = _mean_directions(unit, F.one_hot(members, head.out_features).to(unit))
         directions = means.where(means.any(dim=1, keepdim=True), directions)
-        last, members = members, _nearest(features, directions)
+        last, members = members, (unit @ directions.T).argmax(dim=1)
         steps, moves = steps + 1, not torch.equal(members, last)
         advance(1)
+    advance(most_steps - steps)
     # Less their mean: that changes no difference of logits, and leaves none of them huge.
     rows = (directions - directions.mean(dim=0)) / lengths.mean()
-    head.weight.copy_(_scale(features[sample] @ rows.T, sureness) * rows)
+    head.weight.copy_(_scale(sample @ rows.T, _sureness(logits)) * rows)
     head.bias.zero_()
-    return MovedItems(steps, float((members != as_trained).double().mean()))
+    moved = head(sample).argmax(dim=1) != logits.argmax(dim=1)
+    return SettledByDirections(steps, float(moved.double().mean()))
 
 
-def _mean_directions(
-    features: Tensor, lengths: Tensor, weights: Callable[[slice], Tensor]
-) -> Tensor:
+def _shares(logits: Tensor) -> Tensor:
+    """The probabilities, (n, C), those of each category times what makes its greatest 1.
+
+    A category that wins nothing has a direction, too, however improbable it is.
+    """
+    improbable = logits.log_softmax(dim=1)
+    return (improbable - improbable.amax(dim=0)).exp()
+
+
+def _mean_directions(unit: Tensor, weights: Tensor) -> Tensor:
     """Of each category, (C, d) of length one, or zeros without items.
 
-    lengths: (n,) of the features.  weights: rows -> (m, C) of these items.
+    unit: (n, d) of length one.  weights: (n, C), >= 0.
     """
-    total = torch.zeros((), dtype=torch.float64, device=features.device)
-    for rows in blocks(len(features)):
-        total = total + (weights(rows) / lengths[rows, None]).T.double() @ features[rows].double()
-    return F.normalize(total, dim=1).to(features.dtype)
-
-
-def _nearest(features: Tensor, directions: Tensor) -> Tensor:
-    """The category of the greatest cosine, (n,) int64."""
-    return _in_blocks(features, lambda part: (part @ directions.T).argmax(dim=1))
-
-
-def _in_blocks(features: Tensor, answer: Callable[[Tensor], Tensor]) -> Tensor:
-    return torch.cat([answer(features[rows]) for rows in blocks(len(features))])
+    return F.normalize(weights.T.double() @ unit.double(), dim=1).to(unit.dtype)
 
 
 def _sureness(logits: Tensor) -> float:

@@ -44,7 +44,7 @@ FEWEST = 200
 far the loss falls would tell nothing. Nor was it tried on fewer."""
 
 
-class FallOfLoss(NamedTuple):
+class SettledByPairs(NamedTuple):
     """The mean loss of Eq. 8 before and after; NaN if it did not come to numbers."""
 
     before: float
@@ -56,18 +56,18 @@ class FallOfLoss(NamedTuple):
         return self.after <= (1 - WORTH_A_FALL) * self.before
 
 
-def may_have_come_to_rest(unlabelled: int, epochs: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether phi_u stays as training left it: few items, or hardly any that still changed.
+def came_to_rest(epochs: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether phi_u stays as training left it, as hardly any item still changed category.
 
     epochs: the figures of training's epochs, of which too few tell nothing.
     """
     churn = last_churn(epochs)
-    return unlabelled < FEWEST or (churn is not None and churn.last <= RESTLESS)
+    return churn is not None and churn.last <= RESTLESS
 
 
 def settle_by_pairs(
     ground: Ground, features: Tensor, advance: Callable[[int], None] = lambda _: None
-) -> FallOfLoss:
+) -> SettledByPairs:
     """Let phi_u of the trained network learn for `settle_steps` more.
 
     features: (n, d) float32 of the unlabelled items, on the ground's device.  advance is called
@@ -84,10 +84,9 @@ def settle_by_pairs(
 
 
 def _settles_standardised(ground: Ground) -> bool:
-    """Whether phi_u settles by standardised features: those that eta has fused, most of them zero,
-    which tell WTA's codes little. A threshold that is set is meant for features as they are."""
-    is_fused = len(ground.network.encoders) > 1
-    return is_fused and ground.config.pairs == "wta" and ground.threshold is None
+    """Whether pairs are found by standardised features: most of what eta has fused is zero, which
+    tells WTA's codes little. A threshold that is set is meant for features as they are."""
+    return ground.config.pairs == "wta" and ground.threshold is None
 
 
 def settle_head(
@@ -98,7 +97,7 @@ def settle_head(
     pseudo_labels: PseudoLabels,
     config: Config,
     advance: Callable[[int], None] = lambda _: None,
-) -> FallOfLoss:
+) -> SettledByPairs:
     """Train a head in place by Eqs. 6-8 on fixed features, p and q of Eq. 7 being one.
 
     others: heads alike that take the same steps from other weights; of all the one whose loss is
@@ -114,7 +113,7 @@ def settle_head(
     _learn(heads, batches, config, advance)
     after = _mean_losses(heads, to_measure)
     best = min(range(len(heads)), key=after.__getitem__)
-    settling = FallOfLoss(before, after[best])
+    settling = SettledByPairs(before, after[best])
     head.load_state_dict(heads[best].state_dict() if settling.is_kept else trained)
     return settling
 
