@@ -132,13 +132,12 @@ def _is_complete(job: Job, progress: Progress) -> bool:
     if not job.folder.result_file.exists():
         return False
     if lost := lost_output(job.folder):
-        for last in stages(job.config)[-1:]:
-            trained = job.folder.checkpoint_of(last.key)
-            if not trained.exists():
-                raise RunFolderError(
-                    f"{lost} is absent or damaged, and {trained}, of which it could be made "
-                    "anew, is gone; give another --out to train again"
-                )
+        planned = stages(job.config)
+        if planned and not (trained := job.folder.checkpoint_of(planned[-1].key)).exists():
+            raise RunFolderError(
+                f"{lost} is absent or damaged, and {trained}, of which it could be made "
+                "anew, is gone; give another --out to train again"
+            )
         progress.message(f"{lost} is absent or damaged, and made anew")
         return False
     return not job.compare_labelled_only or (
@@ -310,6 +309,6 @@ def _settle(ground: Ground, items: Items, folder: RunFolder, progress: Progress)
     settling = settle(ground, torch.from_numpy(answers.features), progress.advance)
     folder.log("settled", kept=settling.is_kept, **settling._asdict())
     if settling.is_kept:
-        progress.stage("Looking at the unlabelled again", len(rows))
+        progress.stage("Asking the settled head", len(rows))
         answers = ground.ask_again(items, rows, answers, progress.advance)
     return _Settled(answers, settling.is_kept, time.monotonic() - began)
