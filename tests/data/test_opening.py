@@ -39,6 +39,17 @@ def columns(catalogue: Catalogue) -> dict[str, int]:
 # Folders
 
 
+def test_class_folders_without_files_are_told_of(tmp_path: Path) -> None:
+    assert open_catalogue(write_layout(tmp_path))[0].warnings == ()
+    for name in ("emu", "ape"):
+        (tmp_path / "labelled" / name).mkdir()
+    catalogue, _ = open_catalogue(tmp_path)
+    assert catalogue.class_names == ("cat", "dog")
+    assert [warning for warning in catalogue.warnings if "no images lie in these" in warning] == [
+        "no images lie in these class folders, which are left out: 'ape', 'emu'"
+    ]
+
+
 def test_a_folder_of_labelled_and_unlabelled(tmp_path: Path) -> None:
     catalogue, truth = open_catalogue(write_layout(tmp_path))
     assert truth is None

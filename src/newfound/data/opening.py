@@ -235,7 +235,10 @@ def _two_folders(labelled: Path, unlabelled: Path, source: str, kind: Kind) -> C
     counts = [len(of_class) for of_class in members if of_class]
     labels = np.repeat([*numbers, UNLABELLED], [*counts, len(heap)])
     names = unique_names(files.begun_with(below))
-    return plain_catalogue(names, labels, class_names, FILES[kind](files), source)
+    catalogue = plain_catalogue(names, labels, class_names, FILES[kind](files), source)
+    empty = [printable(folder.name) for folder, of_class in zip(folders, members) if not of_class]
+    told = f"no {kind} lie in these class folders, which are left out: {some(empty)}"
+    return replace(catalogue, warnings=(told,)) if empty else catalogue
 
 
 def open_split(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catalogue, Truth]:
