@@ -26,10 +26,8 @@ def features(noise: float = 0.6, seed: int = 6) -> Tensor:
 def a_head(seed: int = 0) -> nn.Linear:
     head = nn.Linear(SIZE, CATEGORIES)
     with torch.no_grad():
-        head.weight.copy_(
-            torch.randn(CATEGORIES, SIZE, generator=torch.Generator().manual_seed(seed))
-        )
-        head.weight.mul_(0.05)
+        drawn = torch.randn(CATEGORIES, SIZE, generator=torch.Generator().manual_seed(seed))
+        head.weight.copy_(0.05 * drawn)
         head.bias.copy_(torch.tensor([0.1, -0.1, 0.0]))
     return head
 

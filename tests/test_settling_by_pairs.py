@@ -121,9 +121,8 @@ def test_steps_are_those_of_sgd_on_the_pairs_of_drawn_items(
     """Written out, with momentum, weight decay and the cosine; the pairs' loss item by item."""
     monkeypatch.setattr(settling_by_pairs, "BATCH", 12)
     monkeypatch.setattr(settling_by_pairs, "MEASURED", 2)
-    monkeypatch.setattr(
-        settling_by_pairs, "WORTH_A_FALL", -9.0
-    )  # whatever becomes of the loss, keep it
+    # Whatever becomes of the loss, what settled is kept.
+    monkeypatch.setattr(settling_by_pairs, "WORTH_A_FALL", -9.0)
     config = settings(settle_steps=4, seed=7, momentum=0.8, weight_decay=0.01)
     windows = labeller(config).windows
     given, head = features().double(), merged_head().double()
