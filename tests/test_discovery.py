@@ -120,6 +120,18 @@ def test_a_call_goes_on_where_it_was(tmp_path: Path) -> None:
         discovered(photos, out=tmp_path / "run", epochs=2)
 
 
+def test_a_result_stays_where_it_is_when_the_current_folder_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = discovered(make_folder(tmp_path / "photos", each=6), out="run")
+    loaded = newfound.load("run")
+    monkeypatch.chdir("/")
+    for result in (found, loaded):
+        assert len(result.embedding_) == len(result.predict(tmp_path / "photos", workers=0)) - 12
+        assert result.report() == tmp_path / "run" / "report.html"
+
+
 def test_without_a_folder_the_result_can_be_saved(tmp_path: Path) -> None:
     found = discovered(make_folder(tmp_path / "photos", each=6))
     found.save(tmp_path / "saved")

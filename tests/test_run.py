@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -34,7 +35,8 @@ from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError, RunFolderError
 from newfound.ground import Ground
 from newfound.progress import Progress
-from newfound.results.inference import ask
+from newfound.results.inference import Answers, ask
+from newfound.results.known_among_new import Alike
 from newfound.training import kept_training
 from newfound.training.train import Training
 from support.made_images import CLASSES, made_arrays, make_folder
@@ -93,6 +95,31 @@ def test_a_run_leaves_every_file_it_promises(whole: Path) -> None:
     assert not [name for name in contents(whole) if name.startswith(".") and name != ".lock"]
     assert events(whole) == ["start", "epoch", "epoch", "epoch", "stage", "end"]
     assert [record["step"] for record in epoch_records(whole)] == [3, 6, 9]
+
+
+def test_a_category_that_may_be_a_known_class_is_warned_of_by_their_names(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked is of the same items, and answered in the same numbers, as the tables."""
+    asked: list[list[np.ndarray]] = []
+
+    def second_is_first(
+        unlabelled: Answers, assigned: np.ndarray, labelled: Answers, labels: np.ndarray
+    ) -> Iterator[Alike]:
+        asked.append([unlabelled.features, assigned, labelled.known, labels])
+        yield Alike(category=1, known=0, share=0.97)
+
+    monkeypatch.setattr("newfound.conclusion.known_among_new", second_is_first)
+    run = discovered(photos, tmp_path / "run")
+    warnings = json.loads((run / "result.json").read_text())["warnings"]
+    assert any(
+        text.startswith("novel-2 may be the known class 'green-square': ") for text in warnings
+    )
+    [(features, assigned, known, labels)] = asked
+    np.testing.assert_array_equal(features, np.load(run / "embedding.npz")["features"])
+    categories = pd.read_csv(run / "items.csv")["category"].str.removeprefix("novel-")
+    np.testing.assert_array_equal(assigned, categories.astype(int) - 1)
+    assert len(known) == len(labels) == 14 and set(labels) == {0, 1}
 
 
 # ---- the seed decides everything -----------------------------------------------------------

@@ -209,8 +209,8 @@ def test_the_report_of_images_knows_that_the_head_is_another(
 ) -> None:
     told: list[bool] = []
 
-    def watched(*arguments: Any) -> list[str]:
-        told.append(arguments[-1])
+    def watched(*_: Any, head_changed_since: bool, **__: Any) -> list[str]:
+        told.append(head_changed_since)
         return []
 
     monkeypatch.setattr("newfound.conclusion.find_warnings", watched)

@@ -671,8 +671,8 @@ def test_videos_are_looked_at_again_only_by_another_head_of_which_the_report_is_
         asked.append(rows.tolist())
         return ask(network, items, rows, **named)
 
-    def warning(*arguments: Any) -> list[str]:
-        told.append(arguments[-1])
+    def warning(*_: Any, head_changed_since: bool, **__: Any) -> list[str]:
+        told.append(head_changed_since)
         return []
 
     monkeypatch.setattr(settling, "FEWEST", 1)

@@ -23,6 +23,7 @@ from newfound.report.wording import item_noun
 from newfound.results.answer import calibrate, rows_to_calibrate_on
 from newfound.results.evaluate import assessment
 from newfound.results.inference import Answers
+from newfound.results.known_among_new import known_among_new
 from newfound.results.model_file import save_model
 from newfound.results.tables import (
     CATEGORIES_SHOWN,
@@ -83,7 +84,8 @@ def conclude(finding: Finding, progress: Progress) -> None:
             noun,
             config.method,
             config.pairs,
-            finding.head_changed_since,
+            head_changed_since=finding.head_changed_since,
+            known=_known_among_new(finding, categories, measured),
         ),
         **_quality(finding, categories, labelled, measured),
     }
@@ -91,6 +93,15 @@ def conclude(finding: Finding, progress: Progress) -> None:
     write_text(folder.result_file, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     folder.log("end", seconds=result["seconds"]["total"])
     write_report(folder.path)
+
+
+def _known_among_new(
+    finding: Finding, categories: Categories, measured: np.ndarray
+) -> list[tuple[str, str, float]]:
+    """Categories that may be known classes, as `find_warnings` takes them."""
+    classes, labels = finding.catalogue.class_names, finding.catalogue.labels[measured]
+    found = known_among_new(finding.unlabelled, categories.assigned, finding.labelled, labels)
+    return [(categories.names[one.category], classes[one.known], one.share) for one in found]
 
 
 def _quality(

@@ -47,7 +47,7 @@ class Discovery:
     """A finished run: what was found in the unlabelled items, which are rows of every array."""
 
     def __init__(self, folder: RunFolder) -> None:
-        self.folder = folder
+        self.folder = folder  # by its full path: the current folder may change under a Discovery
         header = folder.read_config()
         self.categories_: tuple[str, ...] = category_names(header["num_novel"])
         self.result_: dict[str, Any] = folder.result()
@@ -176,7 +176,7 @@ def load(run: str | os.PathLike[str]) -> Discovery:
     Raises RunFolderError if there is none, it has not ended, is damaged or too new, and InputError
     for what is no path.
     """
-    return Discovery(RunFolder(_path(run, "a run")))
+    return Discovery(RunFolder(_path(run, "a run").absolute()))
 
 
 @plain_surroundings()
@@ -225,7 +225,7 @@ def discover(
     """
     num_novel = _whole(num_novel)
     _check_runtime(runtime)
-    place = None if out is None else _path(out, "out")
+    place = None if out is None else _path(out, "out").absolute()
     if place is not None:
         check_apart_from_data(place, data, labelled, unlabelled)
     quiet = quiet or not is_writer()

@@ -106,6 +106,7 @@ def test_of_three_parts_the_test_is_held_out(tmp_path: Path) -> None:
     catalogue, _ = open_catalogue(tmp_path, labelled_classes=2)
     held_out = sorted(catalogue.names[catalogue.held_out].tolist())
     assert held_out == ["test/a/0.png", "test/b/0.png"]
+    assert catalogue.warnings == ("the known classes are held out by test/; left out: 'val/'",)
 
 
 @pytest.mark.parametrize(

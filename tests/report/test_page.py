@@ -771,6 +771,15 @@ class TestWarnings:
         assert ": c01 (0), c03 (0)," in empty and " and 26 more, where" in empty
         assert empty.count(" (0)") == 10
 
+    def test_categories_that_may_be_known_are_named_with_their_classes(self):
+        known = [(f"c{k}", f"class {k}", 0.97) for k in range(12)]
+        items = items_of(*SOUND)
+        [found] = find_warnings(items, [*"abc"], (), "picture", known=known[:1])
+        assert found.startswith("c0 may be the known class 'class 0': ") and "97% of its" in found
+        found = find_warnings(items, [*"abc"], (), "picture", known=known)
+        assert len(found) == 11
+        assert found[-1] == "Likewise these: c10 ('class 10'), c11 ('class 11')."
+
     def test_doubt_on_one_side_only_is_no_twin(self):
         assert self.warnings(("a", 40, 0.9, "b", 0.2), *SOUND[1:]) == []
 

@@ -248,7 +248,12 @@ def open_split(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catalogue
     lies in it. Raises InputError as it does.
     """
     held_out = [path / name for name in _HELD_OUT if (path / name).is_dir()]
-    return _of_classes(path, path / "train", held_out[:1], labelled_classes, kind)
+    catalogue, truth = _of_classes(path, path / "train", held_out[:1], labelled_classes, kind)
+    if not held_out[1:]:
+        return catalogue, truth
+    beside = some([f"{folder.name}/" for folder in held_out[1:]])
+    told = f"the known classes are held out by {held_out[0].name}/; left out: {beside}"
+    return replace(catalogue, warnings=(*catalogue.warnings, told)), truth
 
 
 def _class_folders(path: Path, labelled_classes: int, kind: Kind) -> tuple[Catalogue, Truth]:

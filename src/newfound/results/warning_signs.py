@@ -35,6 +35,7 @@ def find_warnings(
     method: Method = "ours",
     pairs: Pairs = "wta",
     head_changed_since: bool = False,
+    known: Sequence[tuple[str, str, float]] = (),
 ) -> list[str]:
     """Sentences that each say what is wrong, with numbers, and what to do; [] if nothing is.
 
@@ -43,7 +44,8 @@ def find_warnings(
     without members too.  epochs: the log's `epoch` records in order, possibly none.
     noun: what an item is called.  method, pairs: by which they were found; not every cure is one
     for all.  head_changed_since: the novel head is no longer what the epochs left (see `settling`),
-    whose evenness and accuracy then tell nothing of the table.
+    whose evenness and accuracy then tell nothing of the table.  known: categories that may be known
+    classes, with these and the share of their members that phi_l gives to them.
     """
     churn = last_churn(epochs)
     is_restless = churn is not None and churn.last > RESTLESS
@@ -52,6 +54,7 @@ def find_warnings(
     return [
         *_nearly_empty(small, len(items), len(categories), fewer, noun, is_restless),
         *_alike(twins, len(categories), fewer, noun),
+        *_known(known, noun),
         *(() if head_changed_since else _collapse(epochs, method, pairs)),
         *_wrong_pairs(epochs, noun, method),
         *_few_sure(items, noun),
@@ -146,6 +149,20 @@ def _alike(twins: Sequence[_Twins], categories: int, fewer: int, noun: str) -> I
             f"{len(twins) - NAMED:,} more pairs of categories may be one each: in items.csv most "
             f"of their {noun}s have the other as second, with a margin below {CLOSE_MARGIN:g}."
         )
+
+
+def _known(known: Sequence[tuple[str, str, float]], noun: str) -> Iterator[str]:
+    for category, name, share in known[:NAMED]:
+        yield (
+            f"{category} may be the known class {name!r}: the head of the known classes gives "
+            f"{share:.0%} of its {noun}s to it, and their features are hardly told from those of "
+            f"its labelled {noun}s. The method takes it that no unlabelled {noun} is of a known "
+            "class: compare them, and if they are the same, move them to the labelled ones "
+            "(newfound predict names them) and discover again with one --num-novel less."
+        )
+    if len(known) > NAMED:
+        others = ", ".join(f"{category} ({name!r})" for category, name, _ in known[NAMED:])
+        yield f"Likewise these: {others}."
 
 
 _FEWER_PAIRS: dict[Pairs, str] = {
