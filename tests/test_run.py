@@ -24,6 +24,7 @@ import torch
 
 from newfound import ground, threshold
 from newfound import run as run_module
+from newfound.baselines.objectives import Similarity
 from newfound.candidates import MU_FRACTIONS
 from newfound.config import Runtime
 from newfound.data.arrays import from_arrays
@@ -555,17 +556,18 @@ def test_a_complete_run_that_has_lost_all_but_its_network_is_made_anew(
     assert [lost for lost in MADE_ANEW if after[lost] != before[lost]] == []
 
 
+@pytest.mark.parametrize("name", ["items.csv", "result.json"])
 def test_a_complete_run_that_has_lost_its_network_too_is_refused(
-    photos: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole, run)
-    for name in ("items.csv", "checkpoint.pt"):
-        (run / name).unlink()
+    for lost in (name, "checkpoint.pt"):
+        (run / lost).unlink()
     before = contents(run)
     assert newfound(*discover_command(photos, run)) == 2
     message = capsys.readouterr().err
-    assert f"{run / 'items.csv'} is absent or damaged" in message
+    assert f"{run / name} is absent or damaged" in message
     assert "is gone; give another --out to train again" in message
     assert contents(run) == before
 
@@ -996,14 +998,38 @@ def test_a_rate_far_too_high_is_a_clear_error(
     assert "Lower --lr (now 1e+30)" in message
 
 
+@pytest.mark.parametrize("method", ["ours", "rs", "kcl"])
 def test_weights_that_break_at_the_last_step_are_found_too(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str
 ) -> None:
+    """In a stage before the last, too, and nothing of it is kept for other runs."""
     settings = {"lr": 1e30, "epochs": 1, "batch": 24}  # one step, whose own loss is finite
-    assert newfound(*discover_command(photos, tmp_path / "run", **settings)) == 2
+    more = {"method": method, "own_epochs": 1, "shelf": tmp_path / "shelf"}
+    command = discover_command(photos, tmp_path / "run", **settings | more)
+    assert newfound(*command) == 2
     message = capsys.readouterr().err
-    assert "Train again with a lower --lr" in message
+    assert "the weights went astray at step 1;" in message
+    assert "Lower --lr (now 1e+30)" in message
     assert "Traceback" not in message
+    assert not (tmp_path / "shelf").exists()
+
+
+def test_a_judge_that_breaks_is_found_though_the_network_is_sound(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a stage trains beside the network is looked at, too."""
+    original = Training.take_step
+
+    def poisoned(self: Training, batch: Any) -> None:
+        original(self, batch)
+        if isinstance(self.objective, Similarity) and self.step == self.total_steps:
+            with torch.no_grad():
+                next(self.objective.judge.parameters())[0] = torch.nan
+
+    monkeypatch.setattr(Training, "take_step", poisoned)
+    command = discover_command(photos, tmp_path / "run", method="kcl", own_epochs=1, epochs=1)
+    assert newfound(*command) == 2
+    assert not (tmp_path / "run" / "stage-similarity.pt").exists()
 
 
 def test_pickles_stay_out_of_the_arrays(whole: Path) -> None:

@@ -17,7 +17,7 @@ from newfound.candidates import MU_FRACTIONS
 from newfound.config import Config
 from newfound.data.image_loader import KeptImages
 from newfound.data.opening import open_catalogue
-from newfound.errors import InputError
+from newfound.errors import InputError, RunFolderError
 from newfound.ground import Ground
 from newfound.models.network import make_network
 from newfound.mu_search import begin_trial, make_rehearsal, score_trial
@@ -68,6 +68,9 @@ def test_by_pairs_of_many_items_alone_and_not_at_rest() -> None:
     assert not may_settle(fused, FEWEST - 1) and not settles(fused, FEWEST - 1, RESTLESS)
     assert may_settle(fused, FEWEST) and not settles(fused, FEWEST, AT_REST)
     assert may_settle(seen, 1) and settles(seen, 1, AT_REST)
+    with pytest.raises(RunFolderError, match="has lost its epochs, by which it is decided"):
+        settles(fused, FEWEST, [])
+    assert settles(seen, FEWEST, []) and not settles(fused, FEWEST - 1, [])
     told = Config.model_fields["settle_steps"].description
     assert told is not None
     assert f"if there are {FEWEST} unlabelled items" in told

@@ -1,6 +1,5 @@
 """The main job as one call, and what it found as one object."""
 
-import operator
 import os
 import shutil
 import tempfile
@@ -19,7 +18,7 @@ from newfound.data.catalogue import Catalogue
 from newfound.data.clips import ClipFiles
 from newfound.data.images import all_grey, image_sides
 from newfound.data.new_items import NewData
-from newfound.data.opening import Data, open_catalogue
+from newfound.data.opening import Data, open_catalogue, whole_number
 from newfound.disk.embedding import read_embedding
 from newfound.disk.out_place import check_apart_from_data
 from newfound.disk.outputs import read_categories, read_item_table
@@ -223,7 +222,7 @@ def discover(
 
     Raises InputError for what cannot be used, Stopped when the user interrupts.
     """
-    num_novel = _whole(num_novel)
+    num_novel = whole_number(num_novel, "num_novel")
     _check_runtime(runtime)
     place = None if out is None else _path(out, "out").absolute()
     if place is not None:
@@ -286,15 +285,6 @@ def _check_runtime(runtime: Any) -> None:
             f"runtime is given as {type(runtime).__name__}; give a newfound.Runtime, as "
             "newfound.Runtime(workers=0)"
         )
-
-
-def _whole(num_novel: Any) -> int:
-    try:
-        return operator.index(num_novel)
-    except TypeError:
-        raise InputError(
-            f"num_novel is {num_novel!r}; give a whole number, as num_novel=5"
-        ) from None
 
 
 def _path(place: Any, what: str) -> Path:

@@ -16,8 +16,8 @@ from newfound.machine.device import choose_device, float32_as_such
 from newfound.machine.memory import lack_of_memory_in_words
 from newfound.presets import kind_of
 from newfound.progress import Progress
-from newfound.results.answer import one_answer
-from newfound.results.inference import answers_to
+from newfound.results.answer import Calibration, one_answer
+from newfound.results.inference import Answers, answers_to
 from newfound.results.model_file import load_model
 from newfound.results.tables import category_names
 from newfound.results.two_best import TwoBest
@@ -71,10 +71,7 @@ def predict(
         float32_as_such(config.precision),
     ):
         answers = answers_to(one_pass, network, one_pass.clips, config, device)
-        two_best = TwoBest.joined(
-            TwoBest.of(one_answer(part.features, part.known, part.novel, calibration))
-            for part in answers
-        )
+        two_best = TwoBest.joined(_two_best(part, calibration) for part in answers)
     unreadable = np.array([skipped.index for skipped in one_pass.skipped], dtype=np.int64)
     reasons = [skipped.reason for skipped in one_pass.skipped]
     rows = np.setdiff1d(np.arange(n), unreadable)
@@ -87,6 +84,11 @@ def predict(
     table = items.called(rows).assign(**_answers(two_best, known, novel))
     contents = items.contents.subset(rows) if len(unreadable) else items.contents
     return Prediction(table, left_out, contents)
+
+
+def _two_best(answers: Answers, calibration: Calibration) -> TwoBest:
+    answers.check_finite()
+    return TwoBest.of(one_answer(answers.features, answers.known, answers.novel, calibration))
 
 
 def reasons_in_words(skipped: pd.DataFrame) -> str:

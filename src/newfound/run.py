@@ -129,11 +129,14 @@ def _is_complete(job: Job, progress: Progress) -> bool:
 
     Raises RunFolderError if the trained network has been lost, too.
     """
-    if not job.folder.result_file.exists():
+    planned = stages(job.config)
+    is_trained = not planned or job.folder.checkpoint_of(planned[-1].key).exists()
+    # Without a result it may have been killed while it wrote the others; then it is trained.
+    if not job.folder.result_file.exists() and (is_trained or not job.folder.model.exists()):
         return False
     if lost := lost_output(job.folder):
-        planned = stages(job.config)
-        if planned and not (trained := job.folder.checkpoint_of(planned[-1].key)).exists():
+        if not is_trained:
+            trained = job.folder.checkpoint_of(planned[-1].key)
             raise RunFolderError(
                 f"{lost} is absent or damaged, and {trained}, of which it could be made "
                 "anew, is gone; give another --out to train again"

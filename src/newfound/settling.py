@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from newfound.config import Config, VideoConfig
+from newfound.errors import RunFolderError
 from newfound.ground import Ground
 from newfound.machine.distributed import agreed
 from newfound.settling_by_directions import SettledByDirections, settle_by_directions
@@ -32,9 +33,18 @@ def may_settle(config: Config, unlabelled: int) -> bool:
 def settles(config: Config, unlabelled: int, epochs: Sequence[Mapping[str, Any]]) -> bool:
     """Whether phi_u is to settle: if it may have to, and by pairs if training had not settled it.
 
-    epochs: the figures of training's epochs.
+    epochs: the figures of training's epochs.  Raises RunFolderError if these are lost and decide.
     """
-    return may_settle(config, unlabelled) and not (_by_pairs(config) and came_to_rest(epochs))
+    if not may_settle(config, unlabelled):
+        return False
+    if not _by_pairs(config):
+        return True
+    if not epochs:
+        raise RunFolderError(
+            "log.jsonl has lost its epochs, by which it is decided whether the novel head settles; "
+            "put it back, or give another --out to train again"
+        )
+    return not came_to_rest(epochs)
 
 
 def settle(

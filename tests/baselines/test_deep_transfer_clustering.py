@@ -1,5 +1,7 @@
 """DTC against nested loops, and what makes it theirs."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -165,6 +167,12 @@ def test_the_centres_are_means_of_what_is_nearest_to_them() -> None:
     means = [projected[truth == blob].mean(axis=0) for blob in range(3)]
     for centre in centres:
         assert min(np.abs(centre - mean).max() for mean in means) < 1e-4
+
+
+def test_items_that_do_not_differ_are_no_cause_for_warnings() -> None:
+    with warnings.catch_warnings(action="error"):
+        projected, centres = initial_centres(np.ones((30, 6), dtype=np.float32), 3, seed=0)
+    assert not projected.any() and not centres.any()
 
 
 def test_the_projection_keeps_the_directions_of_most_variance() -> None:

@@ -52,6 +52,7 @@ def test_whole_labels_of_pandas_lack_what_is_missing() -> None:
     [
         (["cat", None, 3, None], "the labels hold 3"),
         ([True, False, None, None], "the labels hold True"),
+        (np.array([True, False, -1, -1], dtype=object), "the labels hold True"),
         (None, r"the labels have the shape \(\)"),
         (5, r"the labels have the shape \(\)"),
     ],

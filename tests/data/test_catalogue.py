@@ -4,6 +4,7 @@ import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,6 +83,30 @@ def test_dropping_rows_keeps_the_truth_in_step() -> None:
         drop(catalogue, None, [0, 1])
     with pytest.raises(InputError, match="holds no images"):
         drop(catalogue, None, range(6))
+
+
+def test_a_class_that_is_measured_alone_is_refused() -> None:
+    catalogue = made_of(["a", "b", "", "b", "c", "c"])
+    measured = replace(catalogue, held_out=np.array([0, 0, 0, 1, 0, 1], dtype=np.bool_))
+    assert drop(measured, None, [5])[0].class_names == ("a", "b", "c")
+    with pytest.raises(InputError, match=r"of 'c' .* has images that are held out, and none that"):
+        drop(measured, None, [4])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([0, 2]),
+        np.array([0, -1]),
+        np.array(["x", "y"]),
+        np.array([0.0, 1.0]),
+        np.array([[0, 1]]),
+        [0, 1],
+    ],
+)
+def test_a_truth_is_of_numbers_of_its_classes(labels: Any) -> None:
+    with pytest.raises(InputError, match=r"labels of a truth of 2 classes are numbers from 0 to 1"):
+        Truth(labels, ("x", "y"))
 
 
 def test_the_fingerprint_follows_names_labels_and_sizes(tmp_path: Path) -> None:

@@ -100,6 +100,16 @@ def test_train_and_test_hold_out_the_known_classes_of_the_second(
     assert set(catalogue.trainable) == set(range(len(catalogue))) - set(held_out)
 
 
+def test_words_and_numbers_that_are_none_are_named(tmp_path: Path) -> None:
+    write_classes(tmp_path, "a", "b", "c", "d")
+    with pytest.raises(InputError, match="the kind is 'image'; give 'images' or 'videos'"):
+        open_catalogue(tmp_path, labelled_classes=2, kind="image")  # type: ignore[arg-type]
+    for number in ("2", 2.0):
+        with pytest.raises(InputError, match=r"labelled_classes is .*; give a whole number, as"):
+            open_catalogue(tmp_path, labelled_classes=number)  # type: ignore[arg-type]
+    assert len(open_catalogue(tmp_path, labelled_classes=np.int64(2))[0]) == 8
+
+
 def test_of_three_parts_the_test_is_held_out(tmp_path: Path) -> None:
     for part, images in (("train", 2), ("val", 1), ("test", 1)):
         write_classes(tmp_path / part, "a", "b", "c", "d", images=images)

@@ -10,7 +10,7 @@ from newfound.machine.device import choose_device, describe, uses_bfloat16
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("wish", ["abacus", "cuda:99", "cpu:x"])
+@pytest.mark.parametrize("wish", ["abacus", "cuda:99", "cpu:x", "meta"])
 def test_a_device_that_is_not_there_is_named(wish: str) -> None:
     with pytest.raises(InputError, match=f"device '{wish}' is not on this machine; give auto"):
         choose_device(wish)

@@ -32,7 +32,7 @@ from newfound.data.image_loader import KeptImages, read_images
 from newfound.data.images import FileImages
 from newfound.data.source import UnreadableError
 from newfound.disk.files import write_text
-from newfound.errors import InputError, StoreError
+from newfound.errors import InputError, NonFiniteLossError, StoreError
 from newfound.ground import Ground
 from newfound.machine import distributed
 from newfound.models.batch_norm import SharedBatchNorm, share_statistics
@@ -400,6 +400,20 @@ def test_answers_are_shared_out(n_rows: int, tmp_path: Path) -> None:
     for found in in_processes(3, tmp_path, answers):
         for ours, alone in zip(found, expected, strict=True):
             np.testing.assert_allclose(ours, alone, atol=1e-5)
+
+
+def test_answers_that_are_no_numbers_are_told_by_all(tmp_path: Path) -> None:
+    """Also by processes whose own are: else they would wait for the others for hours."""
+    on, items = image_ground()
+
+    def answers() -> str:
+        if distributed.is_writer():
+            on.network.novel.bias.data[0] = torch.nan
+        with pytest.raises(NonFiniteLossError) as raised:
+            ask(on.network, items, np.arange(6), config=on.config, device=on.device)
+        return str(raised.value)
+
+    assert all("not finite" in told for told in in_processes(2, tmp_path, answers))
 
 
 # ---- whole runs -----------------------------------------------------------------------------

@@ -39,6 +39,26 @@ def test_a_second_ctrl_c_acts_at_once() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_of_two_within_each_other_a_second_ctrl_c_acts_at_once_too() -> None:
+    with stop_requested() as outer:
+        with pytest.raises(KeyboardInterrupt), stop_requested() as inner:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert inner() and outer()
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # the second acts
+        assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.default_int_handler)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_before_or_after_one_within_is_the_outer_ones() -> None:
+    with stop_requested() as outer:
+        with stop_requested() as inner:
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+        assert outer() and not inner()
+
+
 def test_in_another_thread_signals_are_left_alone() -> None:
     before = signal.getsignal(signal.SIGINT)
     asked = []

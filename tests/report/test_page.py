@@ -506,6 +506,9 @@ def test_of_how_many_classes_held_out_items_are(
     (made.path / "result.json").write_text(json.dumps(result))
     text = squeezed(Page(write_report(made.path).read_text(encoding="utf-8")).text)
     assert "kept from training" in text
+    known = told.get("known_names", ["dog", HOSTILE_CLASS])
+    assert f"pictures of {len(known)} known classes, then" in text
+    assert squeezed(f"Known classes: {', '.join(known)}") in text
     assert ("which are of 1 known classes alone" in text) == is_said
 
 

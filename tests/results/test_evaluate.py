@@ -76,6 +76,11 @@ def test_accuracy_is_of_the_same_items_or_of_none() -> None:
         assert math.isnan(clustering_accuracy(np.array([]), np.array([])))
 
 
+def test_labels_of_two_kinds_cannot_be_told_apart() -> None:
+    with pytest.raises(InputError, match=r"the labels of predicted cannot be put in order \("):
+        clustering_accuracy(np.array([0, 1]), np.array(["a", None], dtype=object))
+
+
 @given(clusterings())
 def test_a_match_adds_up(pair: tuple[np.ndarray, np.ndarray]) -> None:
     truth, predicted = pair

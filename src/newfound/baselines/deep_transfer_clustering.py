@@ -24,11 +24,14 @@ What differs from the authors' code, and why:
 - Only the corrected ensemble is kept, renewed by an interpolation: the same numbers, one table.
 """
 
+import warnings
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from newfound.errors import InputError
@@ -80,8 +83,11 @@ def initial_centres(
     less than K, as there are then not K directions to tell the items apart by.
     """
     check_projection(len(features), features.shape[1], categories)
-    projected = PCA(categories, random_state=seed).fit_transform(features.astype(np.float32))
-    model = KMeans(categories, n_init=20, random_state=seed).fit(projected)
+    # Of items that hardly differ nothing is left to explain, or to part.
+    with np.errstate(invalid="ignore"):
+        projected = PCA(categories, random_state=seed).fit_transform(features.astype(np.float32))
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        model = KMeans(categories, n_init=20, random_state=seed).fit(projected)
     return projected, model.cluster_centers_
 
 

@@ -110,10 +110,23 @@ class Truth:
     """The classes of the unlabelled items, where a protocol knows them. For evaluation only.
 
     labels: (n_unlabelled,) int64 in the order of `Catalogue.unlabelled`, 0..len(class_names)-1.
+
+    Raises InputError for other labels when it is made.
     """
 
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        labels, classes = np.asarray(self.labels), len(self.class_names)
+        is_column = isinstance(self.labels, np.ndarray) and labels.ndim == 1
+        are_numbers = is_column and labels.dtype == np.int64
+        if not (are_numbers and ((labels >= 0) & (labels < classes)).all()):
+            raise InputError(
+                f"the labels of a truth of {classes} classes are numbers from 0 to {classes - 1} "
+                f"in an array, (n,) int64; these are a {type(self.labels).__name__} of "
+                f"{labels.dtype}, {labels.shape}, first {labels[:3].tolist()}"
+            )
 
 
 def split_classes(
@@ -275,6 +288,13 @@ def checked(catalogue: Catalogue) -> Catalogue:
             f"{catalogue.source!r} needs at least two labelled classes, to learn what tells "
             f"categories apart, and has {found}; label {kind} of more classes"
             f"{warnings}"
+        )
+    measured_alone = np.setdiff1d(catalogue.labels[catalogue.held_out], present)
+    if len(measured_alone):
+        names = some([catalogue.class_names[label] for label in measured_alone])
+        raise InputError(
+            f"of {names} {catalogue.source!r} has {kind} that are held out, and none that can be "
+            f"used to train on; add some, or leave these classes out of both{warnings}"
         )
     if len(catalogue.unlabelled) == 0:
         raise InputError(

@@ -31,7 +31,7 @@ def label_values(labels: ArrayLike | Sequence[Any]) -> list[Any]:
     if given and all(_is_whole(value) for value in given):  # pandas' own have pd.NA for a gap
         whole = [UNLABELLED if _is_missing(value) else int(value) for value in values]
         values = np.array(whole, dtype=object)
-    if all(isinstance(value, int) for value in values):
+    if all(_is_whole(value) for value in values):
         odd = [value for value in values if value < UNLABELLED]
         is_label = [value != UNLABELLED for value in values]
     else:

@@ -1,5 +1,6 @@
 """From what a user gives to a catalogue: folders, tables, shards, built-in sets, arrays."""
 
+import operator
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -87,11 +88,9 @@ def open_catalogue(
     Raises InputError if there is nothing to read or it is of another kind, less than two labelled
     classes, or no unlabelled item.
     """
-    if not isinstance(data, str | os.PathLike | pd.DataFrame | Catalogue | tuple | None):
-        raise InputError(
-            f"the data are of the type {type(data).__name__}; give the path of a folder, a table "
-            "or shards as text, a DataFrame of paths and labels, (pixels, labels), or a catalogue"
-        )
+    _check_types(data, kind)
+    if labelled_classes is not None:
+        labelled_classes = whole_number(labelled_classes, "labelled_classes")
     is_listed = kind == "videos" and isinstance(data, str) and data in BUILT_IN["videos"]
     if (csv is not None or videos is not None) and not is_listed:
         raise InputError(
@@ -123,6 +122,24 @@ def open_catalogue(
     return (
         digits_catalogue() if data == "digits" else cifar_catalogue(str(data), Path(root), download)
     )
+
+
+def _check_types(data: Any, kind: Any) -> None:
+    if not isinstance(data, str | os.PathLike | pd.DataFrame | Catalogue | tuple | None):
+        raise InputError(
+            f"the data are of the type {type(data).__name__}; give the path of a folder, a table "
+            "or shards as text, a DataFrame of paths and labels, (pixels, labels), or a catalogue"
+        )
+    if kind not in FILES:
+        raise InputError(f"the kind is {kind!r}; give {' or '.join(map(repr, FILES))}")
+
+
+def whole_number(value: Any, name: str) -> int:
+    """Raises InputError for what is none."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InputError(f"{name} is {value!r}; give a whole number, as {name}=5") from None
 
 
 def _from_pair(

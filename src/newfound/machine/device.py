@@ -19,10 +19,11 @@ def choose_device(wish: str) -> torch.device:
     try:
         device = torch.device(wish)
         torch.empty(0, device=device)
+        is_there = device.type in ("cpu", "cuda")
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise InputError(
-            f"device {wish!r} is not on this machine; give auto, cpu, cuda or cuda:1"
-        ) from None
+        is_there = False
+    if not is_there:
+        raise InputError(f"device {wish!r} is not on this machine; give auto, cpu, cuda or cuda:1")
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     return device

@@ -15,28 +15,37 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def stop_requested() -> Iterator[Callable[[], bool]]:
     """Within, the signals to stop only set what the given function returns; a second one acts.
 
-    It may be asked afterwards, too. Signals that the program was started to ignore stay ignored.
-    Outside the main thread signals are left alone and the function returns False.
+    It may be asked afterwards, too. Within another such context both are set by the same signal.
+    Signals that the program was started to ignore stay ignored. Outside the main thread signals
+    are left alone and the function returns False.
     """
-    requested = False
-
-    def request(code: int, _frame: FrameType | None) -> None:
-        nonlocal requested
-        requested = True
-        number = signal.Signals(code)
-        signal.signal(number, before[number])
-
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
     before = _handlers()
+    request = _Request(before)
     for number in before:
         signal.signal(number, request)
     try:
-        yield lambda: requested
+        yield lambda: request.is_made
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is request:
+                signal.signal(number, handler)
+
+
+class _Request:
+    """A handler that notes a signal, and leaves the next one to the handlers before all such."""
+
+    def __init__(self, before: dict[signal.Signals, Any]) -> None:
+        self.before, self.is_made = before, False
+
+    def __call__(self, code: int, frame: FrameType | None) -> None:
+        self.is_made = True
+        handler = self.before[signal.Signals(code)]
+        signal.signal(code, handler)
+        if isinstance(handler, _Request):
+            handler(code, frame)
 
 
 @contextmanager

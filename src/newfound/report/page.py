@@ -66,6 +66,8 @@ def _page(folder: RunFolder) -> dict[str, Any]:
     return {
         "noun": noun,
         "header": header,
+        # Of those in config.json some may have been left out; runs of older versions do not tell.
+        "known": result.get("known_names", header["known"]),
         "result": result,
         "items": len(items),
         "sure": int((items["confidence"] >= SURE).sum()),

@@ -39,7 +39,8 @@ def clustering_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
 
     truth, predicted: (U,) of any labels; their numbers of distinct values may differ.
 
-    Of no items it is NaN. Raises InputError if the two are not of the same items.
+    Of no items it is NaN. Raises InputError if the two are not of the same items, or the labels of
+    one differ in kind, as texts with None among them.
     """
     of_truth, of_predicted = np.shape(truth), np.shape(predicted)
     if of_truth != of_predicted or len(of_truth) != 1:
@@ -49,10 +50,20 @@ def clustering_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
         )
     if not len(truth):
         return math.nan
-    classes, truth = np.unique(truth, return_inverse=True)
-    categories, predicted = np.unique(predicted, return_inverse=True)
+    classes, truth = _numbered(truth, "truth")
+    categories, predicted = _numbered(predicted, "predicted")
     matched = match(truth, predicted, len(classes), len(categories))
     return float(matched.counts[matched.truth, matched.category].sum() / len(truth))
+
+
+def _numbered(labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct labels, and the place of each item's among them."""
+    try:
+        return np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        raise InputError(
+            f"the labels of {name} cannot be put in order ({error}); give numbers alone, or texts"
+        ) from None
 
 
 def scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from newfound.batch import Media, Outputs
+from newfound.blocks import blocks
 from newfound.config import Config
 from newfound.data.items import Items
 from newfound.errors import NonFiniteLossError
@@ -35,6 +36,15 @@ class Answers:
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def check_finite(self) -> None:
+        """Raise NonFiniteLossError if one of them is no number."""
+        parts = (self.features, self.known, self.novel)
+        if not all(np.isfinite(part[rows]).all() for part in parts for rows in blocks(len(part))):
+            raise NonFiniteLossError(
+                "the network's outputs are not finite: its last steps went astray. Train again "
+                "with a lower --lr, or with --precision float32, and another --out"
+            )
 
 
 def ask(
@@ -68,7 +78,9 @@ def ask(
 
     distributed.with_the_writers_buffers(network)
     found = distributed.shared_out(torch.from_numpy(rows.astype(np.int64)), work)
-    return Answers(*(part.numpy() for part in found))
+    answers = Answers(*(part.numpy() for part in found))
+    answers.check_finite()  # of all items in every process, so that all raise or none
+    return answers
 
 
 def _own_answers(
@@ -105,7 +117,7 @@ def answers_to(
     device: torch.device,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Answers]:
-    """What `ask` says of media as they come, for some `HELD_BATCHES` batches at a time.
+    """What `ask` says of media as they come, for some `HELD_BATCHES` batches at a time, unchecked.
 
     clips: how many rows of the media are one item's, that follow one another.
     """
@@ -128,13 +140,7 @@ Answered = tuple[Tensor, Tensor, Tensor]
 
 
 def _fetched(held: list[Answered]) -> Answers:
-    parts = [torch.cat(part) for part in zip(*held)]
-    if not all(part.isfinite().all() for part in parts):
-        raise NonFiniteLossError(
-            "the network's outputs are not finite: its last steps went astray. Train again with a "
-            "lower --lr, or with --precision float32, and another --out"
-        )
-    return Answers(*(part.cpu().float().numpy() for part in parts))
+    return Answers(*(torch.cat(part).cpu().float().numpy() for part in zip(*held)))
 
 
 def _over_clips(outputs: Outputs, clips: int, novel_head: nn.Module) -> Answered:

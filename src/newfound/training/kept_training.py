@@ -60,14 +60,14 @@ class KeptTraining:
         progress: Progress,
         log_epoch: Callable[[dict[str, Any], Tensor | None], None],
     ) -> bool:
-        """Take the steps that are left; a checkpoint is written in the end, whatever the end.
+        """Take the steps that are left; a checkpoint is written in the end, also of a stop.
 
         log_epoch gets each epoch's figures and `Training.categories`, and may add to the
         figures.  Returns False if the user asked to stop, if only at the last step.
 
-        Raises NonFiniteLossError for a loss that is no number, RunFolderError if a checkpoint
-        cannot be written, CompilerError where torch.compile does not work, and InputError for an
-        item that cannot be read any more, with the steps before it kept.
+        Raises NonFiniteLossError for losses or weights that are no numbers, RunFolderError if a
+        checkpoint cannot be written, CompilerError where torch.compile does not work, and
+        InputError for an item that cannot be read any more, with the steps before it kept.
         """
         training = self.training
         shown = epoch_began = self._began = self._saved = time.monotonic()
@@ -129,7 +129,10 @@ class KeptTraining:
             raise
 
     def _save(self) -> None:
-        """Write the checkpoint, unless a step has just spoilt the weights."""
+        """Write the checkpoint, unless a step has just spoilt the weights.
+
+        The next loss tells of that; of the last step there is none, so it is told here.
+        """
         self.training.check_finite()
         if self.training.weights_are_finite():
             state = {
@@ -138,6 +141,8 @@ class KeptTraining:
                 "data": self.data,
             }
             save_checkpoint(self.checkpoint, state)
+        elif self.training.step == self.training.total_steps:
+            raise self.training.spoilt()
         self._saved = time.monotonic()
 
     def _restore(self) -> float:

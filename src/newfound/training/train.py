@@ -194,9 +194,17 @@ class Training:
             return
         step, terms = failure
         bad = [n for n, value in zip(self.objective.names, terms) if not np.isfinite(value)]
-        raise NonFiniteLossError(
-            f"the loss became {terms[0]} at step {step + 1} (term: {', '.join(bad)}); "
-            f"the last good checkpoint is kept. {self._cure()}, with another --out"
+        raise self._no_numbers(
+            f"the loss became {terms[0]} at step {step + 1} (term: {', '.join(bad)})"
+        )
+
+    def spoilt(self) -> NonFiniteLossError:
+        """What tells that the weights are no numbers since the last step."""
+        return self._no_numbers(f"the weights went astray at step {self.step}")
+
+    def _no_numbers(self, what: str) -> NonFiniteLossError:
+        return NonFiniteLossError(
+            f"{what}; the last good checkpoint is kept. {self._cure()}, with another --out"
         )
 
     def _cure(self) -> str:
@@ -206,7 +214,7 @@ class Training:
 
     def weights_are_finite(self) -> bool:
         """Whether the weights may be saved: a step can spoil them before a loss shows it."""
-        return bool(get_total_norm(self.network.parameters()).isfinite())
+        return bool(get_total_norm(self._losses.parameters()).isfinite())
 
     def state_dict(self) -> dict[str, Any]:
         """All that a later process needs to take the same steps; tensors and plain values only."""
