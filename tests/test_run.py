@@ -114,7 +114,7 @@ def test_a_category_that_may_be_a_known_class_is_warned_of_by_their_names(
     run = discovered(photos, tmp_path / "run")
     warnings = json.loads((run / "result.json").read_text())["warnings"]
     assert any(
-        text.startswith("novel-2 may be the known class 'green-square': ") for text in warnings
+        text.startswith("novel-2 may be the known class 'green-square', or") for text in warnings
     )
     [(features, assigned, known, labels)] = asked
     np.testing.assert_array_equal(features, np.load(run / "embedding.npz")["features"])

@@ -62,7 +62,7 @@ def test_steps_are_those_written_out_item_by_item(
     most_steps: int, at_most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On so many of the items, from the first to the last."""
-    monkeypatch.setattr(settling_by_directions, "FITTED_ON", at_most)
+    monkeypatch.setattr(settling_by_directions, "SAMPLED", at_most)
     for seed in range(5):
         head, given = a_head(seed), features(noise=1.5, seed=seed)
         taken = given[np.linspace(0, ITEMS - 1, at_most).astype(int)]

@@ -156,24 +156,8 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     seconds = {"reading": time.monotonic() - began}
     catalogue = with_held_out(job, catalogue)
 
-    threshold, search_seconds = threshold_of(job, catalogue, items, device, progress)
-    seconds |= search_seconds
-    ground = ground_of(job, catalogue, threshold, device)
-    sequence = StageSequence(
-        ground,
-        items,
-        catalogue.fingerprint(),
-        job.weights.fingerprint if job.weights else None,
-        job.folder,
-        job.runtime,
-        progress,
-        _score_of(catalogue, truth),
-    )
-    seconds |= sequence.train()
-    if job.config.method == "kmeans":
-        cluster_features(ground, items, progress)
-        if not stages(job.config):
-            know_by_means(ground, items, progress)
+    ground, training_seconds = _train(job, catalogue, truth, items, device, progress)
+    seconds |= training_seconds
     settled = None
     epochs = distributed.agreed(job.folder.epochs)
     if settles(job.config, len(ground.unlabelled), epochs):
@@ -205,6 +189,35 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
         seconds=seconds,
     )
     distributed.agreed(lambda: conclude(finding, progress))
+
+
+def _train(
+    job: Job,
+    catalogue: Catalogue,
+    truth: Truth | None,
+    items: Items,
+    device: torch.device,
+    progress: Progress,
+) -> tuple[Ground, dict[str, float]]:
+    """Everything up to a trained network, whatever the method, and the seconds of each part."""
+    threshold, seconds = threshold_of(job, catalogue, items, device, progress)
+    ground = ground_of(job, catalogue, threshold, device)
+    sequence = StageSequence(
+        ground,
+        items,
+        catalogue.fingerprint(),
+        job.weights.fingerprint if job.weights else None,
+        job.folder,
+        job.runtime,
+        progress,
+        _score_of(catalogue, truth),
+    )
+    seconds |= sequence.train()
+    if job.config.method == "kmeans":
+        cluster_features(ground, items, progress)
+        if not stages(job.config):
+            know_by_means(ground, items, progress)
+    return ground, seconds
 
 
 def _score_of(catalogue: Catalogue, truth: Truth | None) -> Score:

@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from scipy.optimize import brentq
 from torch import Tensor, nn
 
-from newfound.baselines.kmeans import FITTED_ON
 from newfound.blocks import spread
+
+SAMPLED = 50_000
+"""Of more items than this the directions are those of so many."""
 
 SCALES = (0.1, 1e6)
 """Logits are so many times the cosines, at least and at most."""
@@ -46,11 +48,11 @@ def settle_by_directions(
     A category that loses its last item keeps its direction. In the mean the head is as sure of the
     items as it was, as far as `SCALES` go.
 
-    features: (n, d) float32, n >= 1, on the head's device; of more than `FITTED_ON` so many are
+    features: (n, d) float32, n >= 1, on the head's device; of more than `SAMPLED` so many are
     taken, evenly spread.  advance is called with the steps done since its last call, and with those
     that are left where it ends before.
     """
-    sample = features[torch.from_numpy(spread(len(features), FITTED_ON)).to(features.device)]
+    sample = features[torch.from_numpy(spread(len(features), SAMPLED)).to(features.device)]
     lengths = sample.norm(dim=1, keepdim=True).clamp(min=1e-12)
     unit = sample / lengths
     logits = head(sample)

@@ -175,44 +175,60 @@ def read_clips(
     room: Room = "none"
     if config.places is not None:
         room = choose_room(len(source), len(at) * bytes_per_clip(shape), device, cache)
-
-    def looked_at(part: ClipFiles, skipped: list[Skipped]) -> Iterator[Media]:
-        """The clips of each usable video; the others are added to `skipped`."""
-        requests = [[Place(row, place, CENTRE) for place in at] for row in range(len(part))]
-        chunks = decoded(ClipDecoding(part, shape), requests, workers, pin=False)
-        for row, chunk in enumerate(chunks):
-            out = left_out(row, chunk, config)
-            if out is None:
-                assert chunk.media is not None
-                yield chunk.media
-            elif out.by_choice and config.missing_audio == "error":
-                keep = ", or keep them with --missing-audio zeros"
-                raise InputError(
-                    f"{part.name(row)!r} has no sound; remove it, or leave such videos out "
-                    f"with --missing-audio skip{keep if config.modalities == 'both' else ''}"
-                )
-            else:
-                skipped.append(out)
-            if on_progress is not None:
-                on_progress(row + 1, len(part))
+    pin = device.type == "cuda" and room != "device"
 
     def unusable(part: ClipFiles) -> list[Skipped]:
-        skipped: list[Skipped] = []
-        for _ in looked_at(part, skipped):
+        look = _FirstLook(part, config, workers, on_progress)
+        for _ in look:
             pass
-        return skipped
+        return look.skipped
 
-    pin = device.type == "cuda" and room != "device"
     if room == "none":
         known = KnownReadable(source, _usability(shape, at, config))
         usable_ones, skipped = without_unusable(source, known, unusable)
         return StreamedClips(usable_ones, config, workers, pin), skipped
-    skipped = []
-    kept = Media.joined(looked_at(source, skipped), at_most=len(source) * len(at))
+    look = _FirstLook(source, config, workers, on_progress)
+    kept = Media.joined(look, at_most=len(source) * len(at))
     if kept is None:
         nothing = source.subset(np.zeros(0, dtype=np.int64))
-        return StreamedClips(nothing, config, workers, pin), skipped
-    return KeptClips(kept.to(device) if room == "device" else kept, config, pin), skipped
+        return StreamedClips(nothing, config, workers, pin), look.skipped
+    return KeptClips(kept.to(device) if room == "device" else kept, config, pin), look.skipped
+
+
+class _FirstLook:
+    """The clips of each usable video in order, an iterable for one time; then `skipped` has the
+    others.
+    """
+
+    def __init__(
+        self, source: ClipFiles, config: VideoConfig, workers: int, on_progress: OnProgress | None
+    ) -> None:
+        self.source, self.config, self.workers = source, config, workers
+        self.on_progress = on_progress
+        self.skipped: list[Skipped] = []
+
+    def __iter__(self) -> Iterator[Media]:
+        videos, at = len(self.source), tried_places(self.config)
+        requests = [[Place(row, place, CENTRE) for place in at] for row in range(videos)]
+        decoding = ClipDecoding(self.source, clip_shape(self.config))
+        for row, chunk in enumerate(decoded(decoding, requests, self.workers, pin=False)):
+            out = left_out(row, chunk, self.config)
+            if out is None:
+                assert chunk.media is not None
+                yield chunk.media
+            elif out.by_choice and self.config.missing_audio == "error":
+                raise self._without_sound(row)
+            else:
+                self.skipped.append(out)
+            if self.on_progress is not None:
+                self.on_progress(row + 1, videos)
+
+    def _without_sound(self, row: int) -> InputError:
+        keep = ", or keep them with --missing-audio zeros"
+        return InputError(
+            f"{self.source.name(row)!r} has no sound; remove it, or leave such videos out "
+            f"with --missing-audio skip{keep if self.config.modalities == 'both' else ''}"
+        )
 
 
 def _usability(shape: ClipShape, at: list[float], config: VideoConfig) -> About:

@@ -154,11 +154,12 @@ def _alike(twins: Sequence[_Twins], categories: int, fewer: int, noun: str) -> I
 def _known(known: Sequence[tuple[str, str, float]], noun: str) -> Iterator[str]:
     for category, name, share in known[:NAMED]:
         yield (
-            f"{category} may be the known class {name!r}: the head of the known classes gives "
-            f"{share:.0%} of its {noun}s to it, and their features are hardly told from those of "
-            f"its labelled {noun}s. The method takes it that no unlabelled {noun} is of a known "
-            "class: compare them, and if they are the same, move them to the labelled ones "
-            "(newfound predict names them) and discover again with one --num-novel less."
+            f"{category} may be the known class {name!r}, or hold much of it: by what was learnt "
+            f"of the known classes {share:.0%} of its {noun}s are of that one, and their features "
+            f"are hardly told from those of its labelled {noun}s. The method takes it that no "
+            f"unlabelled {noun} is of a known class. Compare them, move those that are to the "
+            "labelled ones (newfound predict names them), and discover again; with one --num-novel "
+            "less if few are left."
         )
     if len(known) > NAMED:
         others = ", ".join(f"{category} ({name!r})" for category, name, _ in known[NAMED:])

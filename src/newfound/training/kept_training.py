@@ -45,7 +45,8 @@ class KeptTraining:
         self.checkpoint_seconds = checkpoint_seconds
         self._before = self._restore()
         self._first_step = training.step
-        self._began = self._saved = time.monotonic()
+        self._began = self._saved = self._shown = self._epoch_began = time.monotonic()
+        self._epoch_first = training.step
         self._ended: float | None = None
 
     @property
@@ -70,37 +71,8 @@ class KeptTraining:
         InputError for an item that cannot be read any more, with the steps before it kept.
         """
         training = self.training
-        shown = epoch_began = self._began = self._saved = time.monotonic()
-        epoch_first = training.step
-
-        def after_epoch(record: dict[str, Any], categories: Tensor | None) -> None:
-            nonlocal epoch_began, epoch_first
-            took, epoch_began = time.monotonic() - epoch_began, time.monotonic()
-            steps, epoch_first = training.step - epoch_first, training.step
-            rate = steps * training.config.batch / took
-            speed = {"items_per_second": round(rate, 1), "seconds": round(took, 3)}
-            figures = record | speed
-            log_epoch(figures, categories)
-            progress.epoch(figures)
-
-        def after_step(_: Training) -> bool:
-            nonlocal shown
-            now = time.monotonic()
-            # A loss is a wait for the device, so it is not fetched at every step.
-            if now - shown >= SHOW_LOSS_EVERY_SECONDS:
-                progress.advance(total=float(training.last_total))
-                shown = now
-            else:
-                progress.advance()
-            self._warn_if_long(progress)
-            ended = training.step == training.total_steps
-            # Not each by its own clock, as to save is to look for a loss that is not finite.
-            due = now - self._saved >= self.checkpoint_seconds
-            stopping, due = any_process_each(stop(), due)
-            if stopping or ended or due:
-                self._save()
-            return not stopping
-
+        self._began = self._saved = self._shown = time.monotonic()
+        self._epoch_began, self._epoch_first = self._began, training.step
         if 0 < training.step < training.total_steps:
             of_all = f"{training.step:,} of {training.total_steps:,}"
             progress.message(f"{self.title} goes on after step {of_all}")
@@ -111,10 +83,48 @@ class KeptTraining:
             epochs=training.config.epochs,
             items_each=training.config.batch,
         )
+
+        def after_epoch(record: dict[str, Any], categories: Tensor | None) -> None:
+            figures = record | self._pace()
+            log_epoch(figures, categories)
+            progress.epoch(figures)
+
+        def after_step(_: Training) -> bool:
+            self._show(progress)
+            return self._saved_if_due(stop())
+
         with stop_requested() as stop, self._saved_if_items_fail():
             train(training, items, after_step=after_step, after_epoch=after_epoch)
         self._ended = time.monotonic()
         return not any_process(stop())
+
+    def _pace(self) -> dict[str, float]:
+        """Seconds of the epoch that has ended here, and items in a second; the next one begins."""
+        now, step = time.monotonic(), self.training.step
+        took, steps = now - self._epoch_began, step - self._epoch_first
+        self._epoch_began, self._epoch_first = now, step
+        rate = steps * self.training.config.batch / took
+        return {"items_per_second": round(rate, 1), "seconds": round(took, 3)}
+
+    def _show(self, progress: Progress) -> None:
+        """Count a step, now and then with its loss, as to fetch that is to wait for the device."""
+        now = time.monotonic()
+        if now - self._shown >= SHOW_LOSS_EVERY_SECONDS:
+            progress.advance(total=float(self.training.last_total))
+            self._shown = now
+        else:
+            progress.advance()
+        self._warn_if_long(progress)
+
+    def _saved_if_due(self, stop: bool) -> bool:
+        """Save after a step if it is time to, at the end, and on a stop; whether to go on."""
+        ended = self.training.step == self.training.total_steps
+        # Not each by its own clock, as to save is to look for a loss that is not finite.
+        due = time.monotonic() - self._saved >= self.checkpoint_seconds
+        stopping, due = any_process_each(stop, due)
+        if stopping or ended or due:
+            self._save()
+        return not stopping
 
     @contextmanager
     def _saved_if_items_fail(self) -> Iterator[None]:
