@@ -1,5 +1,6 @@
 import gc
 import math
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -130,6 +131,37 @@ def test_a_result_stays_where_it_is_when_the_current_folder_changes(
     for result in (found, loaded):
         assert len(result.embedding_) == len(result.predict(tmp_path / "photos", workers=0)) - 12
         assert result.report() == tmp_path / "run" / "report.html"
+
+
+def test_a_result_is_not_that_of_another_run_in_its_folder(tmp_path: Path) -> None:
+    photos = make_folder(tmp_path / "photos", each=6)
+    found = discovered(photos, out=tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    again = discovered(photos, out=tmp_path / "run", seed=5)
+    assert len(again.embedding_) == len(again.categories()) * 6
+    for ask in (
+        lambda: found.embedding_,
+        lambda: found.probabilities_,
+        found.categories,
+        found.report,
+        lambda: found.predict(photos, workers=0),
+        lambda: found.save(tmp_path / "saved"),
+    ):
+        with pytest.raises(newfound.RunFolderError, match="another result than this one"):
+            ask()
+
+
+def test_what_is_warned_of_at_the_start_is_in_the_result_too(tmp_path: Path) -> None:
+    photos = make_folder(tmp_path / "photos", each=6)
+    file = next((photos / "unlabelled").iterdir())
+    shutil.copy(file, photos / "labelled" / "red-disc" / "copy.png")
+    told = [
+        text
+        for text in discovered(photos, out=tmp_path / "run").result_["warnings"]
+        if "1 of the unlabelled images are labelled, too" in text
+    ]
+    assert len(told) == 1
+    assert (tmp_path / "run" / "report.html").read_text().count("are labelled, too, such as") == 1
 
 
 def test_without_a_folder_the_result_can_be_saved(tmp_path: Path) -> None:

@@ -63,6 +63,32 @@ def test_ctrl_c_while_it_loads_is_no_mistake(loaded: str) -> None:
     assert stopped.stdout == ""
 
 
+INTERRUPTED_NOTEBOOK = """
+import signal, sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+import newfound
+
+try:
+    newfound.discover
+except KeyboardInterrupt:
+    print("stopped", newfound.discover.__name__)
+"""
+
+
+def test_ctrl_c_while_a_notebook_loads_waits_until_all_is_loaded() -> None:
+    """What is half loaded can be loaded again in a new process alone."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_NOTEBOOK], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "stopped discover\n", done.stderr
+
+
 FAILED_AMONG_OTHERS = """
 import atexit
 import newfound.cli.main, newfound.machine.distributed

@@ -7,6 +7,7 @@ before torch is loaded.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from newfound.machine.interrupt import signals_held
 from newfound.version import __version__
 
 if TYPE_CHECKING:
@@ -66,4 +67,6 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'newfound' has no attribute {name!r}")
-    return getattr(import_module(f"newfound.{_HOME[name]}"), name)
+    with signals_held():  # a torch that Ctrl-C leaves half loaded is of no use until Python ends
+        home = import_module(f"newfound.{_HOME[name]}")
+    return getattr(home, name)

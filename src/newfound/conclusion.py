@@ -86,7 +86,8 @@ def conclude(finding: Finding, progress: Progress) -> None:
             config.pairs,
             head_changed_since=finding.head_changed_since,
             known=_known_among_new(finding, categories, measured),
-        ),
+        )
+        + folder.warnings(),
         **_quality(finding, categories, labelled, measured),
     }
     result["seconds"]["total"] = sum(result["seconds"].values())

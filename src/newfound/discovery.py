@@ -23,7 +23,7 @@ from newfound.disk.embedding import read_embedding
 from newfound.disk.out_place import check_apart_from_data
 from newfound.disk.outputs import read_categories, read_item_table
 from newfound.disk.run_folder import RunFolder
-from newfound.errors import InputError, Stopped
+from newfound.errors import InputError, RunFolderError, Stopped
 from newfound.job import Job
 from newfound.machine.distributed import is_writer
 from newfound.machine.surroundings import plain_surroundings
@@ -53,9 +53,13 @@ class Discovery:
         # Of those in config.json some may have been left out; runs of older versions do not tell.
         self.known_: tuple[str, ...] = tuple(self.result_.get("known_names", header["known"]))
         self._items = read_item_table(folder)
+        self._ended_at = folder.ended_at()
 
     def table(self) -> pd.DataFrame:
-        """One row per unlabelled item: path, category, confidence, second, margin, x, y, ..."""
+        """One row per unlabelled item: path, category, confidence, second, margin, x, y, ...
+
+        Rows are numbered from 0; to put them beside rows of your own, merge by the path.
+        """
         return self._items.copy()
 
     def categories(self) -> pd.DataFrame:
@@ -63,7 +67,7 @@ class Discovery:
 
         The last two are lists of paths.
         """
-        return read_categories(self.folder)
+        return read_categories(self._same_folder())
 
     @property
     def labels_(self) -> np.ndarray:
@@ -98,7 +102,7 @@ class Discovery:
         Raises InputError for anything else.
         """
         with Progress(quiet=True) as progress:
-            prediction = predict(self.folder, data, make_machine(**machine), progress)
+            prediction = predict(self._same_folder(), data, make_machine(**machine), progress)
         skipped = prediction.skipped
         if len(skipped):
             n = len(skipped) + len(prediction.table)
@@ -146,7 +150,7 @@ class Discovery:
         to = None if path is None else _path(path, "the page to write")
         if to is not None and not to.parent.is_dir():
             raise InputError(f"{to.parent} is no folder; give one that is there")
-        return write_report(self.folder.path, to)
+        return write_report(self._same_folder().path, to)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Copy the run folder to a new place.
@@ -158,7 +162,7 @@ class Discovery:
             raise InputError(f"{path} is there already; save to a new folder")
         if place.resolve().is_relative_to(self.folder.path.resolve()):
             raise InputError(f"{path} lies in the run's own folder; save to one outside of it")
-        shutil.copytree(self.folder.path, path, ignore=shutil.ignore_patterns(".lock"))
+        shutil.copytree(self._same_folder().path, path, ignore=shutil.ignore_patterns(".lock"))
 
     def __repr__(self) -> str:
         sizes = self._items["category"].value_counts().reindex(self.categories_, fill_value=0)
@@ -166,7 +170,15 @@ class Discovery:
         return f"Discovery({len(self._items)} items; {found})"
 
     def _array(self, name: str) -> np.ndarray:
-        return read_embedding(self.folder.embedding, name, len(self._items))
+        return read_embedding(self._same_folder().embedding, name, len(self._items))
+
+    def _same_folder(self) -> RunFolder:
+        """The run's folder. Raises RunFolderError if another run has ended there since."""
+        if self.folder.ended_at() not in (None, self._ended_at):  # what is gone is told elsewhere
+            raise RunFolderError(
+                f"{self.folder.path} has another result than this one; newfound.load reads it"
+            )
+        return self.folder
 
 
 def load(run: str | os.PathLike[str]) -> Discovery:

@@ -141,6 +141,19 @@ def test_evaluate_says_it_in_words_too(
     assert "white-cross" in printed
 
 
+def test_true_classes_that_look_like_none_are_told(
+    finished: Path, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_csv(truth)
+    table["label"] = table["label"].replace({"blue-bar": "NaN"})
+    table.to_csv(tmp_path / "truth.csv", index=False)
+    assert newfound("evaluate", finished, "--truth", tmp_path / "truth.csv") == 0
+    told = capsys.readouterr().err
+    assert "warning: 'NaN' of --truth are taken for classes; leave labels that are none" in told
+    assert newfound("evaluate", finished, "--truth", truth) == 0
+    assert not capsys.readouterr().err
+
+
 def test_class_names_are_no_markup(
     finished: Path, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -375,7 +388,8 @@ def test_a_table_that_cannot_be_written_is_known_before_the_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, cure: str
 ) -> None:
     (tmp_path / "folder.csv").mkdir()
-    assert newfound("predict", "no-run", tmp_path, "--out", tmp_path / out) == 2
+    (tmp_path / "files").mkdir()
+    assert newfound("predict", "no-run", tmp_path / "files", "--out", tmp_path / out) == 2
     assert cure in capsys.readouterr().err
 
 
@@ -401,6 +415,15 @@ def test_predict_leaves_a_runs_own_files_alone(
     assert newfound("predict", finished, new_files, "--out", finished / name) == 2
     assert "holds a run, whose own files stay; give another --out" in capsys.readouterr().err
     assert contents(finished) == before
+
+
+def test_predict_writes_no_table_among_the_files_that_it_reads(
+    finished: Path, new_files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(new_files)
+    assert newfound("predict", finished, new_files, "--out", new_files / "table.csv") == 2
+    assert "are data; give a folder outside of it" in capsys.readouterr().err
+    assert contents(new_files) == before
 
 
 def test_predict_writes_to_what_a_link_leads_to(
@@ -457,7 +480,8 @@ def test_evaluate_wants_the_truth_of_every_item(
     assert newfound("evaluate", finished, "--truth", tmp_path / "part.csv") == 2
     assert "lacks 3 of 80 items" in capsys.readouterr().err
     assert newfound("evaluate", finished, "--truth", tmp_path / "part.csv", "--partial") == 0
-    assert "of 77 of 80 items:" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "of 77 of 80 items:" in printed and "known: " not in printed
     assert newfound("evaluate", finished, "--partial") == 2
     assert "--partial goes with --truth" in capsys.readouterr().err
     (tmp_path / "folder.csv").mkdir()

@@ -37,6 +37,40 @@ def test_a_file_that_was_copied_or_linked_to(folder: Path, how: str) -> None:
     assert "which is 'labelled/1/other name 0.png'" in text
 
 
+def test_a_file_in_two_classes(folder: Path) -> None:
+    first, second, third = sorted((folder / "labelled" / "0").iterdir())[:3]
+    shutil.copy(third, folder / "labelled" / "0" / "again in its own.png")
+    assert told(folder) == []
+    for name in ("copy.png", "once more.png"):
+        shutil.copy(first, folder / "labelled" / "1" / name)
+    shutil.copy(second, folder / "labelled" / "1" / "second.png")
+    [text] = told(folder)
+    assert text.startswith("5 of the labelled images are there in another class, too, such as 'la")
+    assert f"'labelled/0/{first.name}', which is 'labelled/1/copy.png': what tells" in text
+    shutil.copy(first, folder / "unlabelled")
+    assert [text.split(",")[0] for text in told(folder)] == [
+        "1 of the unlabelled images are labelled",
+        "5 of the labelled images are there in another class",
+    ]
+
+
+def test_files_of_two_classes_that_only_begin_alike_are_none(folder: Path) -> None:
+    for kind in (0, 1):
+        content = bytes(2**16) + bytes([kind])
+        (folder / "labelled" / str(kind) / "one.png").write_bytes(content)
+    assert told(folder) == []
+    (folder / "labelled" / "1" / "two.png").write_bytes(bytes(2**16 + 1))
+    assert "labelled/0/one.png', which is 'labelled/1/two.png'" in told(folder)[0]
+
+
+def test_of_pixels_in_two_classes() -> None:
+    pixels, kinds = made_arrays((0, 1, 2, 3), 5)
+    labels = np.where(kinds < 2, kinds, -1)
+    pixels[labels == 1] = pixels[labels == 0]
+    [text] = duplicates_in_words(from_arrays(pixels, labels))
+    assert text.startswith("10 of the labelled images are there in another class, too")
+
+
 def test_files_that_only_begin_alike_are_none(folder: Path) -> None:
     alike = bytes(2**16)
     (folder / "labelled" / "0" / "one.png").write_bytes(alike + b"1")

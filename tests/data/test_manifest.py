@@ -84,6 +84,24 @@ def test_columns_and_cells_may_be_absent(tmp_path: Path, header: str, line: str,
     assert listed(tmp_path, line, header=header).names.tolist() == [name]
 
 
+@pytest.mark.parametrize("at", [1, 5, 12])
+def test_a_row_that_ends_early_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """It may be of a labelled item whose label is lost; what is no column of ours may be absent."""
+    monkeypatch.setattr("newfound.data.tables._ROWS_AT_ONCE", 5)
+    names = [f"{number}.mp4" for number in range(1, 13)]
+    for name in names:
+        (tmp_path / name).touch()
+    table = tmp_path / "videos.csv"
+    lines = [f"{name},x,7" if name != f"{at}.mp4" else name for name in names]
+    table.write_text("\n".join(["path,label,notes", *lines]))
+    with pytest.raises(InputError, match=f"has 1 of 2 cells in row {at} below its header; put"):
+        read_manifest(GivenTable(table), spans=True)
+    table.write_text("\n".join(["path,label,notes", *(f"{name}," for name in names)]))
+    assert labels_of(read_manifest(GivenTable(table), spans=True)) == [""] * 12
+
+
 @pytest.mark.parametrize("drop", [True, False])
 @pytest.mark.parametrize("index", ["path", "label", "start_seconds", ["label", "path"], "other"])
 def test_a_column_may_be_the_index_of_a_parquet(

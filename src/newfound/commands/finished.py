@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from newfound.data.catalogue import no_classes
 from newfound.data.manifest import read_truth
 from newfound.data.tables import GivenTable, is_table
+from newfound.data.words import some
 from newfound.discovery import Discovery, load
 from newfound.disk.files import write_atomically, write_csv
-from newfound.disk.out_place import check_place_of_table, real_place
+from newfound.disk.out_place import check_apart_from, check_place_of_table, real_place
 from newfound.disk.run_folder import RunFolder
 from newfound.errors import InputError
 from newfound.predict import predict
@@ -90,6 +92,8 @@ def _table_writer(out: Path, data: str) -> Callable[[pd.DataFrame], None]:
     check_place_of_table(target)
     if is_table(data) and real_place(Path(data)) == target:
         raise InputError(f"--out {out} is the table that is read; give another name")
+    if Path(data).is_dir():
+        check_apart_from(out, [Path(data)], "--out")
     match out.suffix.lower():
         case ".csv":
             return lambda table: write_csv(target, table)
@@ -141,6 +145,9 @@ def evaluate_and_print(run: Path, truth: Path | None, *, partial: bool, as_json:
         _check_is_table(truth)
         spans = kind_of(found.folder.config().preset) == "videos"
         true_classes = read_truth(GivenTable(truth), spans)
+        if doubtful := no_classes(dict.fromkeys(true_classes.values())):
+            told = f"{some(doubtful)} of --truth are taken for classes; leave labels that are none "
+            print(f"newfound: warning: {told}empty", file=sys.stderr)
         result = result | {"novel": found.evaluate(true_classes, partial=partial)}
     if "novel" not in result:
         raise InputError(
@@ -153,6 +160,7 @@ def evaluate_and_print(run: Path, truth: Path | None, *, partial: bool, as_json:
         return
     console = Console()
     if partial:
+        result = {name: value for name, value in result.items() if name != "known"}
         scored = sum(map(sum, result["novel"]["confusion"]["counts"]))
         console.print(f"of {scored:,} of {len(found.labels_):,} items:")
     for line in _scores_in_words(result | {"baselines": {} if truth else result["baselines"]}):

@@ -236,6 +236,11 @@ def check_counts(catalogue: Catalogue, num_novel: int, batch: int) -> list[str]:
     return [*catalogue.warnings, *_doubtful(catalogue.class_names), *single]
 
 
+def no_classes(class_names: Iterable[str]) -> list[str]:
+    """Those that look like what is written where there is no label."""
+    return [name for name in class_names if _at_heart(name) in _LIKE_NO_LABEL]
+
+
 def _doubtful(class_names: tuple[str, ...]) -> list[str]:
     """Warnings of classes that may be one, that may be none, and whose names may mislead."""
     alike: dict[str, list[str]] = {}
@@ -250,8 +255,7 @@ def _doubtful(class_names: tuple[str, ...]) -> list[str]:
     none = [
         f"the labelled class {name!r} is taken for a class like any other; if its items are "
         "unlabelled, leave their labels empty or put them into unlabelled/"
-        for name in class_names
-        if _at_heart(name) in _LIKE_NO_LABEL
+        for name in no_classes(class_names)
     ]
     odd = [
         f"the labelled class {name!r} holds bytes that are not UTF-8; if it comes from a table, "

@@ -1,5 +1,6 @@
 """A table that a user gives, .csv, .parquet or a DataFrame: some rows at a time, cells as text."""
 
+import csv
 import os
 import reprlib
 import warnings
@@ -69,10 +70,12 @@ class GivenTable:
         """Its rows, some at a time, with these columns and whichever it has more.
 
         once: columns that may be absent.  Raises InputError for what cannot be read as a table, and
-        if it lacks one of the columns or has one of either twice.
+        if it lacks one of the columns, in some row too, or has one of either twice.
         """
-        for part in self._parts():
+        for number, part in enumerate(self._parts()):
             self._check_columns(part, columns, once)
+            if number == 0 and isinstance(self.given, Path):
+                self._check_rows(self.given, {*columns, *once})
             yield part
 
     def texts(self, part: pd.DataFrame, column: str) -> list[str]:
@@ -136,6 +139,21 @@ class GivenTable:
             is_twice = is_file and f"{name}.1" in table.columns
             if is_twice or [*table.columns].count(name) > 1:
                 raise InputError(f"{self.shown} has two columns called {name}; keep one of them")
+
+    def _check_rows(self, path: Path, columns: set[str]) -> None:
+        """That no row of a .csv ends before one of these columns: pandas would make up a cell."""
+        if path.suffix.lower() != ".csv":
+            return
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            rows = (row for row in csv.reader(file) if row)
+            width = 1 + max(at for at, name in enumerate(next(rows)) if name in columns)
+            for number, row in enumerate(rows, 1):
+                if len(row) < width:
+                    raise InputError(
+                        f"{self.shown} has {len(row)} of {width} cells in "
+                        f"{self.row_in_words(number)}; put a comma before each that is empty, as "
+                        "behind the path of an item without a label"
+                    )
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:

@@ -24,7 +24,7 @@ def check_apart_from_data(
 
 
 def check_apart_from(out: Path, folders: Iterable[Path], flag: str) -> None:
-    """Raise InputError for a folder to write to that lies in one of those in which all is data.
+    """Raise InputError for a place to write to that lies in a folder in which all is data.
 
     flag: by which `out` is given.
     """

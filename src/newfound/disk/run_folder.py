@@ -233,6 +233,12 @@ class RunFolder:
             raise damaged(self.result_file, f"it lacks {', '.join(sorted(missing))}")
         return dict(result)
 
+    def ended_at(self) -> int | None:
+        """When `result.json` was written, ns; None where there is none."""
+        with suppress(OSError):
+            return self.result_file.stat().st_mtime_ns
+        return None
+
     def log(self, event: str, **figures: Any) -> None:
         """Append one line to `log.jsonl`, if this process is the writer.
 
@@ -257,6 +263,11 @@ class RunFolder:
             with suppress(ValueError):
                 records.append(json.loads(line))
         return records
+
+    def warnings(self) -> list[str]:
+        """What was warned of on the way, each once."""
+        told = (record["message"] for record in self.records() if record["event"] == "warning")
+        return list(dict.fromkeys(told))
 
     def epochs(self) -> list[dict[str, Any]]:
         """The epochs of the last stage in order."""

@@ -82,7 +82,8 @@ def _page(folder: RunFolder) -> dict[str, Any]:
         "pictures_each": pictures_each(len(categories)),
         "members_named": MEMBERS_NAMED,
         "on_map": sum(len(trace["x"]) for trace in shown_charts.get("map", {"data": []})["data"]),
-        "warnings": _warnings(result, folder.records()),
+        # The result has those of the way too, but of a run by older versions.
+        "warnings": list(dict.fromkeys([*result.get("warnings", []), *folder.warnings()])),
         "figures": shown_charts,
         "playable": bool(pictures.urls()),
         "height_by_width": pictures.height_by_width,
@@ -107,12 +108,6 @@ def _tables(
         arrays["row"], arrays["pixels"], arrays.get("heard"), arrays.get("link")
     )
     return read_item_table(folder), read_categories(folder), read_skipped(folder), pictures
-
-
-def _warnings(result: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The result's warnings, then those logged on the way, each once."""
-    logged = [record["message"] for record in records if record["event"] == "warning"]
-    return list(dict.fromkeys([*result.get("warnings", []), *logged]))
 
 
 def _rows_with_picture_and_position(items: pd.DataFrame, pictures: InlinePictures) -> list[int]:
