@@ -47,6 +47,13 @@ def test_whole_labels_of_pandas_lack_what_is_missing() -> None:
         assert catalogue.class_names == ("3", "7")
 
 
+def test_whole_floats_are_whole_numbers() -> None:
+    catalogue = from_arrays(np.zeros((4, 8, 8), np.uint8), np.array([7.0, 3.0, -1.0, np.nan]))
+    assert catalogue.labels.tolist() == [1, 0, -1, -1]
+    with pytest.raises(InputError, match=r"the labels hold 7\.5"):
+        from_arrays(np.zeros((4, 8, 8), np.uint8), np.array([7.5, 3.0, -1.0, -1.0]))
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -85,13 +92,13 @@ def test_labels_that_are_no_valid_text_are_printable() -> None:
     ("labels", "message"),
     [
         ([0, 1, -1], "4 images and 3 labels"),
-        ([0.0, 1.0, -1.0, -1.0], "labels hold 0.0"),
+        ([0.0, 1.5, -1.0, -1.0], r"labels hold 1\.5"),
         ([[0], [1], [2], [-1]], r"shape \(4, 1\)"),
         (["a", "b", "", -1], "labels hold -1"),
         (["a", "b", "-1", "-1"], "labels hold '-1'; give .* '' for unlabelled"),
         (["0.0", "1.0", "-1.0", "2.0"], "labels hold '-1.0'"),
-        ([0, 1.5, math.nan, math.nan], "labels hold 0"),
-        ([0, math.inf, math.nan, math.nan], "labels hold 0"),
+        ([0, 1.5, math.nan, math.nan], r"labels hold 1\.5"),
+        ([0, math.inf, math.nan, math.nan], "labels hold inf"),
         ([0, -2, math.nan, math.nan], "labels hold -2"),
         ([0, 1, -2, -1], "labels hold -2; give ints from 0 on with -1 for unlabelled"),
         ([0, 1, 2, 3], "no unlabelled image"),

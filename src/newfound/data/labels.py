@@ -15,13 +15,15 @@ from newfound.errors import InputError
 def label_values(labels: ArrayLike | Sequence[Any]) -> list[Any]:
     """Labels as ints or strings, None = unlabelled. Raises InputError for any other type.
 
-    Whole floats with NaN among them are what pandas makes of ints with gaps.
+    Whole floats are ints, and NaN among them is a gap, as pandas makes of ints with gaps.
     """
     values = np.asarray(labels)
-    if values.dtype.kind == "f" and np.isnan(values).any():
+    if values.dtype.kind == "f":
         numbers = np.where(np.isnan(values), UNLABELLED, values)
         are_whole = np.isfinite(numbers) & (numbers == np.trunc(numbers))
-        values = numbers.astype(np.int64) if are_whole.all() else values
+        if not are_whole.all():
+            raise _odd_label(float(numbers[~are_whole][0]))
+        values = numbers.astype(np.int64)
     if values.dtype.kind == "U":  # as numpy makes of a number among texts, too
         values = np.asarray(labels, dtype=object)
     values = values.astype(object)
@@ -38,11 +40,15 @@ def label_values(labels: ArrayLike | Sequence[Any]) -> list[Any]:
         odd = [value for value in values if not (_is_text(value) or _is_missing(value))]
         is_label = [isinstance(value, str) and bool(value.strip()) for value in values]
     if odd:
-        raise InputError(
-            f"the labels hold {odd[0]!r}; give ints from 0 on with -1 for unlabelled, or strings "
-            "with '' for unlabelled"
-        )
+        raise _odd_label(odd[0])
     return [value if keep else None for value, keep in zip(values, is_label)]
+
+
+def _odd_label(value: Any) -> InputError:
+    return InputError(
+        f"the labels hold {value!r}; give ints from 0 on with -1 for unlabelled, or strings "
+        "with '' for unlabelled"
+    )
 
 
 def _is_whole(value: Any) -> bool:
