@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 import newfound.dry_run as module
-from newfound import settling
 from newfound.config import Runtime
 from newfound.data.opening import open_catalogue
 from newfound.disk.run_folder import RunFolder
@@ -216,7 +215,7 @@ def test_more_time_for_more_to_do(
 
     An item takes 60 s to read, in which 3 clips of it are tried.
     """
-    it = job(films, tmp_path, labelled_classes=2, **TINY_VIDEOS)
+    it = job(films, tmp_path, labelled_classes=2, **TINY_VIDEOS | {"settle_steps": 0})
     it = Job(**vars(it) | {"catalogue": with_held_out(it, it.catalogue)})
     batch = it.config.batch
     stage = Measured("", count=15, batch=batch, memory=0, measured_on=batch, seconds=3600.0)
@@ -227,11 +226,11 @@ def test_more_time_for_more_to_do(
     # 8 unlabelled and all 6 labelled ones, 3 clips of each, 3600 s / 4 items / 6 for a view
     assert kept.endswith("sorting 1 h 45 min")
     assert anew.endswith("sorting 1 h 59 min")
-    with monkeypatch.context() as patched:
-        patched.setattr(settling, "FEWEST", 8)  # the head settles: the 8 are looked at twice
-        assert module._time(it, [stage], 60.0, is_kept=True).endswith("sorting 2 h 45 min")
-        one_clip = replace(it, config=it.config.model_copy(update={"clips": 1}))
-        assert module._time(one_clip, [stage], 60.0, is_kept=True).endswith("sorting 35 min 0 s")
+    settled = replace(it, config=it.config.model_copy(update={"settle_steps": 5}))
+    # the 8 are looked at twice, of one clip once
+    assert module._time(settled, [stage], 60.0, is_kept=True).endswith("sorting 2 h 45 min")
+    one_clip = replace(settled, config=settled.config.model_copy(update={"clips": 1}))
+    assert module._time(one_clip, [stage], 60.0, is_kept=True).endswith("sorting 35 min 0 s")
     longer = replace(stage, count=3, seconds=7200.0)
     both = module._time(it, [longer, stage], 60.0, is_kept=True)
     assert "training 21 h 0 min (18 steps)" in both

@@ -54,7 +54,7 @@ def test_a_trial_is_trained_on_labelled_items_and_scored_on_pretended_ones() -> 
         assert ground.threshold == 16
         assert training.config.warmup_epochs == 0.5
         assert train(training, grey)
-        acc = score_trial(rehearsal, ground, grey, [])
+        acc = score_trial(rehearsal, ground, grey)
     answers = ask(
         ground.network, grey, rehearsal.pretended, config=config, device=torch.device("cpu")
     )

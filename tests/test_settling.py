@@ -1,4 +1,4 @@
-"""The novel head settles after training, by directions or by pairs, and nothing else does."""
+"""The novel head settles after training, and nothing else does."""
 
 import copy
 import itertools
@@ -11,13 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from newfound import mu_search
 from newfound import run as run_module
-from newfound.candidates import MU_FRACTIONS
 from newfound.config import Config
 from newfound.data.image_loader import KeptImages
 from newfound.data.opening import open_catalogue
-from newfound.errors import InputError, RunFolderError
+from newfound.errors import InputError
 from newfound.ground import Ground
 from newfound.models.network import make_network
 from newfound.mu_search import begin_trial, make_rehearsal, score_trial
@@ -26,9 +24,11 @@ from newfound.reproduce.datasets import DATA_SETS
 from newfound.reproduce.rows import ScaleName
 from newfound.results.inference import ask
 from newfound.settings import make_config
-from newfound.settling import may_settle, settle, settles
-from newfound.settling_by_directions import settle_by_directions
-from newfound.settling_by_pairs import FEWEST, settle_by_pairs
+from newfound.settling import settle, settles
+from newfound.settling_by_directions import (
+    settle_by_directions,
+    settle_by_standardised_directions,
+)
 from newfound.training.train import train
 from support.made_images import made_arrays, make_folder
 from support.small_run import (
@@ -48,32 +48,12 @@ def settings(**changed: Any) -> Config:
     return tiny_config(**{"mu": "share", "settle_steps": 200} | changed)
 
 
-RESTLESS, AT_REST = [{"churn": 0.5}] * 4, [{"churn": 0.01}] * 4
-
-
 def test_only_a_head_that_pairs_have_taught_settles() -> None:
-    assert settles(settings(), 1, AT_REST)
-    assert not settles(settings(settle_steps=0), FEWEST, RESTLESS)
-    assert not settles(settings(bce_weight=0.0), FEWEST, RESTLESS)
+    assert settles(settings())
+    assert not settles(settings(settle_steps=0))
+    assert not settles(settings(bce_weight=0.0))
     with pytest.raises(InputError, match="settle_steps is 200, and method is rs"):
         settings(method="rs")
-
-
-def test_by_pairs_of_many_items_alone_and_not_at_rest() -> None:
-    """What eta fuses settles by pairs; one modality of videos by directions, as images do."""
-    fused = make_config(**TINY_VIDEOS | {"settle_steps": 5})
-    pairs = {"instance_pairs": "within", "category_pairs": "within"}
-    seen = make_config(**TINY_VIDEOS | pairs | {"settle_steps": 5, "modalities": "visual"})
-    assert may_settle(fused, FEWEST) and settles(fused, FEWEST, RESTLESS)
-    assert not may_settle(fused, FEWEST - 1) and not settles(fused, FEWEST - 1, RESTLESS)
-    assert may_settle(fused, FEWEST) and not settles(fused, FEWEST, AT_REST)
-    assert may_settle(seen, 1) and settles(seen, 1, AT_REST)
-    with pytest.raises(RunFolderError, match="has lost its epochs, by which it is decided"):
-        settles(fused, FEWEST, [])
-    assert settles(seen, FEWEST, []) and not settles(fused, FEWEST - 1, [])
-    told = Config.model_fields["settle_steps"].description
-    assert told is not None
-    assert f"if there are {FEWEST} unlabelled items" in told
 
 
 @pytest.mark.parametrize("modalities", ["none", "visual", "both"])
@@ -90,12 +70,11 @@ def test_a_ground_settles_as_its_modalities_do(modalities: str) -> None:
     grounds = [Ground(copy.deepcopy(network), config, labels, rows, None, cpu) for _ in range(2)]
     told: list[int] = []
     found = settle(grounds[0], given, told.append)
-    expected: Any
-    if modalities == "both":
-        expected = settle_by_pairs(grounds[1], given)
+    head = grounds[1].network.novel
+    assert isinstance(head, nn.Linear)
+    if modalities == "both":  # most of what eta fuses is zero
+        expected = settle_by_standardised_directions(head, given, 3)
     else:
-        head = grounds[1].network.novel
-        assert isinstance(head, nn.Linear)
         expected = settle_by_directions(head, given, 3)
     assert found == expected and told
     for name, value in grounds[0].network.state_dict().items():
@@ -117,36 +96,6 @@ def test_no_row_of_the_papers_tables_settles(scale: ScaleName) -> None:
 
 
 # ---- in a run ------------------------------------------------------------------------------
-
-
-def test_the_epochs_of_a_run_tell_whether_its_head_settles(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[list[bool]] = []
-
-    def watched(_config: Config, _unlabelled: int, epochs: list[dict[str, Any]]) -> bool:
-        told.append([figures["churn"] is None for figures in epochs])
-        return False
-
-    monkeypatch.setattr(run_module, "settles", watched)
-    command = discover_command(photos, tmp_path / "run", settle_steps=2, epochs=4)
-    assert newfound(*command) == 0
-    assert told == [[True, False, False, False]]
-    assert "settled" not in events(tmp_path / "run")
-
-
-def test_so_do_those_of_a_trial_of_mu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[int] = []
-
-    def watched(_config: Config, _unlabelled: int, epochs: list[dict[str, Any]]) -> bool:
-        told.append(sum("churn" in figures for figures in epochs))
-        return False
-
-    monkeypatch.setattr(mu_search, "settles", watched)
-    photos = make_folder(tmp_path / "photos", known=(0, 1, 2, 3), novel=(4, 5), each=5)
-    searching = {"mu": "heldout", "heldout_epochs": 3, "epochs": 1}
-    assert newfound(*discover_command(photos, tmp_path / "run", **searching)) == 0
-    assert told == [3] * len(MU_FRACTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +125,7 @@ def test_nothing_but_the_novel_head_settles_on_the_features_of_the_unlabelled(
     changed = {name for name in still if not torch.equal(still[name], settled[name])}
     assert changed == {"novel.weight", "novel.bias"}
     assert "settled" not in events(tmp_path / "still")
-    assert settled_record(tmp_path / "settled")["kept"]
+    assert settled_record(tmp_path / "settled").keys() == {"event", "steps", "moved"}
     [given] = seen
     unlabelled = np.load(tmp_path / "settled" / "embedding.npz")["features"]
     np.testing.assert_array_equal(given.numpy(), unlabelled)
@@ -271,8 +220,7 @@ def test_a_trial_of_mu_settles_too(monkeypatch: pytest.MonkeyPatch) -> None:
     for changed in ({"settle_steps": 0}, {"bce_weight": 0.0}, {}):
         config = tiny_config(**{"heldout_epochs": 1, "batch": 64, "settle_steps": 5} | changed)
         ground, training = begin_trial(rehearsal, 0.5, config, torch.device("cpu"), False)
-        epochs: list[dict[str, Any]] = []
-        assert train(training, grey, after_epoch=lambda told, _, to=epochs: to.append(told))
-        found.append(score_trial(rehearsal, ground, grey, epochs))
+        assert train(training, grey)
+        found.append(score_trial(rehearsal, ground, grey))
     assert thresholds == [16]
     assert found[2] == 0.5  # of the head that settled: all in one of two equal categories

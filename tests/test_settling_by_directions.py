@@ -1,5 +1,6 @@
 """The novel head settles by directions: k-means on the sphere from where training left it."""
 
+from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
@@ -9,7 +10,11 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 from newfound import settling_by_directions
-from newfound.settling_by_directions import SCALES, settle_by_directions
+from newfound.settling_by_directions import (
+    SCALES,
+    settle_by_directions,
+    settle_by_standardised_directions,
+)
 
 ITEMS, SIZE, CATEGORIES = 90, 12, 3
 TRUTH = torch.arange(ITEMS) % CATEGORIES
@@ -32,7 +37,9 @@ def a_head(seed: int = 0) -> nn.Linear:
     return head
 
 
-def by_loops(head: nn.Linear, given: Tensor, most_steps: int) -> tuple[np.ndarray, np.ndarray, int]:
+def by_loops(
+    head: Callable[[Tensor], Tensor], given: Tensor, most_steps: int
+) -> tuple[np.ndarray, np.ndarray, int]:
     """The directions and members, item by item, and the steps that were taken."""
     on_sphere = [x / np.linalg.norm(x) for x in given.double().numpy()]
     start = head(given).softmax(dim=1).detach().double().numpy()
@@ -72,7 +79,6 @@ def test_steps_are_those_written_out_item_by_item(
         found = settle_by_directions(head, given, most_steps, told.append)
         assert head(taken).argmax(dim=1).tolist() == members.tolist()
         assert told == [1] * steps + [most_steps - steps] and found.steps == steps
-        assert found.is_kept
         assert found.moved == pytest.approx((as_trained.numpy() != members).mean())
         assert_rows_are(directions, head)
         assert head.bias.tolist() == [0.0] * CATEGORIES
@@ -198,3 +204,64 @@ def test_an_item_without_features_is_no_error() -> None:
     given[4] = 0
     settle_by_directions(head, given, 300)
     assert torch.isfinite(head.weight).all()
+
+
+# ---- of standardised features --------------------------------------------------------------
+
+
+def fused(seed: int) -> Tensor:
+    """Features most of which are zero, some great in all items, and two alike in all of them."""
+    given = features(noise=1.5, seed=seed).relu() / 50
+    given[:, 0] += 100
+    given[:, 1], given[:, 2] = 0, 7.3
+    return given
+
+
+def of_standardised(given: Tensor) -> Tensor:
+    """Each unit less its mean, over its deviation; zeros of what does not vary."""
+    exact = given.double().numpy()
+    apart = exact - exact.mean(axis=0)
+    deviation = np.sqrt((apart**2).mean(axis=0))
+    unit = np.where(deviation > 1e-6, deviation, np.inf)
+    return torch.from_numpy(apart / unit).float()
+
+
+@pytest.mark.parametrize("most_steps", [1, 300])
+def test_it_is_the_same_of_standardised_features(most_steps: int) -> None:
+    for seed in range(5):
+        head, given = a_head(seed), fused(seed)
+        standardised, as_trained = of_standardised(given), head(given).detach()
+        _, members, steps = by_loops(lambda _, logits=as_trained: logits, standardised, most_steps)
+        found = settle_by_standardised_directions(head, given, most_steps)
+        assert head(given).argmax(dim=1).tolist() == members.tolist()
+        assert found.steps == steps
+        assert found.moved == pytest.approx((as_trained.argmax(dim=1).numpy() != members).mean())
+        assert head(given).softmax(dim=1).amax(dim=1).mean().item() == pytest.approx(
+            as_trained.softmax(dim=1).amax(dim=1).mean().item(), abs=1e-4
+        )
+
+
+def test_what_is_alike_in_all_items_says_nothing_of_new_ones() -> None:
+    head, given = a_head(), fused(seed=1)
+    settle_by_standardised_directions(head, given, 300)
+    assert not head.weight[:, 1:3].any()
+    assert head.weight[:, 0].any() and torch.isfinite(head.weight).all()
+
+
+def test_units_and_origin_of_each_feature_do_not_matter() -> None:
+    given, head = fused(seed=2), a_head(2)
+    unit, origin = torch.linspace(0.2, 5, SIZE), torch.linspace(-3, 3, SIZE)
+    other = a_head(2)
+    with torch.no_grad():  # the same logits of the other features
+        other.weight.copy_(head.weight / unit)
+        other.bias.copy_(head.bias - other.weight @ origin)
+    settle_by_standardised_directions(head, given, 300)
+    settle_by_standardised_directions(other, given * unit + origin, 300)
+    torch.testing.assert_close(other(given * unit + origin), head(given), rtol=1e-2, atol=1e-2)
+
+
+def test_one_item_or_all_alike_are_no_error() -> None:
+    for given in (fused(seed=3)[:1], fused(seed=3)[:1].repeat(5, 1)):
+        head = a_head()
+        settle_by_standardised_directions(head, given, 300)
+        assert torch.isfinite(head.weight).all() and torch.isfinite(head.bias).all()

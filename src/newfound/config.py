@@ -187,9 +187,7 @@ class Config(_Frozen):
         0,
         ge=0,
         description="once training has ended, the novel head settles on the trained network's "
-        "features in at most so many steps: of k-means on their directions; of videos that are "
-        "seen and heard by Eq. 8, if there are 200 unlabelled items and more, of which more than a "
-        "tenth still changed category in each of the last epochs, on average; 0 as in the paper",
+        "features in at most so many steps of k-means on their directions; 0 as in the paper",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 autocast where the device computes in it"

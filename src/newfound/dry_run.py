@@ -43,7 +43,7 @@ from newfound.machine.memory import free_memory, free_on_gpu, lack_of_memory_in_
 from newfound.mu_search import candidates
 from newfound.progress import Progress, duration
 from newfound.results.answer import rows_to_calibrate_on
-from newfound.settling import may_settle
+from newfound.settling import settles
 from newfound.stages import stages
 from newfound.step_costs import PROBE, Measured, Steps, begun, step_cost
 from newfound.views.viewer import Viewer
@@ -237,7 +237,7 @@ def _time(job: Job, measured: Sequence[Measured], read_seconds: float, *, is_kep
     )
     clips = config.clips if isinstance(config, VideoConfig) else 1
     view_seconds = last.seconds / last.batch / 6  # of two, forward and twice as long backward
-    looks = 2 if clips > 1 and may_settle(config, len(catalogue.unlabelled)) else 1
+    looks = 2 if clips > 1 and settles(config) else 1
     calibrating = rows_to_calibrate_on(catalogue.labels, catalogue.held_out)
     n_sorted = looks * len(catalogue.unlabelled) + len(calibrating)
     reading = len(catalogue) * read_seconds

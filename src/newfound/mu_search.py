@@ -6,7 +6,6 @@ items of the run take no part.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,6 @@ from newfound.config import Config
 from newfound.data.items import Items
 from newfound.data.rehearsal import hidden_classes
 from newfound.ground import Ground
-from newfound.machine.distributed import agreed
 from newfound.models.network import make_network
 from newfound.models.weights import Weights
 from newfound.results.evaluate import clustering_accuracy
@@ -89,15 +87,10 @@ def begin_trial(
     return ground, begin_ours(ground)
 
 
-def score_trial(
-    rehearsal: Rehearsal, ground: Ground, items: Items, epochs: list[dict[str, Any]]
-) -> float:
-    """ACC on the pretended-unlabelled items of a trial that was trained.
-
-    epochs: the figures of each, by which it shows whether the novel head is to settle first.
-    """
+def score_trial(rehearsal: Rehearsal, ground: Ground, items: Items) -> float:
+    """ACC on the pretended-unlabelled items of a trial that was trained; phi_u settles first."""
     answers = ground.ask(items, rehearsal.pretended)
-    if agreed(lambda: settles(ground.config, len(rehearsal.pretended), epochs)):
+    if settles(ground.config):
         settle(ground, torch.from_numpy(answers.features))
         answers = ground.ask_again(items, rehearsal.pretended, answers)
     return clustering_accuracy(rehearsal.hidden, answers.novel.argmax(axis=1))

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -159,18 +158,17 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
     ground, training_seconds = _train(job, catalogue, truth, items, device, progress)
     seconds |= training_seconds
     settled = None
-    epochs = distributed.agreed(job.folder.epochs)
-    if settles(job.config, len(ground.unlabelled), epochs):
+    if settles(job.config):
+        began = time.monotonic()
         settled = _settle(ground, items, job.folder, progress)
-        seconds["settling"] = settled.seconds
+        seconds["settling"] = time.monotonic() - began
     narrow_known_head(ground.network, len(catalogue.class_names))
     labelled_only = None
     if job.compare_labelled_only:
         labelled_only, took = labelled_only_features(job, catalogue, items, device, progress)
         seconds["training_on_labels_alone"] = took
     began = time.monotonic()
-    still_true = settled.answers if settled else None
-    unlabelled, labelled = _answers(ground, catalogue, items, still_true, progress)
+    unlabelled, labelled = _answers(ground, catalogue, items, settled, progress)
     seconds["sorting"] = time.monotonic() - began
     finding = Finding(
         folder=job.folder,
@@ -185,7 +183,7 @@ def _work(job: Job, device: torch.device, progress: Progress) -> None:
         labelled=labelled,
         labelled_only=labelled_only,
         skipped=len(job.catalogue) - len(catalogue),
-        head_changed_since=settled is not None and settled.is_kept,
+        head_changed_since=settled is not None,
         seconds=seconds,
     )
     distributed.agreed(lambda: conclude(finding, progress))
@@ -308,23 +306,13 @@ def _answers(
     return of_unlabelled, ground.ask(items, measured, progress.advance)
 
 
-class _Settled(NamedTuple):
-    """answers: for the unlabelled.  is_kept: whether the novel head is another one."""
-
-    answers: Answers
-    is_kept: bool
-    seconds: float
-
-
-def _settle(ground: Ground, items: Items, folder: RunFolder, progress: Progress) -> _Settled:
-    """Let the novel head settle on the trained network."""
-    began, rows = time.monotonic(), ground.unlabelled
+def _settle(ground: Ground, items: Items, folder: RunFolder, progress: Progress) -> Answers:
+    """Let the novel head settle on the trained network; what that says then of the unlabelled."""
+    rows = ground.unlabelled
     progress.stage("Looking at the unlabelled", len(rows))
     answers = ground.ask(items, rows, progress.advance)
     progress.stage("Settling the novel head", ground.config.settle_steps)
-    settling = settle(ground, torch.from_numpy(answers.features), progress.advance)
-    folder.log("settled", kept=settling.is_kept, **settling._asdict())
-    if settling.is_kept:
-        progress.stage("Asking the settled head", len(rows))
-        answers = ground.ask_again(items, rows, answers, progress.advance)
-    return _Settled(answers, settling.is_kept, time.monotonic() - began)
+    settled = settle(ground, torch.from_numpy(answers.features), progress.advance)
+    folder.log("settled", **settled._asdict())
+    progress.stage("Asking the settled head", len(rows))
+    return ground.ask_again(items, rows, answers, progress.advance)

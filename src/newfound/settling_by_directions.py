@@ -22,16 +22,11 @@ SCALES = (0.1, 1e6)
 """Logits are so many times the cosines, at least and at most."""
 
 
-class SettledByDirections(NamedTuple):
+class Settled(NamedTuple):
     """steps: how many were taken.  moved: share of the items that changed category by them."""
 
     steps: int
     moved: float
-
-    @property
-    def is_kept(self) -> bool:
-        """The head is another one in any case."""
-        return True
 
 
 @torch.no_grad()
@@ -40,7 +35,7 @@ def settle_by_directions(
     features: Tensor,
     most_steps: int,
     advance: Callable[[int], None] = lambda _: None,
-) -> SettledByDirections:
+) -> Settled:
     """Make the rows of a head, in place, the mean directions of the items that it puts there.
 
     The first means weigh every item by the head's probabilities. Then a step puts each item where
@@ -71,7 +66,32 @@ def settle_by_directions(
     head.weight.copy_(_scale(sample @ rows.T, _sureness(logits)) * rows)
     head.bias.zero_()
     moved = head(sample).argmax(dim=1) != logits.argmax(dim=1)
-    return SettledByDirections(steps, float(moved.double().mean()))
+    return Settled(steps, float(moved.double().mean()))
+
+
+@torch.no_grad()
+def settle_by_standardised_directions(
+    head: nn.Linear,
+    features: Tensor,
+    most_steps: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Settled:
+    """`settle_by_directions` on features less their means, in units of their deviations.
+
+    Of what eta fuses of two modalities most is zero, and some is great in all items: their
+    directions lie close together. The head stays one of the features as they are; what is alike in
+    all items tells it nothing, of new ones neither.
+    """
+    deviation, mean = torch.std_mean(features, dim=0, correction=0)
+    varies = deviation > 1e-6
+    unit = deviation.where(varies, torch.inf)
+    on_standardised = nn.Linear(head.in_features, head.out_features).to(head.weight)
+    on_standardised.weight.copy_(head.weight * deviation.where(varies, 0))
+    on_standardised.bias.copy_(head(mean))
+    found = settle_by_directions(on_standardised, (features - mean) / unit, most_steps, advance)
+    head.weight.copy_(on_standardised.weight / unit)
+    head.bias.copy_(on_standardised.bias - head.weight @ mean)
+    return found
 
 
 def _shares(logits: Tensor) -> Tensor:

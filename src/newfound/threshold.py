@@ -115,8 +115,7 @@ class _Search:
 
         if not kept.run(self.items, self.progress, log_epoch):
             raise stopped(folder)
-        epochs = [r for r in distributed.agreed(folder.records) if r.get("stage") == key]
-        return score_trial(self.rehearsal, ground, self.items, epochs)
+        return score_trial(self.rehearsal, ground, self.items)
 
 
 def _key(fraction: float) -> str:
