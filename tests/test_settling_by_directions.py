@@ -10,8 +10,10 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 from newfound import settling_by_directions
+from newfound.baselines.kmeans import kmeans
 from newfound.settling_by_directions import (
     SCALES,
+    Settled,
     settle_by_directions,
     settle_by_standardised_directions,
 )
@@ -135,9 +137,7 @@ def test_a_category_that_wins_nothing_and_is_all_but_impossible_comes_back(bias:
 
 
 def _right(head: nn.Linear, given: Tensor) -> float:
-    found = head(given).argmax(dim=1)
-    names = map(torch.tensor, permutations(range(CATEGORIES)))
-    return max(float((name[found] == TRUTH).float().mean()) for name in names)
+    return _agreement(head(given).argmax(dim=1), TRUTH)
 
 
 def test_lengths_of_features_do_not_matter() -> None:
@@ -261,7 +261,57 @@ def test_units_and_origin_of_each_feature_do_not_matter() -> None:
 
 
 def test_one_item_or_all_alike_are_no_error() -> None:
-    for given in (fused(seed=3)[:1], fused(seed=3)[:1].repeat(5, 1)):
+    for given, restart in ((fused(seed=3)[:1], None), (fused(seed=3)[:1].repeat(5, 1), 0)):
         head = a_head()
-        settle_by_standardised_directions(head, given, 300)
+        settle_by_standardised_directions(head, given, 300, restart=restart)
         assert torch.isfinite(head.weight).all() and torch.isfinite(head.bias).all()
+
+
+# ---- another start -------------------------------------------------------------------------
+
+
+def stuck() -> tuple[nn.Linear, Tensor]:
+    """Of three kinds of items, all told apart, a head that parts one kind and joins two."""
+    middles = 3 * torch.eye(CATEGORIES, SIZE)
+    noise = 0.3 * torch.randn(ITEMS, SIZE, generator=torch.Generator().manual_seed(4))
+    side = torch.zeros(SIZE)
+    side[-1] = 3.0
+    head = a_head()
+    with torch.no_grad():
+        rows = [middles[0] + middles[1], middles[2] + side, middles[2] - side]
+        head.weight.copy_(torch.stack(rows))
+        head.bias.zero_()
+    return head, middles[TRUTH] + noise
+
+
+@pytest.mark.parametrize("settle", [settle_by_directions, settle_by_standardised_directions])
+def test_another_start_frees_a_head_that_is_stuck(settle: Callable[..., Settled]) -> None:
+    head, given = stuck()
+    settle(head, given, 300)
+    assert _right(head, given) < 0.75
+    head, given = stuck()
+    sure = head(given).softmax(dim=1).amax(dim=1).mean().item()
+    found = settle(head, given, 300, restart=0)
+    assert _right(head, given) == 1
+    assert found.moved > 0.3
+    assert head(given).softmax(dim=1).amax(dim=1).mean().item() == pytest.approx(sure, abs=1e-4)
+
+
+@pytest.mark.parametrize("settle", [settle_by_directions, settle_by_standardised_directions])
+def test_what_is_hardly_nearer_is_not_taken(
+    settle: Callable[..., Settled], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another start ends elsewhere on features without categories, and about as near."""
+    monkeypatch.setattr(settling_by_directions, "NEARER", 1.3)
+    for seed in range(5):
+        given = torch.randn(ITEMS, SIZE, generator=torch.Generator().manual_seed(seed)) + 1.5
+        alone, beside = a_head(seed), a_head(seed)
+        as_alone, as_beside = settle(alone, given, 300), settle(beside, given, 300, restart=seed)
+        clusters = kmeans(nn.functional.normalize(given).numpy(), CATEGORIES, seed)
+        assert _agreement(alone(given).argmax(dim=1), torch.from_numpy(clusters).long()) < 0.9
+        assert as_alone == as_beside and torch.equal(alone.weight, beside.weight)
+
+
+def _agreement(one: Tensor, other: Tensor) -> float:
+    names = map(torch.tensor, permutations(range(CATEGORIES)))
+    return max(float((name[one] == other).float().mean()) for name in names)

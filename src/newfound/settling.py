@@ -38,10 +38,14 @@ def settle(
     """
     head = ground.network.novel
     assert isinstance(head, nn.Linear), "only our method's head settles"
-    steps = settle_by_standardised_directions if _fuses(ground.config) else settle_by_directions
+    config = ground.config
 
     def settled() -> tuple[dict[str, Tensor], Settled]:
-        found = steps(head, features.to(ground.device), ground.config.settle_steps, advance)
+        given = head, features.to(ground.device), config.settle_steps, advance
+        if _fuses(config):
+            found = settle_by_standardised_directions(*given, restart=config.seed)
+        else:
+            found = settle_by_directions(*given)
         return {name: weight.cpu() for name, weight in head.state_dict().items()}, found
 
     weights, found = agreed(settled)

@@ -13,10 +13,14 @@ import torch.nn.functional as F
 from scipy.optimize import brentq
 from torch import Tensor, nn
 
+from newfound.baselines.kmeans import kmeans
 from newfound.blocks import spread
 
 SAMPLED = 50_000
 """Of more items than this the directions are those of so many."""
+
+NEARER = 1.01
+"""So many times the mean cosine another start has to reach: else the head knows better."""
 
 SCALES = (0.1, 1e6)
 """Logits are so many times the cosines, at least and at most."""
@@ -35,6 +39,8 @@ def settle_by_directions(
     features: Tensor,
     most_steps: int,
     advance: Callable[[int], None] = lambda _: None,
+    *,
+    restart: int | None = None,
 ) -> Settled:
     """Make the rows of a head, in place, the mean directions of the items that it puts there.
 
@@ -45,28 +51,26 @@ def settle_by_directions(
 
     features: (n, d) float32, n >= 1, on the head's device; of more than `SAMPLED` so many are
     taken, evenly spread.  advance is called with the steps done since its last call, and with those
-    that are left where it ends before.
+    that are left where it ends before.  restart: a seed, for another start beside the head's, the
+    clusters of k-means on the directions, n >= C; it is taken if it ends `NEARER` to the items.
     """
     sample = features[torch.from_numpy(spread(len(features), SAMPLED)).to(features.device)]
     lengths = sample.norm(dim=1, keepdim=True).clamp(min=1e-12)
     unit = sample / lengths
     logits = head(sample)
-    directions = _mean_directions(unit, _shares(logits))
-    members = (unit @ directions.T).argmax(dim=1)
-    steps, moves = 0, True
-    while moves and steps < most_steps:
-        means = _mean_directions(unit, F.one_hot(members, head.out_features).to(unit))
-        directions = means.where(means.any(dim=1, keepdim=True), directions)
-        last, members = members, (unit @ directions.T).argmax(dim=1)
-        steps, moves = steps + 1, not torch.equal(members, last)
-        advance(1)
-    advance(most_steps - steps)
+    rest = _come_to_rest(unit, _mean_directions(unit, _shares(logits)), most_steps, advance)
+    advance(most_steps - rest.steps)
+    if restart is not None:
+        clusters = torch.from_numpy(kmeans(unit.cpu().numpy(), head.out_features, restart)).long()
+        weights = F.one_hot(clusters, head.out_features).to(unit)
+        other = _come_to_rest(unit, _mean_directions(unit, weights), most_steps)
+        rest = other if other.nearness > NEARER * rest.nearness else rest
     # Less their mean: that changes no difference of logits, and leaves none of them huge.
-    rows = (directions - directions.mean(dim=0)) / lengths.mean()
+    rows = (rest.directions - rest.directions.mean(dim=0)) / lengths.mean()
     head.weight.copy_(_scale(sample @ rows.T, _sureness(logits)) * rows)
     head.bias.zero_()
     moved = head(sample).argmax(dim=1) != logits.argmax(dim=1)
-    return Settled(steps, float(moved.double().mean()))
+    return Settled(rest.steps, float(moved.double().mean()))
 
 
 @torch.no_grad()
@@ -75,6 +79,8 @@ def settle_by_standardised_directions(
     features: Tensor,
     most_steps: int,
     advance: Callable[[int], None] = lambda _: None,
+    *,
+    restart: int | None = None,
 ) -> Settled:
     """`settle_by_directions` on features less their means, in units of their deviations.
 
@@ -88,10 +94,40 @@ def settle_by_standardised_directions(
     on_standardised = nn.Linear(head.in_features, head.out_features).to(head.weight)
     on_standardised.weight.copy_(head.weight * deviation.where(varies, 0))
     on_standardised.bias.copy_(head(mean))
-    found = settle_by_directions(on_standardised, (features - mean) / unit, most_steps, advance)
+    standardised = (features - mean) / unit
+    found = settle_by_directions(
+        on_standardised, standardised, most_steps, advance, restart=restart
+    )
     head.weight.copy_(on_standardised.weight / unit)
     head.bias.copy_(on_standardised.bias - head.weight @ mean)
     return found
+
+
+class _Rest(NamedTuple):
+    """directions: (C, d).  nearness: mean cosine of the items and their directions."""
+
+    directions: Tensor
+    steps: int
+    nearness: float
+
+
+def _come_to_rest(
+    unit: Tensor,
+    directions: Tensor,
+    most_steps: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> _Rest:
+    """Take steps until no item moves. unit: (n, d) of length one."""
+    members = (unit @ directions.T).argmax(dim=1)
+    steps, moves = 0, True
+    while moves and steps < most_steps:
+        means = _mean_directions(unit, F.one_hot(members, len(directions)).to(unit))
+        directions = means.where(means.any(dim=1, keepdim=True), directions)
+        last, members = members, (unit @ directions.T).argmax(dim=1)
+        steps, moves = steps + 1, not torch.equal(members, last)
+        advance(1)
+    nearness = (unit @ directions.T).amax(dim=1).double().mean()
+    return _Rest(directions, steps, float(nearness))
 
 
 def _shares(logits: Tensor) -> Tensor:
