@@ -101,7 +101,7 @@ def discovered(videos: Path, out: Path, **changed: Any) -> Path:
 
 def test_a_run_leaves_every_file_it_promises(whole: Path) -> None:
     assert contents(whole).keys() - {".lock"} == PROMISED
-    assert events(whole) == ["start", "epoch", "epoch", "stage", "end"]
+    assert events(whole) == ["start", "epoch", "epoch", "stage", "settled", "end"]
     assert [record["step"] for record in epoch_records(whole)] == [2, 4]
     result = json.loads((whole / "result.json").read_text())
     assert result["counts"] == {
