@@ -102,6 +102,20 @@ def test_a_row_that_ends_early_is_named(
     assert labels_of(read_manifest(GivenTable(table), spans=True)) == [""] * 12
 
 
+def test_blank_lines_quotes_and_line_ends_are_no_early_ends(tmp_path: Path) -> None:
+    for name in ("a,1.mp4", "b.mp4", "c.mp4"):
+        (tmp_path / name).touch()
+    table = tmp_path / "videos.csv"
+    rows = ["\ufeffpath,label", "", '"a,1.mp4","x\ny"', "   ", "b.mp4,", "\t", '"c.mp4",""', ""]
+    for end in ("\n", "\r\n", "\r"):
+        table.write_bytes(end.join(rows).encode())
+        read = read_manifest(GivenTable(table), spans=True)
+        assert (len(read.names), labels_of(read)) == (3, ["x\ny", "", ""])
+    table.write_text('path,label\na.mp4,"' + 200_000 * "x" + "\nb.mp4,y\n")
+    with pytest.raises(InputError, match=r"cannot be read as a table: .* each quote closed"):
+        read_manifest(GivenTable(table), spans=True)
+
+
 @pytest.mark.parametrize("drop", [True, False])
 @pytest.mark.parametrize("index", ["path", "label", "start_seconds", ["label", "path"], "other"])
 def test_a_column_may_be_the_index_of_a_parquet(

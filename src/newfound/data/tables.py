@@ -5,6 +5,7 @@ import os
 import reprlib
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,9 +145,14 @@ class GivenTable:
         """That no row of a .csv ends before one of these columns: pandas would make up a cell."""
         if path.suffix.lower() != ".csv":
             return
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            rows = (row for row in csv.reader(file) if row)
-            width = 1 + max(at for at, name in enumerate(next(rows)) if name in columns)
+        with (
+            path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
+            suppress(csv.Error),  # as of a quote that is not closed, of which pandas tells
+        ):
+            rows = (row for row in csv.reader(file) if len(row) > 1 or "".join(row).strip())
+            width = 1 + max(
+                (at for at, name in enumerate(next(rows)) if name in columns), default=0
+            )
             for number, row in enumerate(rows, 1):
                 if len(row) < width:
                     raise InputError(
